@@ -1,0 +1,34 @@
+"""Connection, fan-out and retry: the only importers of Fabric, Paramiko and tenacity.
+
+They cost a quarter of a second to import, so they are imported when they are first used, not with this package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fleetrecover.remote.connection import SshTransport
+    from fleetrecover.remote.fanout import fan_out
+    from fleetrecover.remote.retry import MEMBER_ADD_POLICY, READ_POLICY, Policy, WaitTimeout, refusal, wait_until
+
+__all__ = [
+    "MEMBER_ADD_POLICY",
+    "READ_POLICY",
+    "Policy",
+    "SshTransport",
+    "WaitTimeout",
+    "fan_out",
+    "refusal",
+    "wait_until",
+]
+
+_HOMES = {"SshTransport": "connection", "fan_out": "fanout"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'retry')}"), name)

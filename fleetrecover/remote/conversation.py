@@ -1,0 +1,201 @@
+"""One conversation with one `sh`: feed the script, take the two streams apart, know what is certain when it ends.
+
+It does not matter what carries it: `Wire` is an SSH channel (connection.py) or the pipes of an `ssh` process (bulk.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Protocol
+
+from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, Unreachable
+from fleetrecover.model import Command, Result
+from fleetrecover.remote.script import KILL_GRACE, Cutter, Script, batch_script, seconds
+
+SLACK = 15.0
+"""Seconds of silence beyond a command's own bound, after which the node is taken to have stopped answering."""
+
+_CHUNK = 256 * 1024
+_POLL = 1.0
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes that have been moved so far."""
+
+
+class Wire(Protocol):
+    """Two output streams and an input, none of which blocks."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can come."""
+
+    def read(self) -> Iterator[tuple[int, bytes]]:
+        """Yield what has come, as (1 or 2, data)."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Send as much as can be sent now; return how much."""
+
+    def end(self) -> None:
+        """Say that no more input will come."""
+
+    def wait(self, timeout: float, *, to_write: bool) -> None:
+        """Wait until there is something to read, room to write if asked for, or the timeout has passed."""
+
+    def status(self) -> int | None:
+        """Return the exit code of `sh` (or sudo) once closed; None if the connection was lost first."""
+
+
+@dataclass
+class Conversation:
+    """Runs commands over a wire. `host` names the node in errors; `start_limit` bounds the start of `sh`, in seconds.
+
+    `source` is streamed to the (one) command's standard input; `sink` takes its standard output.
+    """
+
+    host: str
+    wire: Wire
+    commands: Sequence[Command]
+    sudo: bool = False
+    user: str = ""
+    start_limit: float = 10.0
+    source: IO[bytes] | None = None
+    sink: IO[bytes] | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        self._script: Script = batch_script(self.commands, stdin=self.source is not None)
+        self._moved = 0
+        self._out = Cutter(self._script.nonce, self._store if self.sink is not None else None)
+        self._err = Cutter(self._script.nonce)
+        self._outbox = memoryview(self._script.text)
+        self._script_sent = False
+        self._input_ended = False
+
+    def run(self) -> list[Result]:
+        """Hold the conversation; one result for each command."""
+        step, since, heard = -1, time.monotonic(), time.monotonic()
+        while True:
+            for stream, data in self.wire.read():
+                (self._out if stream == 1 else self._err).feed(data)
+                heard = time.monotonic()
+            if self._done > len(self.commands):
+                return self._results()
+            if self._done != step:
+                step, since = self._done, time.monotonic()
+            if self.wire.closed:
+                raise self._cut_off()
+            self._send()
+            now = time.monotonic()
+            if now > since + self._limit() and now > heard + SLACK:
+                raise self._stalled(now - since)
+            self.wire.wait(_POLL, to_write=bool(self._outbox) or self._may_stream)
+
+    @property
+    def _done(self) -> int:
+        """How many separators have come on both streams."""
+        return min(self._out.done, self._err.done)
+
+    @property
+    def _may_stream(self) -> bool:
+        return self.source is not None and not self._input_ended and self._done > 0
+
+    def _limit(self) -> float:
+        if self._done == 0:
+            return self.start_limit
+        return seconds(self.commands[self._done - 1].timeout) + KILL_GRACE
+
+    def _send(self) -> None:
+        """Send what there is room for: the script, and after `sh` has started, the source."""
+        while not self._input_ended:
+            if not self._outbox:
+                self._script_sent = True
+                if self.source is None:
+                    self._end()
+                    return
+                if not self._may_stream:
+                    return
+                self._outbox = memoryview(self.source.read(_CHUNK))
+                if not self._outbox:
+                    self._end()
+                    return
+            count = self.wire.write(self._outbox)
+            if not count:
+                return
+            self._outbox = self._outbox[count:]
+            if self._script_sent:
+                self._move(count)
+                return  # look at what has come before sending more: the command may have ended
+
+    def _end(self) -> None:
+        self._input_ended = True
+        self.wire.end()
+
+    def _store(self, data: bytes) -> None:
+        assert self.sink is not None
+        self.sink.write(data)
+        self._move(len(data))
+
+    def _move(self, count: int) -> None:
+        self._moved += count
+        if self.progress is not None:
+            self.progress(self._moved)
+
+    def _results(self) -> list[Result]:
+        pieces = zip(self.commands, self._out.codes, self._out.pieces, self._err.pieces, strict=True)
+        return [Result(command, code, out, err) for command, code, out, err in pieces]
+
+    def _cut_off(self) -> RemoteError:
+        """Say what is known when the streams end before the last separator."""
+        status = self.wire.status()
+        if self._done:
+            return unknown(self.host, self.commands, self._done - 1, "the connection was lost")
+        said = (self._err.rest() or self._out.rest()).decode("utf-8", "replace").strip()
+        if status is None:
+            if self._script_sent:
+                return unknown(self.host, self.commands, 0, "the connection was lost")
+            return Unreachable(self.host, "the connection was lost before anything was run", hint="run it again")
+        if self.sudo:
+            return sudo_failed(self.host, self.user, said)
+        return LoginFailed(
+            self.host,
+            f"it let {self.user or 'us'} in, but did not start `sh` (exit code {status}): {said or 'it said nothing'}",
+            hint="the login user needs a shell that can start `sh`; look at its entry in /etc/passwd",
+        )
+
+    def _stalled(self, after: float) -> RemoteError:
+        if self._done == 0 and not self._script_sent:
+            return Unreachable(
+                self.host, f"it stopped answering; nothing was run in {after:.0f} s", hint="run it again"
+            )
+        return unknown(self.host, self.commands, max(0, self._done - 1), f"no answer came for {after:.0f} s")
+
+
+def unknown(host: str, commands: Sequence[Command], running: int, why: str) -> OutcomeUnknown:
+    """Return the error for a batch that was cut off while command number `running` (from 0) ran.
+
+    It shows the command's name and what may be shown of it, never its script.
+    """
+    command = commands[running]
+    what = f"{command.name} ({command.shown})" if command.shown else command.name
+    after = len(commands) - running - 1
+    more = f", and the {after} after it," if after else ""
+    return OutcomeUnknown(
+        host,
+        f"{why} while {what} was running; it{more} may or may not have run",
+        hint="look at the node before doing anything else: running the same fleetrecover command again does that",
+    )
+
+
+def sudo_failed(host: str, user: str, said: str) -> SudoFailed:
+    """Return the error for a refused `sudo -n`, with what to configure."""
+    return SudoFailed(
+        host,
+        f"`sudo -n sh` was refused for {user or 'the login user'}: {said or 'it said nothing'}",
+        hint=(
+            f"allow it on the node with `visudo -f /etc/sudoers.d/fleetrecover`: "
+            f"`{user or 'USER'} ALL=(root) NOPASSWD: ALL` and, where sudo wants a terminal, "
+            f"`Defaults:{user or 'USER'} !requiretty`; or log in as root and set sudo = false"
+        ),
+    )
