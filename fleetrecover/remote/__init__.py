@@ -10,11 +10,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fleetrecover.remote.connection import SshTransport
     from fleetrecover.remote.fanout import fan_out
-    from fleetrecover.remote.retry import MEMBER_ADD_POLICY, READ_POLICY, Policy, WaitTimeout, refusal, wait_until
+    from fleetrecover.remote.retry import (
+        LOOK_POLICY,
+        MEMBER_ADD_POLICY,
+        READ_POLICY,
+        RECONNECT_POLICY,
+        Policy,
+        WaitTimeout,
+        refusal,
+        wait_until,
+    )
 
 __all__ = [
+    "LOOK_POLICY",
     "MEMBER_ADD_POLICY",
     "READ_POLICY",
+    "RECONNECT_POLICY",
     "Policy",
     "SshTransport",
     "WaitTimeout",

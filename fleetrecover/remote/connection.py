@@ -7,9 +7,10 @@ our standard input, polls each 10 ms, and reads known_hosts anew for each host.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,13 +18,15 @@ from typing import IO, Any
 import paramiko
 from fabric import Config, Connection
 
-from fleetrecover.errors import HostKeyProblem, LoginFailed, RemoteError, Unreachable
+from fleetrecover.errors import RemoteError
 from fleetrecover.model import Command, Fleet, Host, Result
-from fleetrecover.remote import bulk, failures, sockets
-from fleetrecover.remote.conversation import Conversation, Progress
+from fleetrecover.remote import failures, sockets
+from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv, find_client
+from fleetrecover.remote.conversation import Conversation, Progress, Wire
 from fleetrecover.remote.known_hosts import KnownHosts, Trust
 from fleetrecover.remote.settings import Settings, Target
 
+_LOG = logging.getLogger(__name__)
 _WIRE_LOG = "fleetrecover.remote.wire"
 # Without a handler of its own, Paramiko's log would go to stderr through logging's last resort.
 logging.getLogger(_WIRE_LOG).addHandler(logging.NullHandler())
@@ -57,7 +60,7 @@ class SshTransport:
         self._sleep = sleep
         self._timeout = fleet.ssh.connect_timeout
         self._shell = "sudo -n sh" if fleet.ssh.sudo else "sh"
-        self._client = bulk.find_client() if bulk_client is None else bulk_client
+        self._client = find_client() if bulk_client is None else bulk_client
         self._lock = threading.Lock()
         self._links: dict[Target, _Link] = {}
         self._keys = _Keys()
@@ -72,13 +75,63 @@ class SshTransport:
     def upload(self, host: Host, command: Command, source: IO[bytes], progress: Progress | None = None) -> Result:
         """Run one command with `source` streamed to its standard input.
 
-        `progress` is called with the bytes sent so far. The command's script is not on a command line here either.
+        `progress` is called with the bytes sent so far. The command's script is not on a command line here either. If
+        the connection is lost, the command sees the end of its input like any other: it must not take what came for
+        whole without checking its size or hash.
         """
-        return self._converse(host, [command], source=source, progress=progress)[0]
+        return self._transfer(host, command, source=source, progress=progress, bulk=_size(source) >= SMALL)
 
-    def download(self, host: Host, command: Command, sink: IO[bytes], progress: Progress | None = None) -> Result:
-        """Run one command and stream its standard output into `sink`; the Result's stdout is empty."""
-        return self._converse(host, [command], sink=sink, progress=progress)[0]
+    def download(
+        self,
+        host: Host,
+        command: Command,
+        sink: IO[bytes],
+        progress: Progress | None = None,
+        *,
+        size: int | None = None,
+    ) -> Result:
+        """Run one command and stream its standard output into `sink`; the Result's stdout is empty.
+
+        `progress` is called with the bytes received so far. A `size` that is known to be small saves a connection.
+        """
+        return self._transfer(host, command, sink=sink, progress=progress, bulk=size is None or size >= SMALL)
+
+    def relay(
+        self, source: Host, read: Command, destination: Host, write: Command, progress: Progress | None = None
+    ) -> tuple[Result, Result]:
+        """Stream the output of `read` on one host to the input of `write` on another, through this machine.
+
+        If reading fails, `write` is cut off rather than given a short input as if it were all; it must still check what
+        it got. Returns both results, both accepted; raises CommandFailed, or the RemoteError of the side that failed.
+        """
+        pipe = RelayPipe()
+        outcome: list[Result | BaseException] = []
+
+        def fetch() -> None:
+            try:
+                outcome.append(self._transfer(source, read, sink=pipe, bulk=True))
+            except BaseException as error:
+                outcome.append(error)
+            pipe.end(failed=not (isinstance(outcome[0], Result) and outcome[0].ok))
+
+        thread = threading.Thread(target=fetch, daemon=True, name=f"relay from {source.name}")
+        thread.start()
+        try:
+            written = self._transfer(destination, write, source=pipe, progress=progress, bulk=True)
+        except BrokenPipeError:
+            # Only a source that has failed breaks the pipe.
+            thread.join()
+            raise _relay_failure(source, outcome[0]) from None
+        finally:
+            pipe.leave()
+        thread.join()
+        if not written.ok:
+            raise failures.failed(destination.name, written)
+        if isinstance(outcome[0], BrokenPipeError):
+            raise failures.failed(destination.name, written, "it ended before it had read all")
+        if not isinstance(outcome[0], Result) or not outcome[0].ok:
+            raise _relay_failure(source, outcome[0])
+        return outcome[0], written
 
     def close(self) -> None:
         """Drop every connection. Can be called twice; a batch that is under way ends with OutcomeUnknown."""
@@ -94,22 +147,34 @@ class SshTransport:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _transfer(self, host: Host, command: Command, *, bulk: bool, **streams: Any) -> Result:
+        """Run one command with its streams, through the ssh client if it is for bulk and there is one that works."""
+        if bulk and self._client:
+            try:
+                return self._converse_bulk(host, command, streams)
+            except BulkUnavailable as error:
+                # Nothing was run. Paramiko does it, or says exactly why it cannot be done.
+                _LOG.debug("%s: the ssh client cannot be used: %s", host.name, error)
+        return self._converse(host, [command], **streams)[0]
+
+    def _converse_bulk(self, host: Host, command: Command, streams: Mapping[str, Any]) -> Result:
+        target = self._settings.target(host)
+        wire = ProcessWire(client_argv(self._client, target, self._timeout, *self._shell.split()), 2 * self._timeout)
+        try:
+            results = self._conversation(host, target, wire, [command], streams).run()
+            wire.finish()
+        except BaseException:
+            wire.kill()
+            raise
+        return results[0]
+
     def _converse(self, host: Host, commands: list[Command], **streams: Any) -> list[Result]:
         target = self._settings.target(host)
         link = self._link(target)
         with link.busy:
             wire = _ChannelWire(link.start(self._shell))
-            conversation = Conversation(
-                host=host.name,
-                wire=wire,
-                commands=commands,
-                sudo=self._fleet.ssh.sudo,
-                user=target.user,
-                start_limit=self._timeout,
-                **streams,
-            )
             try:
-                results = conversation.run()
+                results = self._conversation(host, target, wire, commands, streams).run()
             except BaseException:
                 # Whatever it was, the channel is in an unknown state; the next batch makes a new connection.
                 link.drop()
@@ -117,11 +182,24 @@ class SshTransport:
             wire.finish()
             return results
 
+    def _conversation(
+        self, host: Host, target: Target, wire: Wire, commands: list[Command], streams: Mapping[str, Any]
+    ) -> Conversation:
+        return Conversation(
+            host=host.name,
+            wire=wire,
+            commands=commands,
+            sudo=self._fleet.ssh.sudo,
+            user=target.user,
+            start_limit=self._timeout,
+            **streams,
+        )
+
     def _link(self, target: Target) -> _Link:
         gateway = self._link(target.gateway) if target.gateway else None
         with self._lock:
             if target not in self._links:
-                trust = self._known_hosts(target.known_hosts).trust(target.known_as, target.port)
+                trust = self._known_hosts(target).trust(target.known_as, target.port)
                 self._links[target] = _Link(
                     target,
                     trust=trust,
@@ -132,9 +210,14 @@ class SshTransport:
                 )
             return self._links[target]
 
-    def _known_hosts(self, paths: tuple[Path, ...]) -> KnownHosts:
+    def _known_hosts(self, target: Target) -> KnownHosts:
+        """Return the known hosts in a target's files, read once for all targets."""
+        paths = target.known_hosts
         if paths not in self._known:
-            self._known[paths] = KnownHosts.load(paths)
+            try:
+                self._known[paths] = KnownHosts.load(paths)
+            except OSError as error:
+                raise failures.unreadable_known_hosts(target, error) from error
         return self._known[paths]
 
 
@@ -502,6 +585,21 @@ class _Signal(threading.Event):
         super().clear()
 
 
+def _relay_failure(source: Host, outcome: Result | BaseException) -> BaseException:
+    return outcome if isinstance(outcome, BaseException) else failures.failed(source.name, outcome)
+
+
+def _size(source: IO[bytes]) -> int:
+    """Return how much is left in a file; a stream that cannot tell counts as large."""
+    try:
+        here = source.tell()
+        end = source.seek(0, os.SEEK_END)
+        source.seek(here)
+    except (OSError, AttributeError, ValueError):
+        return SMALL
+    return end - here
+
+
 def _first(wanted: Sequence[str], available: Sequence[str]) -> list[str]:
     """Return what is available, the wanted ones first."""
     chosen = [name for name in wanted if name in available]
@@ -511,6 +609,3 @@ def _first(wanted: Sequence[str], available: Sequence[str]) -> list[str]:
 def _algorithms(kinds: Sequence[str]) -> list[str]:
     """Return the signature algorithms for kinds of keys: an ssh-rsa key signs with SHA-2 today."""
     return [name for kind in kinds for name in (("rsa-sha2-512", "rsa-sha2-256") if kind == "ssh-rsa" else (kind,))]
-
-
-__all__ = ["HostKeyProblem", "KnownKeysOnly", "LoginFailed", "SshTransport", "Unreachable"]

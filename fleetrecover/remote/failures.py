@@ -9,7 +9,8 @@ from pathlib import Path
 
 import paramiko
 
-from fleetrecover.errors import HostKeyProblem, LoginFailed, Unreachable
+from fleetrecover.errors import CommandFailed, HostKeyProblem, LoginFailed, Unreachable
+from fleetrecover.model import Result
 from fleetrecover.remote.known_hosts import Trust, fingerprint, lookup_name
 from fleetrecover.remote.settings import DEFAULT_PORT, Target
 
@@ -97,6 +98,15 @@ def unknown_key(target: Target, key: paramiko.PKey, trust: Trust) -> HostKeyProb
     )
 
 
+def unreadable_known_hosts(target: Target, error: OSError) -> HostKeyProblem:
+    """Say that the file of known hosts could not be read."""
+    return HostKeyProblem(
+        target.label,
+        f"its host key cannot be checked: {error.filename} cannot be read: {error.strerror}",
+        hint="the path is set in hosts.toml, [ssh], known_hosts",
+    )
+
+
 def login_failed(target: Target, tried: list[str], why: str = "") -> LoginFailed:
     """Say which user and which keys were refused."""
     keys = ", ".join(tried) if tried else "no key at all: none was found"
@@ -113,6 +123,17 @@ def unreadable_key(target: Target, path: Path, why: str) -> LoginFailed:
         target.label,
         f"the private key {path} cannot be used: {why}",
         hint=f"a key with a passphrase goes through the agent: `ssh-add {path}`; the path is set in hosts.toml, [ssh]",
+    )
+
+
+def failed(host: str, result: Result, why: str = "") -> CommandFailed:
+    """Return the error for a command that gave an exit code which it does not accept, or failed otherwise."""
+    said = why or result.error_text or "it said nothing"
+    return CommandFailed(
+        host,
+        f"{result.command.name} failed with exit code {result.exit_code}: {said}",
+        exit_code=result.exit_code,
+        stderr=result.error_text,
     )
 
 

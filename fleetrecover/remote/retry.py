@@ -89,6 +89,14 @@ def _lost(error: BaseException) -> bool:
 READ_POLICY = Policy(retry_on=_lost, attempts=3, total=60.0, first_wait=0.5, longest_wait=5.0)
 """For reads: a node that could not be reached, or was lost in the middle, is asked again."""
 
+LOOK_POLICY = Policy(
+    retry_on=lambda error: isinstance(error, OutcomeUnknown), attempts=3, total=60.0, first_wait=0.5, longest_wait=2.0
+)
+"""For a survey: a node lost in the middle is asked again; one that cannot be reached at all is a row in the survey."""
+
+RECONNECT_POLICY = Policy(retry_on=_lost, attempts=60, total=120.0, first_wait=1.0, longest_wait=5.0)
+"""After an unknown outcome: wait for the node to answer again, so that what is there can be looked at."""
+
 
 def refusal(*texts: str) -> Callable[[BaseException], bool]:
     """Return a predicate: the command ran and was refused, with one of these texts in its standard error."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import getpass
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,15 @@ class Settings:
     fleet: Fleet
     config_path: Path = field(default_factory=lambda: Path("~/.ssh/config").expanduser())
     system_config_path: Path = Path("/etc/ssh/ssh_config")
+    _targets: dict[Host, Target] = field(default_factory=dict, init=False, repr=False)
 
     def target(self, host: Host) -> Target:
-        """Return how to reach a host of the inventory."""
+        """Return how to reach a host of the inventory; decided once."""
+        if host not in self._targets:
+            self._targets[host] = self._decide(host)
+        return self._targets[host]
+
+    def _decide(self, host: Host) -> Target:
         ssh = self.fleet.ssh
         key = host.key or ssh.key
         return self._target(
@@ -120,7 +126,7 @@ class Settings:
             hops=hops + 1,
         )
         if self.fleet.ssh.key and self.fleet.ssh.key not in gateway.keys:
-            gateway = _with_key(gateway, self.fleet.ssh.key)
+            gateway = replace(gateway, keys=(*gateway.keys, self.fleet.ssh.key))
         return gateway
 
     def _known_hosts(self, config: dict[str, Any]) -> tuple[Path, ...]:
@@ -149,12 +155,6 @@ class Settings:
             raise InputError(
                 f"{self.config_path}: {error}", hint="`ssh -G some-host` shows what OpenSSH says about it"
             ) from error
-
-
-def _with_key(target: Target, key: Path) -> Target:
-    from dataclasses import replace
-
-    return replace(target, keys=(*target.keys, key))
 
 
 def _read(path: Path, depth: int) -> str:

@@ -25,7 +25,7 @@ def test_an_unreachable_host_raises_as_the_real_one_does() -> None:
 
 def test_a_cut_connection_has_its_effect_all_the_same() -> None:
     done: list[str] = []
-    transport = FakeTransport({"etcd1": {"stop": lambda host, command: done.append(host.name) or "stopped"}})
+    transport = FakeTransport({"etcd1": {"stop": lambda host, command: str(done.append(host.name))}})  # type: ignore[func-returns-value]
     transport.cut("etcd1", "stop")
     with pytest.raises(OutcomeUnknown):
         transport.batch(ONE, [Command("stop", "docker stop etcd")])

@@ -74,6 +74,7 @@ class Sshd:
             "UsePAM no",
             "PasswordAuthentication no",
             "MaxStartups 1000",
+            f"SetEnv HOME={self.directory}",  # this machine's ~/.bashrc is not what is tested
             "LogLevel VERBOSE",
         ]
 
