@@ -8,6 +8,7 @@ that etcd's ValidateConfigurationChange rejects changes neither.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ from fleetrecover.etcd import protobuf
 from fleetrecover.etcd.protobuf import BYTES, VARINT
 
 ADD, REMOVE, UPDATE, ADD_LEARNER = 0, 1, 2, 3
+_ID = re.compile(r"[0-9a-f]{1,16}")
 ACTIONS = {ADD: "add", REMOVE: "remove", UPDATE: "update", ADD_LEARNER: "add-learner"}
 
 
@@ -148,13 +150,9 @@ def member_from_json(value: Mapping[str, Any], member_id: int, *, source: str, o
 
 def parse_member_id(text: str, *, source: str = "", offset: int | None = None) -> int:
     """Read an id as etcd spells it in keys, hexadecimal; FormatError when it is not one."""
-    try:
-        value = int(text, 16)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= protobuf.MASK64 or not text.isalnum():
+    if not _ID.fullmatch(text):
         raise FormatError(f"{text[:40]!r} is not a member id", source=source, offset=offset)
-    return value
+    return int(text, 16)
 
 
 def conf_state(data: bytes, *, source: str = "", base: int = 0) -> ConfState:
