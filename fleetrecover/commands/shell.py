@@ -56,7 +56,8 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> str:
     """Return a script that writes `data` to `path`, whole or not at all.
 
     It is written beside the target under umask 077, flushed, given its `mode`, and moved over the target: at no time
-    is it readable by others, or half there. On failure what stood at `path` is untouched and nothing is left over.
+    is it readable by others, or half there. On failure what stood at `path` is untouched; a `path.new` that a lost power
+    left over is replaced.
     """
     if not 0 <= mode <= 0o7777:
         raise InputError(f"{mode:o} is not a file mode", hint="give an octal mode such as 0o600")
@@ -65,7 +66,7 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> str:
     if path.startswith("-"):
         target = quote(f"./{path}")
     return (
-        f"(umask 077; t={target}.new.$$; trap 'rm -f \"$t\"' EXIT\n"
+        f"(umask 077; t={target}.new; trap 'rm -f \"$t\"' EXIT; trap 'exit 143' HUP INT TERM; rm -f \"$t\"\n"
         f'{{ {printf(data)}; }} >"$t" && chmod {mode:04o} "$t" && sync && mv -f "$t" {target} && sync)'
     )
 

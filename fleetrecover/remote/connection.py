@@ -24,7 +24,7 @@ from fleetrecover.remote import failures, sockets
 from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv, find_client
 from fleetrecover.remote.conversation import Conversation, Progress, Wire
 from fleetrecover.remote.known_hosts import KnownHosts, Trust
-from fleetrecover.remote.settings import Settings, Target
+from fleetrecover.remote.settings import Settings, Target, default_keys
 
 _LOG = logging.getLogger(__name__)
 _WIRE_LOG = "fleetrecover.remote.wire"
@@ -37,7 +37,6 @@ _NEVER = 1 << 62
 _CLOSE_WAIT = 2.0
 _SESSION_WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-_DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
 class SshTransport:
@@ -448,8 +447,7 @@ class _Login:
         for key in self._keys.from_agent():
             yield f"agent: {key.comment or key.get_name()}", key
         if not self._target.keys:
-            for name in _DEFAULT_KEYS:
-                path = Path("~/.ssh").expanduser() / name
+            for path in default_keys():
                 key = self._keys.load(path)
                 if key is not None:
                     yield str(path), key

@@ -49,6 +49,12 @@ class Target:
         return f"{self.user}@{self.address}" + (f" port {self.port}" if self.port != DEFAULT_PORT else "")
 
 
+def default_keys() -> tuple[Path, ...]:
+    """Return the default private keys that exist, in OpenSSH's order."""
+    paths = (Path("~/.ssh").expanduser() / name for name in ("id_rsa", "id_ecdsa", "id_ed25519"))
+    return tuple(path for path in paths if path.exists())
+
+
 @dataclass
 class Settings:
     """Turns hosts of a fleet into targets. ~/.ssh/config is read once, on first use."""
@@ -98,12 +104,15 @@ class Settings:
             known_hosts=self._known_hosts(config),
             keys=own_keys,
             only_keys=key is not None or config.get("identitiesonly", "no").lower() == "yes",
-            gateway=self._gateway(jump, address, hops) if jump else None,
+            gateway=self._gateway(jump, "" if gateway else address, hops) if jump else None,
             proxy_command=config.get("proxycommand") if jump is None else None,
         )
 
     def _gateway(self, spec: str, behind: str, hops: int) -> Target | None:
-        """Turn `[user@]host[:port][,…]` into a target; the last one named is the nearest to the host."""
+        """Turn `[user@]host[:port][,…]` into a target; the last one named is the nearest to the host.
+
+        A ProxyJump under `Host *` also applies to the jump host `behind` which we already are: it is left out.
+        """
         if spec.lower() == "none":
             return None
         before, _, last = spec.rpartition(",")
@@ -114,7 +123,7 @@ class Settings:
                 hint='write it as gateway = "ops@bastion:22" in hosts.toml, an IPv6 address as "ops@[fd00::1]:22"',
             )
         address = match["bracketed"] or match["host"]
-        if address == behind:  # a ProxyJump under `Host *`: the jump host is not reached through itself
+        if address == behind:
             return None
         gateway = self._target(
             label=f"gateway {address}",
@@ -125,8 +134,10 @@ class Settings:
             gateway=before or None,
             hops=hops + 1,
         )
-        if self.fleet.ssh.key and self.fleet.ssh.key not in gateway.keys:
-            gateway = replace(gateway, keys=(*gateway.keys, self.fleet.ssh.key))
+        # [ssh] key is for the hosts; a gateway is tried with its own keys first.
+        own = gateway.keys or default_keys()
+        if self.fleet.ssh.key and self.fleet.ssh.key not in own:
+            gateway = replace(gateway, keys=(*own, self.fleet.ssh.key))
         return gateway
 
     def _known_hosts(self, config: dict[str, Any]) -> tuple[Path, ...]:
