@@ -1,0 +1,671 @@
+"""For each step: already done? → journal → act → check → journal.
+
+A step's failure on one node is a value beside the others. What may have run without telling (a dropped connection, a
+timeout) is looked at before anything else is done: every script in `commands/actions.py` looks before it acts, and one
+that may still be running on the node is waited for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import singledispatchmethod
+from typing import Any, Protocol, TypeVar
+
+from fleetrecover.commands import actions, probes
+from fleetrecover.commands.base import BUSY, LOST_HOLD, Action, Probe
+from fleetrecover.commands.etcdctl import Etcdctl
+from fleetrecover.decide import steps as s
+from fleetrecover.docker import rewrite
+from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, to_argv
+from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
+from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.errors import (
+    CommandFailed,
+    FleetRecoverError,
+    FormatError,
+    Held,
+    OutcomeUnknown,
+    RemoteError,
+    StoppedPartWay,
+    Unsupported,
+)
+from fleetrecover.etcd.membership import Member
+from fleetrecover.facts import RUN_LABEL, Proof, Survey
+from fleetrecover.journal import Journal
+from fleetrecover.model import Command, Host, Result, Transport
+from fleetrecover.remote import RECONNECT_POLICY, fan_out, wait_until
+from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_options
+
+T = TypeVar("T")
+
+HEALTH_TIMEOUT = 90.0
+QUARANTINE_TIMEOUT = 120.0
+JOIN_TIMEOUT = 120.0
+PROMOTE_TIMEOUT = 900.0
+ADD_TIMEOUT = 90.0
+TIMED_OUT = 124
+
+
+class Events(Protocol):
+    """What an onlooker is told, as it happens."""
+
+    def stage_begins(self, stage: s.Stage) -> None:
+        """A stage begins."""
+
+    def step_begins(self, step: s.Step) -> None:
+        """A step begins; from any thread."""
+
+    def step_ends(self, step: s.Step, outcome: Outcome) -> None:
+        """A step has ended, well or not; from any thread."""
+
+    def note(self, message: str) -> None:
+        """Something that a person would want to know now."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one step. `detail` says what was found; `error` is set where it failed. Seconds are wall time."""
+
+    step: str
+    node: str
+    seconds: float
+    detail: str = ""
+    error: FleetRecoverError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the step is done."""
+        return self.error is None
+
+
+@dataclass
+class Applier:
+    """Does steps. `survey` is what the plan was made from; it is used for how to ask a node's etcd, never as its state."""
+
+    survey: Survey
+    transport: Transport
+    token: str
+    journal: Journal
+    events: Events
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    outcomes: list[Outcome] = field(default_factory=list)
+    moments: dict[str, float] = field(default_factory=dict)
+    _ctl: dict[str, Etcdctl] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # --- stages and steps -------------------------------------------------------------------------------------------
+
+    def stage(self, stage: s.Stage) -> dict[str, FleetRecoverError]:
+        """Do all lanes of a stage beside each other. Returns the failures by node.
+
+        Raises StoppedPartWay if a node failed that the rest cannot do without.
+        """
+        self.events.stage_begins(stage)
+        self.journal.write("stage", name=stage.name, title=stage.title)
+        lanes = {
+            lane[0].node if len({step.node for step in lane}) == 1 else f"lane {n}": lane
+            for n, lane in enumerate(stage.lanes)
+        }
+        failures: dict[str, FleetRecoverError] = {}
+
+        def run(lane: Sequence[s.Step]) -> None:
+            for step in lane:
+                outcome = self.step(step)
+                if outcome.error is not None:
+                    failures[step.node] = outcome.error
+                    return
+
+        if len(lanes) == 1:
+            run(next(iter(lanes.values())))
+        else:
+            hosts = [replace(self.host(lane[0].node), name=name) for name, lane in lanes.items()]
+            fan_out(hosts, lambda host: run(lanes[host.name]))
+        for name, error in failures.items():
+            if name in stage.essential:
+                raise self.stopped(stage, name, error)
+        return failures
+
+    def stopped(self, stage: s.Stage, name: str, error: FleetRecoverError) -> FleetRecoverError:
+        """The error that ends the run after a failure on a node that it cannot do without."""
+        if isinstance(error, Held):
+            return error
+        return StoppedPartWay(
+            f"{stage.title}: {error.message}",
+            hint=(error.hint + "; " if error.hint else "")
+            + "nothing was lost: what was there lies kept; run the same command again to go on, or `fleetrecover undo`",
+        )
+
+    def step(self, step: s.Step) -> Outcome:
+        """Do one step; its failure is a value."""
+        name = type(step).__name__
+        self.events.step_begins(step)
+        self.journal.write("intent", step=name, node=step.node)
+        begun = self.clock()
+        error: FleetRecoverError | None = None
+        detail = ""
+        try:
+            detail = self.do(step) or ""
+        except FleetRecoverError as problem:
+            error = problem
+        outcome = Outcome(name, step.node, round(self.clock() - begun, 3), detail, error)
+        with self._lock:
+            self.outcomes.append(outcome)
+        self.journal.write(
+            "result",
+            step=name,
+            node=step.node,
+            seconds=outcome.seconds,
+            detail=detail,
+            error=None if error is None else error.message,
+        )
+        self.events.step_ends(step, outcome)
+        return outcome
+
+    # --- the means -----------------------------------------------------------------------------------------------------
+
+    @property
+    def cli(self) -> str:
+        """The container command line tool."""
+        return self.survey.fleet.etcd.cli
+
+    def host(self, name: str) -> Host:
+        """The host of that name."""
+        return self.survey.fleet.host(name)
+
+    def reader(self, name: str) -> Reader:
+        """What reads that node."""
+        return Reader(self.host(name), self.transport)
+
+    def read(self, node: str, probe: Probe[T]) -> T:
+        """Run one probe, repeated where the connection fails."""
+        return self.reader(node).read(probe)
+
+    def try_read(self, node: str, probe: Probe[T]) -> T | None:
+        """Run one probe; None where it gives no value now."""
+        try:
+            return self.read(node, probe)
+        except (FormatError, RemoteError):
+            return None
+
+    def act(self, step: s.Step, action: Action, *, look: Callable[[], bool] | None = None) -> Result:
+        """Run one action under the run's hold. Raises CommandFailed, Held, OutcomeUnknown.
+
+        Where the outcome is not known the node is waited for, and looked at: by `look` (True: it was done), else by the
+        action's own script, which can be run again because it looks before it acts.
+        """
+        command = action.guarded(step.paths.hold, self.token)
+        self.journal.write("command", node=step.node, name=command.name, shown=command.display)
+
+        def attempt() -> Result:
+            result = self.transport.batch(self.host(step.node), [command])[0]
+            if result.exit_code in (TIMED_OUT, BUSY):
+                raise OutcomeUnknown(
+                    step.node, f"{command.name} has not ended on the node after {command.timeout:.0f} s"
+                )
+            return result
+
+        try:
+            result = attempt()
+        except RemoteError as error:
+            self.journal.write("unknown", node=step.node, name=command.name, error=error.message)
+            self.events.note(f"{step.node}: {error.reason}; looking at what is there before going on")
+            if look is not None and self.retry(look):
+                return Result(command, 0, b"", b"")
+            result = self.retry(attempt)
+        return self.judge(step, command, result)
+
+    def retry(self, work: Callable[[], T]) -> T:
+        """Repeat what can be repeated until the node answers again, for a bounded time."""
+        return RECONNECT_POLICY.with_sleep(self.sleep, self.clock).run(work)
+
+    def judge(self, step: s.Step, command: Command, result: Result) -> Result:
+        """Return a good result; raise for the others."""
+        if result.ok:
+            return result
+        if result.exit_code == LOST_HOLD:
+            raise Held(
+                f"{step.node}: this run no longer holds the node; another one has taken over",
+                hint="see `fleetrecover survey`; nothing more is done here",
+            )
+        why = actions.REFUSALS.get(result.exit_code, "")
+        said = result.error_text or result.text.strip()
+        message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
+        raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
+
+    def ctl(self, name: str) -> Etcdctl:
+        """How to ask the etcd of a node, under its real name."""
+        if name in self._ctl:
+            return self._ctl[name]
+        own = self.survey.node(name).original(self.survey.fleet.etcd.container)
+        if own is None:
+            raise FleetRecoverError(f"{name}: it is not known how its etcd is asked")
+        return replace(etcdctl_for(self.survey.fleet, own), container=self.survey.fleet.etcd.container)
+
+    def healthy(self, node: str) -> bool:
+        """Whether the node's etcd answers a linearizable read now."""
+        return bool(self.try_read(node, self.ctl(node).health()))
+
+    def wait_healthy(self, node: str, container: str, timeout: float = HEALTH_TIMEOUT) -> None:
+        """Wait until the node's etcd has quorum behind it; says what it last saw."""
+        wait_until(
+            lambda: self.healthy(node) or None,
+            what=f"etcd on {node} to answer a linearizable read",
+            timeout=timeout,
+            host=node,
+            interval=0.25,
+            describe=lambda: self.describe(node, container),
+            sleep=self.sleep,
+        )
+
+    def describe(self, node: str, container: str) -> str:
+        """The state of a container and its last words, for an error."""
+        state = self.try_read(node, probes.container_state(self.cli, container))
+        logs = self.try_read(node, probes.container_logs(self.cli, container, 5)) or ""
+        status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
+        return f"container {container} is {status}; it last said: {logs.strip()[-600:]}"
+
+    def members(self, leader: str) -> tuple[Member, ...]:
+        """The member list, as a node with quorum gives it now. Raises FormatError, RemoteError."""
+        return self.read(leader, self.ctl(leader).members())
+
+    def member_at(self, leader: str, peer_urls: Sequence[str]) -> Member | None:
+        """The member that has one of these peer URLs; None if there is none, or the list cannot be had now."""
+        found = self.try_read(leader, self.ctl(leader).members()) or ()
+        return next((member for member in found if set(member.peer_urls) & set(peer_urls)), None)
+
+    def run_container(self, step: s.Step, name: str, spec: ContainerSpec) -> None:
+        """Start a container from a spec; its environment stays off the command line."""
+        inherited = env_inherited(spec)
+        if inherited:
+            raise Unsupported(
+                f"{step.node}: the environment of {name} has values of several lines or odd names: {', '.join(inherited)}"
+            )
+        argv = to_argv(spec, cli=self.cli, detach=True, env_file="/dev/stdin" if spec.env else None)
+        shown = to_argv(masked(spec), cli=self.cli, detach=True)
+        action = actions.run_container(f"run {name}", argv, env_file_lines(spec), shown)
+        self.act(step, action, look=lambda: self.is_ours(step, name))
+
+    def is_ours(self, step: s.Step, name: str) -> bool:
+        """Whether a container of that name stands and carries this run's label."""
+        state = self.read(step.node, probes.container_state(self.cli, name))
+        labels = ((state or {}).get("Config") or {}).get("Labels") or {}
+        return state is not None and labels.get(RUN_LABEL) == step.paths.run
+
+    def remove_ours(self, step: s.Step, name: str) -> None:
+        """Stop and remove a container of this run, if it stands."""
+        self.act(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
+
+    # --- the steps -------------------------------------------------------------------------------------------------------
+
+    @singledispatchmethod
+    def do(self, step: s.Step) -> str | None:
+        """Do one step; returns what is worth telling of it."""
+        raise FleetRecoverError(f"no way is known to do {type(step).__name__}")
+
+    @do.register
+    def _(self, step: s.OpenRun) -> str:
+        self.act(step, actions.open_run(step.paths, asdict(step.pin)))
+        self.act(step, actions.record_containers(self.cli, step.paths, step.containers))
+        return step.paths.root
+
+    @do.register
+    def _(self, step: s.Fence) -> str:
+        for target in step.targets:
+            self.act(step, actions.fence(self.cli, target.id, target.name, target.keep_as, paused=target.paused))
+        return ", ".join(target.keep_as for target in step.targets)
+
+    @do.register
+    def _(self, step: s.KeepData) -> str:
+        self.act(step, actions.move_aside(self.cli, step.paths, step.data, step.part))
+        return step.paths.at(step.part)
+
+    @do.register
+    def _(self, step: s.CopyData) -> str:
+        container = self.survey.fleet.etcd.container
+        self.remove_ours(step, step.paths.quarantine_name(container))
+        self.act(step, actions.copy_original(step.paths, step.data, need=step.need))
+        return f"{step.need / 1e6:,.1f} MB, compared byte by byte"
+
+    @do.register
+    def _(self, step: s.RaiseCommit) -> str:
+        if step.append is not None:
+            self.act(step, actions.append_to_wal(step.paths, step.append))
+        listing = self.read(step.node, probes.member_files(step.paths.at("partial") + "/member"))
+        log = read_remote_log(self.reader(step.node), listing)
+        if (log.last.term, log.last.index, log.commit) != (step.term, step.last, step.last):
+            raise CommandFailed(
+                step.node,
+                f"the copy's log ends at term {log.last.term}, index {log.last.index}, commit {log.commit}; "
+                f"expected term {step.term}, index and commit {step.last}",
+                exit_code=0,
+            )
+        self.act(step, actions.rename_part(step.paths, "partial", "work"))
+        return f"commit {step.last}"
+
+    @do.register
+    def _(self, step: s.Quarantine) -> str:
+        rewrite.check_quarantine(step.spec)
+        self.remove_ours(step, step.container)
+        self.act(step, actions.rename_part(step.paths, "work", "booted"))
+        self.run_container(step, step.container, step.spec)
+        proof = self.interrogate(step)
+        self.act(step, actions.stop_container(self.cli, step.container))
+        self.act(step, actions.write_proof(step.paths, asdict(proof)))
+        self.act(step, actions.rename_part(step.paths, "booted", "reset"))
+        self.remove_ours(step, step.container)
+        return f"revision {proof.revision}, hash {proof.hash}, etcd {proof.version}"
+
+    def interrogate(self, step: s.Quarantine) -> Proof:
+        """Wait until the quarantined etcd answers, and check that it is what it must be."""
+        ctl = Etcdctl(self.cli, step.container, "http://127.0.0.1:2379")
+
+        def answers() -> bool | None:
+            state = self.try_read(step.node, probes.container_state(self.cli, step.container))
+            if state is not None and (state.get("State") or {}).get("Status") in ("exited", "dead"):
+                raise CommandFailed(
+                    step.node, f"the reset ended: {self.describe(step.node, step.container)}", exit_code=1
+                )
+            return bool(self.try_read(step.node, ctl.health())) or None
+
+        wait_until(
+            answers,
+            what="the reset to answer in quarantine",
+            timeout=QUARANTINE_TIMEOUT,
+            host=step.node,
+            interval=0.2,
+            describe=lambda: self.describe(step.node, step.container),
+            sleep=self.sleep,
+        )
+        status = self.read(step.node, ctl.status())
+        members = self.read(step.node, ctl.members())
+        if [member.id for member in members] != [step.member_id] or status.header.member_id != step.member_id:
+            told = ", ".join(f"{member.id:x}" for member in members)
+            raise CommandFailed(
+                step.node, f"after the reset the members are {told}; expected {step.member_id:x} alone", exit_code=0
+            )
+        revision = status.header.revision
+        if revision < step.min_revision:
+            raise CommandFailed(
+                step.node,
+                f"after the reset the revision is {revision}; its database was at {step.min_revision} before",
+                exit_code=0,
+            )
+        content = self.read(step.node, ctl.hashkv(revision))
+        return Proof(
+            revision=revision,
+            hash=content.hash,
+            compact_revision=content.compact_revision,
+            member_id=status.header.member_id,
+            cluster_id=status.header.cluster_id,
+            version=status.version,
+        )
+
+    @do.register
+    def _(self, step: s.Adopt) -> str:
+        self.act(step, actions.adopt(step.paths, step.data))
+        return step.data
+
+    @do.register
+    def _(self, step: s.StartOriginal) -> str:
+        if step.replaces is not None:
+            state = self.read(step.node, probes.container_state(self.cli, step.replaces))
+            if state is not None and state.get("Id") != step.container_id:
+                self.remove_ours(step, step.replaces)
+        self.act(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
+        self._ctl.pop(step.node, None)
+        if step.waits_for == "health":
+            self.wait_healthy(step.node, step.name)
+            self.moments.setdefault("writable", self.clock())
+        return f"{step.name}, restart policy {step.restart_policy}"
+
+    @do.register
+    def _(self, step: s.StartRebuilt) -> str:
+        rewrite.assert_no_force(step.spec)
+        if not self.is_ours(step, step.name):
+            self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
+        else:
+            self.act(step, actions.start_existing(self.cli, step.name))
+        self.wait_healthy(step.node, step.name)
+        self.moments.setdefault("writable", self.clock())
+        return f"{step.name}, rebuilt: {step.reason}"
+
+    @do.register
+    def _(self, step: s.AwaitQuorum) -> str:
+        wait_until(
+            lambda: next((node for node in step.nodes if self.healthy(node)), None),
+            what=f"a leader among {', '.join(step.nodes)}",
+            timeout=HEALTH_TIMEOUT,
+            host=step.node,
+            interval=0.5,
+            describe=lambda: "; ".join(self.describe(node, self.survey.fleet.etcd.container) for node in step.nodes),
+            sleep=self.sleep,
+        )
+        self.moments.setdefault("writable", self.clock())
+        return "quorum stands"
+
+    @do.register
+    def _(self, step: s.EnsureImage) -> str:
+        if self.read(step.node, probes.has_image(self.cli, step.image)):
+            return "already there"
+        raise CommandFailed(
+            step.node,
+            f"it does not have the image {step.image}; bring it there: "
+            f"{self.cli} save {step.image} | ssh {step.node} {self.cli} load",
+            exit_code=1,
+        )
+
+    @do.register
+    def _(self, step: s.CheckFiles) -> str:
+        missing = self.read(step.node, probes.missing_files(step.files))
+        if missing:
+            raise CommandFailed(
+                step.node, f"files that its etcd needs are not there: {', '.join(missing)}", exit_code=1
+            )
+        return f"{len(step.files)} files"
+
+    @do.register
+    def _(self, step: s.RemoveMember) -> str:
+        if not self.is_member(step.leader, step.member_id):
+            return "already gone"
+        ctl = self.ctl(step.leader)
+        asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
+        self.insist(
+            lambda: self.act(
+                asked, ctl.remove(step.member_id), look=lambda: not self.is_member(step.leader, step.member_id)
+            ),
+            f"{step.member_name} to be removed",
+            step.leader,
+        )
+        return f"{step.member_name} ({step.member_id:x})"
+
+    def is_member(self, leader: str, member_id: int) -> bool:
+        """Whether the member list has that id. Raises FormatError, RemoteError."""
+        return any(member.id == member_id for member in self.members(leader))
+
+    def paths_on(self, step: s.Step, node: str) -> Any:
+        """The same run's paths on another node."""
+        facts = self.survey.node(node)
+        return replace(step.paths, keep_root=facts.data.keep_root) if facts.data else step.paths
+
+    def insist(self, work: Callable[[], Any], what: str, host: str) -> None:
+        """Repeat a change of membership while etcd refuses it for a reason that passes.
+
+        etcd's strict reconfiguration check wants all voters connected for 5 s; a fresh leader is not ready yet.
+        """
+        said = [""]
+
+        def attempt() -> bool | None:
+            try:
+                work()
+            except CommandFailed as error:
+                said[0] = error.stderr or error.message
+                if not any(text in said[0] for text in PASSING):
+                    raise
+                return None
+            return True
+
+        wait_until(
+            attempt, what=what, timeout=ADD_TIMEOUT, host=host, interval=0.5, describe=lambda: said[0], sleep=self.sleep
+        )
+
+    @do.register
+    def _(self, step: s.AddMember) -> str:
+        there = self.member_at(step.leader, step.peer_urls)
+        if there is not None:
+            return f"already a member ({there.id:x})"
+        ctl = self.ctl(step.leader)
+        asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
+        self.insist(
+            lambda: self.act(
+                asked,
+                ctl.add(step.member_name, step.peer_urls, learner=step.learner),
+                look=lambda: self.member_at(step.leader, step.peer_urls) is not None,
+            ),
+            f"{step.member_name} to be added",
+            step.leader,
+        )
+        added = self.member_at(step.leader, step.peer_urls)
+        return f"{'learner' if step.learner else 'voter'} {added.id:x}" if added else "added"
+
+    @do.register
+    def _(self, step: s.Join) -> str:
+        me = self.member_at(step.leader, step.peer_urls)
+        if me is None:
+            # a voter that was added to a cluster of one takes its quorum, and 3.5 then gives no list
+            raise CommandFailed(step.node, f"{step.member_name} is not in the member list", exit_code=0)
+        listed = self.members(step.leader)
+        self.act(step, actions.ensure_data_dir(step.data, step.owner or None, step.mode or None))
+        if not self.joining(step):
+            cluster = {m.name: ",".join(m.peer_urls) for m in self.named(listed, me, step)}
+            spec = rewrite.joiner(step.spec, name=step.name, initial_cluster=cluster, labels={}, restart="no")
+            rewrite.assert_no_force(spec)
+            self.remove_ours(step, step.name)
+            self.run_container(step, step.name, spec)
+        config = EtcdConfig.of(step.spec)
+        self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls_options(step.spec, config))
+        self.await_joined(step)
+        return f"started as {step.member_name}"
+
+    def named(self, listed: Sequence[Member], me: Member | None, step: s.Join) -> list[Member]:
+        """The members for the initial cluster; one that has not started has no name yet, but we know ours."""
+        return [replace(m, name=step.member_name) if me is not None and m.id == me.id else m for m in listed]
+
+    def joining(self, step: s.Join) -> bool:
+        """Whether the joining container of this run stands and runs."""
+        state = self.read(step.node, probes.container_state(self.cli, step.name))
+        labels = ((state or {}).get("Config") or {}).get("Labels") or {}
+        running = ((state or {}).get("State") or {}).get("Status") == "running"
+        return running and labels.get(RUN_LABEL) == step.paths.run
+
+    def await_joined(self, step: s.Join) -> None:
+        """Wait until the joiner has really started: published by name, or its own log is there and names its id."""
+
+        def started() -> bool | None:
+            state = self.try_read(step.node, probes.container_state(self.cli, step.name))
+            if state is not None and (state.get("State") or {}).get("Status") in ("exited", "dead"):
+                raise CommandFailed(step.node, f"the joiner ended: {self.describe(step.node, step.name)}", exit_code=1)
+            me = self.member_at(step.leader, step.peer_urls)
+            if me is not None and me.name:
+                return True
+            return self.has_own_log(step, me) or None
+
+        wait_until(
+            started,
+            what=f"{step.member_name} to start",
+            timeout=JOIN_TIMEOUT,
+            host=step.node,
+            interval=0.3,
+            describe=lambda: self.describe(step.node, step.name),
+            sleep=self.sleep,
+        )
+
+    def has_own_log(self, step: s.Join, me: Member | None) -> bool:
+        """Whether the joiner's etcd answers for itself under its member id; it does so before it can publish its name."""
+        status = self.try_read(step.node, self.ctl(step.node).status())
+        return status is not None and me is not None and status.header.member_id == me.id
+
+    @do.register
+    def _(self, step: s.Promote) -> str:
+        me = self.member_at(step.leader, step.peer_urls)
+        if me is None:
+            raise CommandFailed(step.node, "it is not in the member list any more", exit_code=0)
+        said = [""]
+
+        def attempt() -> bool | None:
+            current = self.member_at(step.leader, step.peer_urls)
+            if current is not None and not current.learner:
+                return True
+            asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
+            try:
+                self.act(asked, self.ctl(step.leader).promote(me.id))
+            except CommandFailed as error:
+                said[0] = error.stderr or error.message
+                if not any(text in said[0] for text in (*PASSING, "in sync with leader")):
+                    raise
+                return None
+            return True
+
+        wait_until(
+            attempt,
+            what=f"learner {me.id:x} to catch up and be promoted",
+            timeout=PROMOTE_TIMEOUT,
+            host=step.node,
+            interval=0.3,
+            describe=lambda: said[0],
+            sleep=self.sleep,
+        )
+        return f"voter {me.id:x}"
+
+    @do.register
+    def _(self, step: s.RestorePolicy) -> str:
+        self.act(step, actions.set_restart_policy(self.cli, step.name, step.restart_policy))
+        return step.restart_policy
+
+    @do.register
+    def _(self, step: s.FinishRun) -> str:
+        self.act(step, actions.mark(step.paths, "finished"))
+        return step.paths.run
+
+    # --- cleaning up after a join that failed ----------------------------------------------------------------------------
+
+    def take_back_join(self, stage: s.Stage) -> None:
+        """After a failed join: a learner that stays behind would block the next one, so it is removed again."""
+        join = next((step for step in stage.steps if isinstance(step, s.Join)), None)
+        add = next((step for step in stage.steps if isinstance(step, s.AddMember)), None)
+        if join is None or add is None or not add.learner:
+            return
+        me = self.member_at(join.leader, join.peer_urls)
+        if me is None or not me.learner:
+            return
+        self.events.note(f"{join.node} did not come in; its learner is removed again, so that the others can")
+        remove = s.RemoveMember(
+            join.leader,
+            self.paths_on(join, join.leader),
+            join.data,
+            join.leader,
+            me.id,
+            join.member_name,
+            "did not join",
+        )
+        self.step(remove)
+
+
+PASSING = (
+    "unhealthy cluster",
+    "re-configuration failed due to not enough started members",
+    "too many learner members",
+    "leader changed",
+    "request timed out",
+    "no leader",
+    "context deadline exceeded",
+)
+"""What etcd says where the same question a little later is answered well (etcdserver/errors.go, 3.3 to 3.5)."""
+
+
+def failures_of(outcomes: Sequence[Outcome]) -> Mapping[str, FleetRecoverError]:
+    """The last failure of each node."""
+    return {outcome.node: outcome.error for outcome in outcomes if outcome.error is not None}

@@ -1,0 +1,352 @@
+"""PURE: every write to a node, spelled once.
+
+Each script looks before it acts and can be run again: where the work was already done it does nothing and exits with 0.
+A state that it does not expect is refused with one of the exit codes below, and nothing is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+
+from fleetrecover.commands.base import Action
+from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.shell import octal, quote, write_file
+from fleetrecover.etcd.wal import Append
+from fleetrecover.model import Command
+
+OCCUPIED = 65
+"""There is data where there must be none."""
+NOT_BLANK = 66
+"""The WAL has bytes where its end should be."""
+MISWRITTEN = 67
+"""What was written did not read back."""
+NAME_TAKEN = 68
+"""Another container has the name."""
+NO_SPACE = 69
+"""Not enough free space."""
+DIFFERS = 70
+"""The copy is not equal to the original."""
+STILL_RUNNING = 71
+"""A container still runs on the data."""
+
+REFUSALS: Mapping[int, str] = {
+    OCCUPIED: "there is data where there must be none",
+    NOT_BLANK: "the WAL has bytes after its end",
+    MISWRITTEN: "what was written did not read back as written",
+    NAME_TAKEN: "another container has that name",
+    NO_SPACE: "not enough free space",
+    DIFFERS: "the copy differs from the original",
+    STILL_RUNNING: "a container still runs on that data",
+}
+
+_SYNC = "sync -f {0} 2>/dev/null || sync"
+
+
+def _action(name: str, lines: Sequence[str], *, timeout: float = 60.0, undo: str = "", shown: str = "") -> Action:
+    script = "\n".join(["set -eu", *lines, ""])
+    return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo=undo)
+
+
+def _sync(path: str) -> str:
+    return _SYNC.format(quote(path))
+
+
+def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
+    """Make the run's directory and write `run.json`, which pins the survivor."""
+    content = json.dumps(pin, sort_keys=True, indent=1).encode() + b"\n"
+    return _action(
+        "open-run",
+        [
+            "umask 077",
+            f"mkdir -p {quote(paths.root)}",
+            f"chmod 700 {quote(paths.keep_root)} {quote(paths.root)}",
+            write_file(paths.pin, content, 0o600),
+        ],
+        undo="the directory stays, as the record of the run",
+        shown=f"mkdir -p {quote(paths.root)}; write {quote(paths.pin)}",
+    )
+
+
+def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str]) -> Action:
+    """Save what `inspect` says of the node's etcd containers, once, before the first of them is touched."""
+    target, temporary = quote(paths.containers), quote(paths.containers + ".new")
+    ids = " ".join(quote(container) for container in container_ids)
+    inspect = f"{cli} inspect --type container {ids}" if container_ids else "echo '[]'"
+    return _action(
+        "record-containers",
+        [
+            "umask 077",
+            f"[ -s {target} ] || {{ {inspect} > {temporary}; mv {temporary} {target}; {_sync(paths.root)}; }}",
+        ],
+        undo="nothing to take back",
+    )
+
+
+def fence(cli: str, container_id: str, name: str, kept_name: str, *, paused: bool = False) -> Action:
+    """Stop an etcd gently, so that it flushes its commit; take its restart policy away; give it another name."""
+    cid = quote(container_id)
+    return _action(
+        "fence",
+        [
+            f"{cli} update --restart=no {cid} >/dev/null",
+            *([f"{cli} unpause {cid} >/dev/null"] if paused else []),
+            f"{cli} stop -t 30 {cid} >/dev/null",
+            f"[ \"$({cli} inspect -f '{{{{.Name}}}}' {cid})\" = {quote('/' + kept_name)} ]"
+            f" || {cli} rename {cid} {quote(kept_name)}",
+        ],
+        timeout=90.0,
+        undo=f"{cli} rename {kept_name} {name}, its restart policy put back, started if it ran",
+    )
+
+
+def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> Action:
+    """Move the data of a node, whole, into the run's directory. A rename on one filesystem: never a copy."""
+    member, target = posixpath.join(data, "member"), posixpath.join(paths.at(part), "member")
+    return _action(
+        "keep-data",
+        [
+            f"if [ -e {quote(target)} ]; then [ ! -e {quote(member)} ] || exit {OCCUPIED}; exit 0; fi",
+            f"[ -e {quote(member)} ] || exit 0",
+            *_refuse_running(cli, data),
+            f"mkdir -p {quote(paths.at(part))}",
+            f"chmod 700 {quote(paths.at(part))}",
+            f"mv {quote(member)} {quote(target)}",
+            _sync(paths.root),
+        ],
+        undo=f"mv {quote(target)} {quote(member)}",
+    )
+
+
+def _refuse_running(cli: str, data: str) -> list[str]:
+    """Lines that exit with STILL_RUNNING if a running container has a bind on `data`."""
+    template = "{{range .Mounts}}{{println .Source}}{{end}}"
+    return [
+        f"for c in $({cli} ps -q --no-trunc); do",
+        f'  {cli} inspect -f {quote(template)} "$c" | while read -r source; do',
+        f'    [ "$(readlink -f "$source" 2>/dev/null)" = {quote(data)} ] && echo "$c" && break',
+        "  done",
+        f"done | grep -q . && exit {STILL_RUNNING} || true",
+    ]
+
+
+def copy_original(paths: RunPaths, data: str, *, need: int) -> Action:
+    """Copy the original and compare the copy with it, byte by byte. `need` is its size in bytes.
+
+    Whatever an interrupted attempt left of its own copy is removed first; the original is only read.
+    """
+    original, partial = quote(posixpath.join(paths.at("original"), "member")), paths.at("partial")
+    copy = quote(posixpath.join(partial, "member"))
+    need_kib = need // 1024 + 1024
+    return _action(
+        "copy",
+        [
+            f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
+            f"free=$(df -Pk {quote(paths.root)} | awk 'END {{ print $(NF-2) }}')",
+            f'if [ "$free" -lt {need_kib} ]; then'
+            f' echo "{need_kib} KiB needed, $free KiB free" >&2; exit {NO_SPACE}; fi',
+            f"mkdir {quote(partial)}",
+            f"cp -a --reflink=auto {original} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {original} {copy}; }}",
+            f"diff -rq {original} {copy} >&2 || exit {DIFFERS}",
+            f"chown --reference={quote(data)} {quote(partial)} 2>/dev/null || true",
+            f"chmod --reference={quote(data)} {quote(partial)} 2>/dev/null || true",
+            _sync(paths.root),
+        ],
+        timeout=3600.0,
+        undo=f"rm -rf {quote(partial)} (a copy of ours)",
+    )
+
+
+def append_to_wal(paths: RunPaths, append: Append) -> Action:
+    """Write the record that raises the commit at the end of the copy's WAL, and read it back."""
+    segment = quote(posixpath.join(paths.at("partial"), "member", "wal", append.segment))
+    offset, size = append.offset, len(append.data)
+    written = f"tail -c +{offset + 1} {segment} | head -c {size}"
+    return _action(
+        "raise-commit",
+        [
+            f"if [ \"$({written} | od -An -v -tx1 | tr -d ' \\n')\" = {append.data.hex()} ]; then exit 0; fi",
+            *(
+                [f"truncate -s {offset} {segment}"]
+                if append.cut
+                else [f"[ \"$({written} | tr -d '\\000' | wc -c)\" -eq 0 ] || exit {NOT_BLANK}"]
+            ),
+            f"printf {quote(octal(append.data))} | dd of={segment} bs=1 seek={offset} conv=notrunc 2>/dev/null",
+            _sync(paths.root),
+            f"[ \"$({written} | od -An -v -tx1 | tr -d ' \\n')\" = {append.data.hex()} ] || exit {MISWRITTEN}",
+        ],
+        undo="only the copy is changed",
+    )
+
+
+def rename_part(paths: RunPaths, source: str, target: str) -> Action:
+    """Give a part of the run's directory the name that says how far it is."""
+    old, new = quote(paths.at(source)), quote(paths.at(target))
+    return _action(
+        f"{source}-to-{target}",
+        [f"[ ! -e {new} ] || {{ [ ! -e {old} ] && exit 0 || exit {OCCUPIED}; }}", f"mv {old} {new}", _sync(paths.root)],
+        undo="only the copy is changed",
+    )
+
+
+def run_container(name: str, argv: Sequence[str], env_file: Sequence[str], shown: Sequence[str]) -> Action:
+    """Start a container from a complete `docker run` argv whose `--env-file` is /dev/stdin.
+
+    The environment comes through a pipe from the shell's own `printf`, never over a command line or a file.
+    `shown` is the argv for a person's eye, secrets masked.
+    """
+    command = " ".join(quote(word) for word in argv) + " >/dev/null"
+    lines = " ".join(quote(line) for line in env_file)
+    script = f"printf '%s\\n' {lines} | {command}" if env_file else f"{command} </dev/null"
+    visible = " ".join(quote(word) for word in shown)
+    return Action(Command(name, f"set -eu\n{script}\n", timeout=120.0, shown=visible), undo="the container is removed")
+
+
+def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
+    """Stop and remove a container, but only if it carries this run's label."""
+    template = quote("{{index .Config.Labels " + json.dumps(run_label) + "}}")
+    return _action(
+        "remove-container",
+        [
+            f"{cli} inspect --type container {quote(name)} >/dev/null 2>&1 || exit 0",
+            f'[ "$({cli} inspect --type container -f {template} {quote(name)})" = {quote(run)} ] || exit {NAME_TAKEN}',
+            f"{cli} update --restart=no {quote(name)} >/dev/null",
+            f"{cli} stop -t 30 {quote(name)} >/dev/null",
+            f"{cli} rm {quote(name)} >/dev/null",
+        ],
+        timeout=90.0,
+        undo="it was ours, and is made again when needed",
+    )
+
+
+def stop_container(cli: str, name: str) -> Action:
+    """Stop a container gently, so that etcd flushes its commit."""
+    return _action("stop", [f"{cli} stop -t 30 {quote(name)} >/dev/null"], timeout=90.0)
+
+
+def write_proof(paths: RunPaths, proof: Mapping[str, object]) -> Action:
+    """Record what the quarantined reset answered."""
+    content = json.dumps(proof, sort_keys=True).encode() + b"\n"
+    return _action(
+        "write-proof",
+        [write_file(paths.proof, content, 0o600)],
+        shown=f"write {paths.proof}",
+        undo="nothing to take back",
+    )
+
+
+def adopt(paths: RunPaths, data: str) -> Action:
+    """Move the proven copy to where the survivor's etcd looks for its data."""
+    source, member = posixpath.join(paths.at("reset"), "member"), posixpath.join(data, "member")
+    return _action(
+        "adopt",
+        [
+            f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] && exit 0 || exit {OCCUPIED}; fi",
+            f"mv {quote(source)} {quote(member)}",
+            f"rmdir {quote(paths.at('reset'))}",
+            _sync(data),
+        ],
+        undo=f"mv {quote(member)} to {quote(paths.at('undone'))}, then mv the original back",
+    )
+
+
+def start_original(cli: str, container_id: str, name: str, restart_policy: str) -> Action:
+    """Start a node's own container as it was: its name, its restart policy, its unchanged command."""
+    cid = quote(container_id)
+    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
+    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
+    return _action(
+        "start",
+        [
+            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
+            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
+            f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
+            f"{cli} start {cid} >/dev/null",
+        ],
+        timeout=90.0,
+        undo="it is stopped and set aside again",
+    )
+
+
+def start_existing(cli: str, name: str) -> Action:
+    """Start a container that stands stopped; nothing happens if it runs."""
+    return _action("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=90.0)
+
+
+def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
+    """Give a container its restart policy."""
+    return _action("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
+
+
+def ensure_data_dir(data: str, owner: str | None, mode: str | None) -> Action:
+    """Make the data directory of a node that has none, with the survivor's owner (`uid:gid`) and mode."""
+    lines = [f"[ -d {quote(data)} ] || mkdir -p {quote(data)}"]
+    if owner:
+        lines.append(f"chown {quote(owner)} {quote(data)}")
+    if mode:
+        lines.append(f"chmod {quote(mode)} {quote(data)}")
+    return _action("data-dir", lines, undo="an empty directory stays")
+
+
+def mark(paths: RunPaths, word: str) -> Action:
+    """Mark a run on a node: `finished` or `undone`."""
+    return _action(f"mark-{word}", [f": > {quote(paths.at(word))}", _sync(paths.root)])
+
+
+HELD = 75
+"""Somebody else holds the node."""
+
+
+def take_hold(paths: RunPaths, holder: Mapping[str, object], token: str) -> Action:
+    """Hold the node for a run, if nobody else does: `mkdir` is the lock."""
+    hold = quote(paths.hold)
+    return _action(
+        "take-hold",
+        [
+            "umask 077",
+            f"mkdir -p {quote(paths.keep_root)}",
+            f'if ! mkdir {hold} 2>/dev/null; then [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ]'
+            f" && exit 0 || exit {HELD}; fi",
+            write_file(posixpath.join(paths.hold, "holder.json"), json.dumps(holder).encode() + b"\n", 0o600),
+            write_file(paths.token, token.encode(), 0o600),
+        ],
+        shown=f"mkdir {hold}",
+    )
+
+
+def break_hold(paths: RunPaths, dead_token: str) -> Action:
+    """Take away the hold of a holder that is known to be dead, and only that one."""
+    stale = quote(f"{paths.hold}.stale")
+    return _action(
+        "break-hold",
+        [
+            f"[ -d {quote(paths.hold)} ] || exit 0",
+            f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(dead_token)} ] || exit {HELD}',
+            f"rm -rf -- {stale}",
+            f"mv {quote(paths.hold)} {stale}",
+            f"rm -rf -- {stale}",
+        ],
+    )
+
+
+def release_hold(paths: RunPaths, token: str) -> Action:
+    """Let go of the node, if it is still ours."""
+    return _action(
+        "release-hold",
+        [
+            f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] || exit 0',
+            f"rm -rf -- {quote(paths.hold)}",
+            f"rmdir {quote(paths.keep_root)} 2>/dev/null || true",
+        ],
+    )
+
+
+def beat(paths: RunPaths, token: str, count: int) -> Action:
+    """Show that the holder lives."""
+    target = quote(posixpath.join(paths.hold, "beat"))
+    return _action(
+        "beat",
+        [f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] || exit 0', f"echo {count} > {target}"],
+        timeout=10.0,
+    )

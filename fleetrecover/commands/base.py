@@ -1,0 +1,56 @@
+"""Reads and writes as different types: a dry run holds no Action, so it cannot write.
+
+A Probe may be repeated freely. An Action is never repeated without looking at the node first; its script is guarded by
+the run's hold, so that a controller that was asleep while another one took over can no longer write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from fleetrecover.commands.shell import quote
+from fleetrecover.model import Command, Result
+
+T_co = TypeVar("T_co", covariant=True)
+
+LOST_HOLD = 97
+"""Exit code of an Action whose run no longer holds the node; nothing was done."""
+BUSY = 98
+"""Exit code of an Action that found an earlier one of ours still running on the node; nothing was done."""
+
+
+@dataclass(frozen=True)
+class Probe(Generic[T_co]):
+    """A read: a command, and a pure function from its result to a value.
+
+    `parse` is given the result only if its exit code is accepted.
+    """
+
+    command: Command
+    parse: Callable[[Result], T_co]
+
+
+@dataclass(frozen=True)
+class Action:
+    """A write. `undo` says, for a person, how it is taken back."""
+
+    command: Command
+    undo: str = ""
+
+    def guarded(self, hold: str, token: str) -> Command:
+        """Return the command that does nothing unless the run with `token` holds the node, and nothing else of ours runs.
+
+        `hold` is the directory of the node's hold. A process number is told from a later process of the same number by
+        its start time, field 22 of /proc/PID/stat.
+        """
+        token_file, busy = quote(f"{hold}/token"), quote(f"{hold}/busy")
+        guard = (
+            f'[ "$(cat {token_file} 2>/dev/null)" = {quote(token)} ] || exit {LOST_HOLD}\n'
+            'born() { sed -e "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d" " -f20; }\n'
+            f"other=$(cat {busy} 2>/dev/null) || other=\n"
+            f'if [ -n "$other" ] && [ "$(born "${{other%%-*}}")" = "${{other##*-}}" ]; then exit {BUSY}; fi\n'
+            f'echo "$$-$(born $$)" > {busy}\n'
+        )
+        return replace(self.command, script=guard + self.command.script, shown=self.command.display)

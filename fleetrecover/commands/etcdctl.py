@@ -1,0 +1,113 @@
+"""PURE: every question to a running etcd, and every change of its membership, spelled once.
+
+All of them go through `etcdctl` inside the node's own container (`CLI exec`): no shell is needed in the image, and no port
+has to be reachable from the bastion. `--endpoints` is always passed, since 3.2's environment names it differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleetrecover.commands.base import Action, Probe
+from fleetrecover.commands.shell import quote
+from fleetrecover.etcd import etcdctl as answers
+from fleetrecover.etcd.membership import Member, hex_id
+from fleetrecover.model import Command, Result
+
+
+@dataclass(frozen=True)
+class Etcdctl:
+    """How to reach one node's etcd: through which container, at which endpoint, with which TLS files.
+
+    `tls` is the list of options (`--cacert=…`, `--cert=…`, `--key=…`), paths as the container sees them.
+    """
+
+    cli: str
+    container: str
+    endpoint: str
+    tls: tuple[str, ...] = ()
+
+    def words(self, words: Sequence[str], *, timeout: int = 5, json: bool = True) -> tuple[str, ...]:
+        """Return the whole argv."""
+        return (
+            self.cli,
+            "exec",
+            "-e",
+            "ETCDCTL_API=3",
+            self.container,
+            "etcdctl",
+            f"--endpoints={self.endpoint}",
+            *self.tls,
+            "--dial-timeout=3s",
+            f"--command-timeout={timeout}s",
+            *words,
+            *(["-w", "json"] if json else []),
+        )
+
+    def command(self, name: str, words: Sequence[str], *, timeout: int = 5, json: bool = True) -> Command:
+        """Return the command; the node ends it some seconds after etcdctl's own limit."""
+        script = " ".join(quote(word) for word in self.words(words, timeout=timeout, json=json))
+        return Command(name, script + "\n", timeout=timeout + 10.0)
+
+    def status(self) -> Probe[answers.EndpointStatus]:
+        """What the member says of itself; answers without quorum."""
+        return Probe(
+            self.command("endpoint-status", ["endpoint", "status"]), lambda r: answers.parse_endpoint_status(r.text)[0]
+        )
+
+    def health(self, timeout: int = 3) -> Probe[bool]:
+        """Whether a linearizable read succeeds: quorum stands behind this member."""
+        command = self.command("endpoint-health", ["endpoint", "health"], timeout=timeout, json=False)
+        # exit 1 is "unhealthy": an answer, not a failure
+        return Probe(
+            Command(command.name, command.script, command.timeout, ok_codes=(0, 1)), lambda r: _says_healthy(r)
+        )
+
+    def members(self) -> Probe[tuple[Member, ...]]:
+        """The member list, linearizable from 3.5 on."""
+        return Probe(
+            self.command("member-list", ["member", "list"]), lambda r: answers.parse_member_list(r.text).members
+        )
+
+    def alarms(self) -> Probe[tuple[str, ...]]:
+        """Alarms that are raised, as `NOSPACE 8e9e05c52164694d`."""
+        return Probe(
+            self.command("alarm-list", ["alarm", "list"]),
+            lambda r: tuple(f"{alarm.kind} {hex_id(alarm.member_id)}" for alarm in answers.parse_alarm_list(r.text)),
+        )
+
+    def hashkv(self, revision: int) -> Probe[answers.HashKV]:
+        """The content hash at a revision (0: the present one). Large databases take long."""
+        return Probe(
+            self.command("hashkv", ["endpoint", "hashkv", f"--rev={revision}"], timeout=120),
+            lambda r: answers.parse_endpoint_hashkv(r.text)[0],
+        )
+
+    def add(self, name: str, peer_urls: Sequence[str], *, learner: bool) -> Action:
+        """Add a member, as a learner where etcd knows them (3.4 and later)."""
+        words = ["member", "add", name, f"--peer-urls={','.join(peer_urls)}", *(["--learner"] if learner else [])]
+        return Action(self.command("member-add", words, timeout=10), undo="member remove, while it has not started")
+
+    def remove(self, member_id: int) -> Action:
+        """Remove a member."""
+        return Action(
+            self.command("member-remove", ["member", "remove", hex_id(member_id)], timeout=10, json=False),
+            undo="it is added anew, as a new member",
+        )
+
+    def promote(self, member_id: int) -> Action:
+        """Make a learner a voter; etcd refuses until it has caught up."""
+        return Action(
+            self.command("member-promote", ["member", "promote", hex_id(member_id)], timeout=10, json=False),
+            undo="member remove",
+        )
+
+
+def _says_healthy(result: Result) -> bool:
+    """Tell from `endpoint health`: exit 0 and the word, on stdout (3.3, 3.4) or stderr (3.5).
+
+    >>> 'https://10.0.0.1:2379 is healthy: successfully committed proposal: took = 2.1ms'
+    """
+    said = result.text + result.error_text
+    return result.exit_code == 0 and " is healthy" in said

@@ -1,0 +1,485 @@
+"""PURE: every read of a node, spelled once, each with the function that makes sense of its answer.
+
+A probe's script writes lines of `key=value`, or the bytes that were asked for. A node is not trusted: a parser takes what
+it knows and refuses the rest with FormatError, and nothing that a node says ever becomes part of a script unquoted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import posixpath
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fleetrecover.commands.base import Probe
+from fleetrecover.commands.shell import quote
+from fleetrecover.errors import FormatError
+from fleetrecover.facts import RUN_LABEL, DataDir, Hold, Keep, Pin, Proof
+from fleetrecover.model import Command, Result
+
+KEEP_SUFFIX = ".fleetrecover"
+MAX_SEGMENT = 512 * 1024 * 1024
+"""More than this is never taken for a WAL segment (they are 64 MB, and one entry more)."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Who a node is. `clock` in seconds since the epoch."""
+
+    hostname: str
+    machine_id: str
+    clock: float
+    uid: int
+
+
+def machine() -> Probe[Machine]:
+    """Name, identity and clock of the node."""
+    script = (
+        "echo hostname=$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)\n"
+        "echo machine=$(cat /etc/machine-id 2>/dev/null)\n"
+        "echo clock=$(date +%s.%N)\necho uid=$(id -u)\n"
+    )
+
+    def parse(result: Result) -> Machine:
+        values = _pairs(result.text)
+        clock = values.get("clock", "0").removesuffix(".N").replace("%N", "0")
+        return Machine(
+            values.get("hostname", ""), values.get("machine", ""), _number(clock), int(_number(values.get("uid", "0")))
+        )
+
+    return Probe(Command("machine", script, timeout=20), parse)
+
+
+def cli_version(cli: str) -> Probe[str]:
+    """The version of the container engine; fails where its daemon does not answer."""
+    side = "Client" if posixpath.basename(cli).startswith("podman") else "Server"
+    script = f"{quote(cli)} version --format '{{{{.{side}.Version}}}}'\n"
+    return Probe(Command("cli-version", script, timeout=20), lambda r: r.text.strip())
+
+
+def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
+    """`inspect` of every container that may be an etcd, or is ours: running, stopped or renamed."""
+    ps = f"{quote(cli)} ps -a --no-trunc"
+    template = quote("{{.ID}} {{.Image}} {{.Names}} {{.Command}}")
+    script = (
+        f"{ps} -q >/dev/null || exit 1\n"
+        f"ids=$( {{ {ps} --format {template} | grep -i -F -e etcd -e {quote(name)} | cut -d' ' -f1;"
+        f" {ps} -q --filter label={RUN_LABEL}; }} | sort -u)\n"
+        f"[ -n \"$ids\" ] || {{ echo '[]'; exit 0; }}\n"
+        f"{quote(cli)} inspect --type container $ids\n"
+    )
+
+    def parse(result: Result) -> tuple[Mapping[str, Any], ...]:
+        return tuple(item for item in _json_list(result.text, "inspect") if isinstance(item, dict))
+
+    return Probe(Command("containers", script, timeout=40, ok_codes=(0, 1)), parse)
+
+
+def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:
+    """`inspect` of the images that containers were made from, by id; one that is gone is left out."""
+    wanted = " ".join(quote(image) for image in ids)
+    script = f"{quote(cli)} inspect --type image {wanted} 2>/dev/null\n" if ids else "echo '[]'\n"
+
+    def parse(result: Result) -> dict[str, Mapping[str, Any]]:
+        found = [item for item in _json_list(result.text or "[]", "image inspect") if isinstance(item, dict)]
+        return {str(item.get("Id", "")): item for item in found}
+
+    return Probe(Command("images", script, timeout=30, ok_codes=(0, 1)), parse)
+
+
+def has_image(cli: str, reference: str) -> Probe[str | None]:
+    """The id of an image on the node, or None."""
+    script = f"{quote(cli)} inspect --type image -f '{{{{.Id}}}}' {quote(reference)} 2>/dev/null\n"
+    return Probe(Command("has-image", script, timeout=30, ok_codes=(0, 1)), lambda r: r.text.strip() or None)
+
+
+def container_state(cli: str, name: str) -> Probe[dict[str, Any] | None]:
+    """One container's `State`, restart policy, id and labels; None where there is none of that name."""
+    script = f"{quote(cli)} inspect --type container {quote(name)} 2>/dev/null\n"
+
+    def parse(result: Result) -> dict[str, Any] | None:
+        found = [item for item in _json_list(result.text or "[]", "inspect") if isinstance(item, dict)]
+        return found[0] if found else None
+
+    return Probe(Command("container-state", script, timeout=30, ok_codes=(0, 1)), parse)
+
+
+def container_logs(cli: str, name: str, lines: int = 15) -> Probe[str]:
+    """The last lines that a container has written."""
+    script = f"{quote(cli)} logs --tail {lines} {quote(name)} 2>&1\n"
+    return Probe(Command("container-logs", script, timeout=20, ok_codes=(0, 1)), lambda r: r.text)
+
+
+def missing_files(paths: Sequence[str]) -> Probe[tuple[str, ...]]:
+    """Those of the paths that the node does not have."""
+    tests = "".join(f"[ -e {quote(path)} ] || printf '%s\\n' {quote(path)}\n" for path in paths)
+    return Probe(Command("missing-files", tests + "true\n", timeout=20), lambda r: tuple(r.text.splitlines()))
+
+
+@dataclass(frozen=True)
+class WalFile:
+    """One file of `member/wal` or `member/snap`; size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class DataListing:
+    """The data directory, what lies in it, and the runs that have kept something beside it."""
+
+    data: DataDir
+    files: tuple[WalFile, ...]
+    keeps: tuple[Keep, ...]
+    kept_files: Mapping[str, tuple[WalFile, ...]]  # by run: the files of original/
+    hold: Hold | None
+
+
+_LISTING = r"""
+p=@PATH@
+r=$(readlink -f "$p" 2>/dev/null) || r=$p
+[ -n "$r" ] || r=$p
+echo "real=$r"
+if [ -L "$p" ]; then echo symlink=1; fi
+if awk -v r="$r" '$5 == r { found = 1 } END { exit !found }' /proc/self/mountinfo; then echo mount=1; fi
+near=$r
+while [ ! -d "$near" ]; do near=$(dirname "$near"); done
+df -Pk "$near" | awk 'END { print "free=" $(NF-2) }'
+if [ -d "$r" ]; then
+  echo exists=1
+  stat -c 'owner=%u:%g' "$r"; stat -c 'mode=%a' "$r"
+  for o in "$r"/* "$r"/.[!.]*; do
+    [ -e "$o" ] || continue
+    case "${o##*/}" in member) ;; .fleetrecover) ;; *) printf 'other=%s\n' "${o##*/}" ;; esac
+  done
+fi
+list() {
+  for f in "$1"/wal/*.wal "$1"/snap/*.snap "$1"/snap/db "$1"/snap/*.snap.db; do
+    if [ -f "$f" ]; then stat -c "$2=%s %n" "$f" || true; fi
+  done
+}
+if [ -d "$r/member" ]; then
+  echo member=1
+  du -sk "$r/member" 2>/dev/null | awk '{ print "size=" $1 }'
+  list "$r/member" file
+fi
+for root in "$r.fleetrecover" "$r/.fleetrecover"; do
+  [ -d "$root" ] || continue
+  echo "root=$root"
+  if [ -f "$root/hold/holder.json" ]; then
+    printf 'hold=%s\n' "$(tr -d '\n' < "$root/hold/holder.json")"
+    printf 'beat=%s\n' "$(cat "$root/hold/beat" 2>/dev/null)"
+  fi
+  for k in "$root"/*/; do
+    k=${k%/}; [ -d "$k" ] || continue
+    [ "${k##*/}" = hold ] && continue
+    printf 'keep=%s\n' "$k"
+    if [ -f "$k/run.json" ]; then printf 'pin=%s\n' "$(tr -d '\n' < "$k/run.json")"; fi
+    if [ -f "$k/proof.json" ]; then printf 'proof=%s\n' "$(tr -d '\n' < "$k/proof.json")"; fi
+    for part in original partial work booted reset; do
+      if [ -e "$k/$part/member" ]; then echo "part=$part"; fi
+    done
+    for part in containers.json finished undone; do
+      if [ -e "$k/$part" ]; then echo "part=$part"; fi
+    done
+    if [ -f "$k/containers.json" ]; then printf 'before=%s\n' "$(tr -d '\n' < "$k/containers.json")"; fi
+    for part in "$k"/discarded-*; do
+      if [ -e "$part" ]; then printf 'discarded=%s\n' "${part##*/}"; fi
+    done
+    du -sk "$k" 2>/dev/null | awk '{ print "keepsize=" $1 }'
+    if [ -d "$k/original/member" ]; then list "$k/original/member" kept; fi
+  done
+done
+"""
+
+
+def data_listing(path: str) -> Probe[DataListing]:
+    """The data directory at `path` (as the container's bind names it) and all that runs keep beside it."""
+    return Probe(
+        Command("data-listing", _LISTING.replace("@PATH@", quote(path)), timeout=40),
+        lambda result: parse_listing(path, result.text),
+    )
+
+
+def parse_listing(path: str, text: str) -> DataListing:
+    """Make sense of the listing's lines; see `_LISTING` for their shape. Raises FormatError."""
+    single: dict[str, str] = {}
+    others: list[str] = []
+    files: list[WalFile] = []
+    keeps: list[dict[str, Any]] = []
+    for line in text.splitlines():
+        key, found, value = line.partition("=")
+        if not found:
+            continue
+        if key == "other":
+            others.append(value)
+        elif key == "file":
+            files.append(_wal_file(value))
+        elif key == "keep":
+            keeps.append({"path": value, "parts": set(), "files": [], "discarded": []})
+        elif key == "discarded" and keeps:
+            keeps[-1]["discarded"].append(value)
+        elif key in ("pin", "proof", "keepsize", "before") and keeps:
+            keeps[-1][key] = value
+        elif key == "part" and keeps:
+            keeps[-1]["parts"].add(value)
+        elif key == "kept" and keeps:
+            keeps[-1]["files"].append(_wal_file(value))
+        else:
+            single.setdefault(key, value)
+    real = single.get("real", path)
+    if not real.startswith("/"):
+        raise FormatError(f"the node gave {real!r} for the real path of {path}", source="data listing")
+    mount = "mount" in single
+    data = DataDir(
+        path=path,
+        real=real,
+        exists="exists" in single,
+        has_member="member" in single,
+        keep_root=posixpath.join(real, KEEP_SUFFIX) if mount else real.rstrip("/") + KEEP_SUFFIX,
+        size=int(_number(single.get("size", "0"))) * 1024,
+        free=int(_number(single.get("free", "0"))) * 1024,
+        owner=single.get("owner", ""),
+        mode=single.get("mode", ""),
+        mount_point=mount,
+        symlink="symlink" in single,
+        others=tuple(others),
+    )
+    return DataListing(
+        data=data,
+        files=tuple(files),
+        keeps=tuple(_keep(keep) for keep in keeps),
+        kept_files={posixpath.basename(keep["path"]): tuple(keep["files"]) for keep in keeps},
+        hold=_hold(single),
+    )
+
+
+def _keep(found: Mapping[str, Any]) -> Keep:
+    parts: set[str] = found["parts"]
+    path = str(found["path"])
+    problem = None
+    before: list[Any] = []
+    pin: Pin | None = None
+    proof: Proof | None = None
+    try:
+        pin = parse_pin(found["pin"]) if "pin" in found else None
+        proof = parse_proof(found["proof"]) if "proof" in found else None
+        before = _json_list(found["before"], "containers.json") if "before" in found else []
+    except FormatError as error:
+        problem = error.message
+    return Keep(
+        run=posixpath.basename(path),
+        path=path,
+        pin=pin,
+        containers="containers.json" in parts,
+        original="original" in parts,
+        partial="partial" in parts,
+        work="work" in parts,
+        booted="booted" in parts,
+        reset="reset" in parts,
+        finished="finished" in parts,
+        undone="undone" in parts,
+        proof=proof,
+        bytes=int(_number(str(found.get("keepsize", "0")))) * 1024,
+        policies={c["Id"]: restart_policy(c) for c in before if isinstance(c, dict) and "Id" in c},
+        ran=frozenset(
+            str(c["Id"]) for c in before if isinstance(c, dict) and "Id" in c and _running(c.get("State", {}))
+        ),
+        discarded=tuple(found["discarded"]),
+        problem=problem,
+    )
+
+
+def parse_pin(text: str) -> Pin:
+    """`run.json` of a run's directory. Raises FormatError."""
+    value = _json_object(text, "run.json")
+    try:
+        return Pin(
+            run=str(value["run"]),
+            cluster=str(value["cluster"]),
+            survivor=str(value["survivor"]),
+            started=str(value["started"]),
+            kind=str(value["kind"]),
+            dead=tuple(str(name) for name in value.get("dead", [])),
+            tool=str(value.get("tool", "")),
+        )
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"lacks {error}", source="run.json") from error
+
+
+def parse_proof(text: str) -> Proof:
+    """`proof.json` of a run's directory. Raises FormatError."""
+    value = _json_object(text, "proof.json")
+    try:
+        return Proof(
+            revision=int(value["revision"]),
+            hash=int(value["hash"]),
+            compact_revision=int(value["compact_revision"]),
+            member_id=int(value["member_id"]),
+            cluster_id=int(value["cluster_id"]),
+            version=str(value["version"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"lacks or garbles {error}", source="proof.json") from error
+
+
+def restart_policy(inspect: Mapping[str, Any]) -> str:
+    """The restart policy of an inspect document, as `docker update --restart` takes it."""
+    policy = (inspect.get("HostConfig") or {}).get("RestartPolicy") or {}
+    name, count = str(policy.get("Name") or "no"), int(policy.get("MaximumRetryCount") or 0)
+    return f"{name}:{count}" if name == "on-failure" and count else name
+
+
+def _running(state: Mapping[str, Any]) -> bool:
+    return str(state.get("Status", "")) in ("running", "restarting", "paused")
+
+
+def _hold(single: Mapping[str, str]) -> Hold | None:
+    if "hold" not in single:
+        return None
+    try:
+        value = _json_object(single["hold"], "holder.json")
+        return Hold(
+            token=str(value["token"]),
+            run=str(value["run"]),
+            who=str(value["who"]),
+            host=str(value["host"]),
+            pid=int(value["pid"]),
+            born=str(value.get("born", "")),
+            since=str(value["since"]),
+            beat=single.get("beat", ""),
+        )
+    except (FormatError, KeyError, TypeError, ValueError):
+        return Hold("", "?", "somebody whose record cannot be read", "?", 0, "", "?", single.get("beat", ""))
+
+
+def _wal_file(value: str) -> WalFile:
+    size, _, path = value.partition(" ")
+    return WalFile(path, int(_number(size)))
+
+
+_SEGMENT = r"""
+f=@PATH@
+size=$(stat -c %s "$f")
+block=65536
+lo=0
+hi=$(( (size + block - 1) / block ))
+while [ $((hi - lo)) -gt 0 ]; do
+  mid=$(( (lo + hi) / 2 ))
+  n=$(tail -c +$((mid * block + 1)) "$f" | head -c $block | tr -d '\000' | head -c 1 | wc -c)
+  if [ "$n" -eq 0 ]; then hi=$mid; else lo=$((mid + 1)); fi
+done
+end=$((lo * block))
+[ "$end" -le "$size" ] || end=$size
+n=$(tail -c +$((end + 1)) "$f" | tr -d '\000' | head -c 1 | wc -c)
+[ "$n" -eq 0 ] || end=$size
+sample=$(head -c 262144 "$f" | gzip -1 -c 2>/dev/null | wc -c)
+if [ "$sample" -gt 0 ] && [ "$sample" -lt 131072 ] && [ "$end" -gt 262144 ]; then
+  echo "$size $end gzip"; head -c "$end" "$f" | gzip -1 -c
+else
+  echo "$size $end raw"; head -c "$end" "$f"
+fi
+"""
+
+
+def wal_file(path: str) -> Probe[bytes]:
+    """The whole content of a WAL segment or a .snap, as bytes.
+
+    A segment is 64 MB, preallocated with zeros: the node looks for the end of its content, proves that only zeros follow,
+    and sends what is before, compressed where that helps. What comes back here has its full size again.
+    """
+    return Probe(Command("wal-file", _SEGMENT.replace("@PATH@", quote(path)), timeout=600), lambda r: _unpack(path, r))
+
+
+def _unpack(path: str, result: Result) -> bytes:
+    header, _, body = result.stdout.partition(b"\n")
+    try:
+        size_word, end_word, encoding = header.decode("ascii").split()
+        size, end = int(size_word), int(end_word)
+    except ValueError as error:
+        raise FormatError("the node sent no header", source=path) from error
+    if not 0 <= end <= size <= MAX_SEGMENT:
+        raise FormatError(f"sizes {end} of {size} are not those of a WAL segment", source=path)
+    if encoding == "gzip":
+        body = _gunzip(path, body, end)
+    if len(body) != end:
+        raise FormatError(f"{len(body)} bytes came, {end} were announced", source=path)
+    return body + bytes(size - end)
+
+
+def _gunzip(path: str, body: bytes, size: int) -> bytes:
+    try:
+        stream = zlib.decompressobj(wbits=31)
+        content = stream.decompress(body, size + 1)
+    except zlib.error as error:
+        raise FormatError(f"not gzip: {error}", source=path) from error
+    return content
+
+
+def ranges(path: str, wanted: Sequence[tuple[int, int]]) -> Probe[list[bytes]]:
+    """Pieces of a file: `wanted` holds (offset, size) in bytes; a piece past the end comes back short."""
+    lines = "".join(
+        f"tail -c +{offset + 1} {quote(path)} | head -c {size} | gzip -1 -c | od -An -v -tx1 | tr -d ' \\n'; echo\n"
+        for offset, size in wanted
+    )
+
+    def parse(result: Result) -> list[bytes]:
+        rows = result.text.splitlines()
+        if len(rows) != len(wanted):
+            raise FormatError(f"{len(rows)} pieces came, {len(wanted)} were asked for", source=path)
+        try:
+            return [gzip.decompress(bytes.fromhex(row)) for row in rows]
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            raise FormatError(f"a piece did not arrive whole: {error}", source=path) from error
+
+    return Probe(Command("ranges", f"[ -r {quote(path)} ] || exit 1\n{lines}", timeout=60), parse)
+
+
+def member_files(member: str) -> Probe[tuple[WalFile, ...]]:
+    """The WAL segments, snapshots and database below a `member` directory."""
+    script = (
+        f"cd {quote(member)} || exit 1\n"
+        'for f in wal/*.wal snap/*.snap snap/db; do if [ -f "$f" ]; then stat -c "%s $PWD/%n" "$f"; fi; done\n'
+    )
+    return Probe(
+        Command("member-files", script, timeout=20), lambda r: tuple(_wal_file(x) for x in r.text.splitlines())
+    )
+
+
+def file_bytes(path: str, limit: int = 1 << 20) -> Probe[bytes]:
+    """The first `limit` bytes of a small file, such as a certificate."""
+    return Probe(Command("file", f"head -c {limit} {quote(path)}\n", timeout=20), lambda r: r.stdout)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return {key: value.strip() for key, found, value in (line.partition("=") for line in text.splitlines()) if found}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise FormatError(f"{text!r} is not a number", source="a node's answer") from error
+
+
+def _json_list(text: str, source: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"not JSON: {error}", source=source) from error
+    if not isinstance(value, list):
+        raise FormatError("not a JSON list", source=source)
+    return value
+
+
+def _json_object(text: str, source: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"not JSON: {error}", source=source) from error
+    if not isinstance(value, dict):
+        raise FormatError("not a JSON object", source=source)
+    return value

@@ -1,0 +1,564 @@
+"""PURE: the judgement of a survey: one verdict, the findings behind it, and the remedy that would be safe.
+
+The order of the questions matters. Whether quorum stands is asked first, of running members only; whether every voter is
+accounted for is asked before any survivor is considered; and a run that has already moved data settles the survivor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.survivor import Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.errors import InputError
+from fleetrecover.etcd.membership import Member, hex_id
+from fleetrecover.facts import Container, Keep, NodeFacts, Survey
+
+
+class Verdict(StrEnum):
+    """The words of INTERFACE.md."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    QUORUM_LOST = "quorum-lost"
+    UNDETERMINED = "undetermined"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of `diagnose`."""
+        return {"healthy": 0, "degraded": 10, "quorum-lost": 11, "undetermined": 12}[self.value]
+
+
+class Remedy(StrEnum):
+    """What `recover` would do."""
+
+    NONE = "none"
+    FINISH = "finish"  # everything stands; a run has still to be closed
+    REPAIR = "repair"  # quorum stands: replace members one at a time
+    START = "start"  # enough members can simply be started
+    RESET = "reset"  # quorum is lost for good
+    BLOCKED = "blocked"  # not safe, or nothing to recover from
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a person should know; `advice` says what to do."""
+
+    severity: Severity
+    node: str | None
+    code: str
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator has said. `dead` and `survivor` are names of hosts (or of members that are no hosts)."""
+
+    dead: frozenset[str] = frozenset()
+    survivor: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that has begun and is not closed. `pinned` once data was moved: the survivor never changes after that."""
+
+    run: str
+    survivor: str
+    kind: str
+    pinned: bool
+    nodes: tuple[str, ...]
+    started: str
+    dead: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The judgement. `seats` are the cluster's members as far as known, `choice` the survivor where one is needed."""
+
+    verdict: Verdict
+    remedy: Remedy
+    seats: tuple[Seat, ...]
+    findings: tuple[Finding, ...]
+    choice: Choice | None = None
+    open_run: OpenRun | None = None
+    why: str = ""
+    startable: tuple[str, ...] = ()
+
+    @property
+    def voters(self) -> tuple[Seat, ...]:
+        """The members that vote."""
+        return tuple(seat for seat in self.seats if not seat.learner)
+
+    @property
+    def quorum(self) -> int:
+        """How many voters make a quorum."""
+        return quorum(len(self.voters)) if self.voters else 0
+
+
+def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
+    """Raise InputError for a name in the wish that is neither a host nor a member."""
+    hosts = {node.name for node in survey.nodes}
+    members = {seat.name for seat in known if seat.name} | {hex_id(seat.id) for seat in known}
+    for name in sorted(wish.dead - hosts - members):
+        raise InputError(
+            f"--dead {name}: there is no such host in the inventory and no such member in the cluster",
+            hint=f"hosts: {', '.join(sorted(hosts))}; members: {', '.join(sorted(members)) or 'not known'}",
+        )
+    if wish.survivor is not None and wish.survivor not in hosts:
+        raise InputError(
+            f"--survivor {wish.survivor}: there is no such host in the inventory",
+            hint=f"hosts: {', '.join(sorted(hosts))}",
+        )
+    if wish.survivor in wish.dead:
+        raise InputError(f"{wish.survivor} cannot be both --survivor and --dead")
+
+
+def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
+    """Judge the survey. Raises InputError where the wish names somebody who is not there."""
+    clusters = cluster_ids(survey, wish)
+    found = list(_node_findings(survey, wish))
+    run = find_open_run(survey)
+    if len(clusters) > 1:
+        return _mixed(survey, clusters, found, run)
+    live = [node for node in survey.nodes if node.healthy]
+    if live:
+        return _with_quorum(survey, wish, live, found, run)
+    return _without_quorum(survey, wish, found, run)
+
+
+def cluster_ids(survey: Survey, wish: Wish) -> dict[int, tuple[str, ...]]:
+    """Which cluster ids the nodes' etcd or data name, with the nodes of each."""
+    found: dict[int, list[str]] = {}
+    for node in survey.nodes:
+        if node.name in wish.dead:
+            continue
+        own = node.status.cluster_id if node.status else node.log.cluster_id if node.log else None
+        if own is not None:
+            found.setdefault(own, []).append(node.name)
+    return {cluster: tuple(names) for cluster, names in found.items()}
+
+
+def find_open_run(survey: Survey) -> OpenRun | None:
+    """The run that has begun and is not closed; the youngest of those that moved data, else the youngest.
+
+    A run that is closed on any node is closed: the others were away when it ended.
+    """
+    closed = {keep.run for node in survey.nodes for keep in node.keeps if keep.finished or keep.undone}
+    found: dict[str, list[tuple[str, Keep]]] = {}
+    for node in survey.nodes:
+        for keep in node.open_keeps():
+            if keep.run not in closed and keep.pin and keep.pin.cluster == survey.fleet.cluster:
+                found.setdefault(keep.run, []).append((node.name, keep))
+    runs = [_open_run(run, keeps) for run, keeps in found.items()]
+    return max(runs, key=lambda run: (run.pinned, run.started, run.run), default=None)
+
+
+def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
+    moved = [(name, k) for name, k in keeps if k.original or k.partial or k.work or k.booted or k.reset or k.proof]
+    pins = [keep.pin for _, keep in moved or keeps if keep.pin]
+    newest = max(pins, key=lambda pin: pin.started)
+    return OpenRun(
+        run=run,
+        survivor=newest.survivor,
+        kind=newest.kind,
+        pinned=bool(moved),
+        nodes=tuple(name for name, _ in keeps),
+        started=newest.started,
+        dead=newest.dead,
+    )
+
+
+def _mixed(
+    survey: Survey, clusters: dict[int, tuple[str, ...]], found: list[Finding], run: OpenRun | None
+) -> Diagnosis:
+    told = "; ".join(f"{', '.join(names)}: cluster {cluster:x}" for cluster, names in clusters.items())
+    message = f"the nodes belong to {len(clusters)} different clusters ({told})"
+    found.append(
+        Finding(
+            Severity.ERROR,
+            None,
+            "two-clusters",
+            message,
+            "take the nodes of the other cluster out of the inventory, or declare them --dead to have them wiped aside",
+        )
+    )
+    return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, (), ranked(found), open_run=run, why=message)
+
+
+# --- quorum stands ---------------------------------------------------------------------------------------------------
+
+
+def _with_quorum(
+    survey: Survey, wish: Wish, live: Sequence[NodeFacts], found: list[Finding], run: OpenRun | None
+) -> Diagnosis:
+    known = live_seats(survey, live)
+    check_wish(survey, wish, known)
+    ill = list(_membership_findings(survey, live, known, wish))
+    ill += [finding for finding in found if finding.severity is not Severity.INFO and finding.code not in _COSMETIC]
+    found += [finding for finding in ill if finding not in found]
+    whole = not any(finding.code in _MEMBERSHIP for finding in ill)
+    if run is not None:
+        found.append(_run_finding(run))
+    if not ill:
+        remedy = Remedy.FINISH if run else Remedy.NONE
+        why = f"all {len(known)} members are voters, healthy and agree"
+        return Diagnosis(Verdict.HEALTHY, remedy, known, ranked(found), open_run=run, why=why)
+    remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
+    why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
+    return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
+
+
+_MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"})
+_COSMETIC = frozenset(
+    {"unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"}
+)
+
+
+def live_seats(survey: Survey, live: Sequence[NodeFacts]) -> tuple[Seat, ...]:
+    """The seats by the member list of a healthy member; empty where none could be had."""
+    listed = next((node.members for node in live if node.members is not None), None)
+    if listed is None:
+        return ()
+    members = tuple(Member(m.id, m.name, m.peer_urls, m.client_urls, m.is_learner) for m in listed)
+    return seats(survey, members, frozenset(m.id for m in listed if m.is_learner))
+
+
+def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Sequence[Seat], wish: Wish) -> list[Finding]:
+    found: list[Finding] = []
+    healthy = {node.name for node in live}
+    seated = {seat.host for seat in known}
+    for seat in known:
+        if seat.host is None:
+            found.append(_warn(None, "member-gone", f"member {seat.label} is no host of the inventory"))
+        elif not seat.name:
+            found.append(
+                _warn(seat.host, "member-unstarted", f"{seat.label} was added as a member but has not started")
+            )
+        elif seat.host not in healthy:
+            found.append(_warn(seat.host, "member-unhealthy", f"member {seat.label} is not healthy"))
+        elif seat.learner:
+            found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))
+    for node in survey.nodes:
+        if node.name not in seated and node.name not in wish.dead and known:
+            found.append(_warn(node.name, "host-not-member", f"{node.name} is not a member of the cluster"))
+        if node.alarms:
+            found.append(_warn(node.name, "alarm", f"alarm on {node.name}: {', '.join(node.alarms)}"))
+    return found
+
+
+def _warn(node: str | None, code: str, message: str) -> Finding:
+    advice = {
+        "member-gone": "add its host to the inventory, or declare it --dead to have it removed",
+        "alarm": "free space or compact and defragment, then `etcdctl alarm disarm`",
+    }.get(code, "`fleetrecover recover` mends it without any reset")
+    return Finding(Severity.WARNING, node, code, message, advice)
+
+
+# --- no quorum ----------------------------------------------------------------------------------------------------
+
+
+def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenRun | None) -> Diagnosis:
+    candidates = candidates_of(survey, wish)
+    known = _known_seats(survey, candidates)
+    check_wish(survey, wish, known)
+    if run is not None:
+        found.append(_run_finding(run))
+    if run is not None and run.pinned:
+        return _resume(survey, wish, known, candidates, found, run)
+    away = unaccounted(survey, wish, known)
+    choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
+    chosen = choice if isinstance(choice, Choice) else None
+    if away:
+        return _blocked_by(away, known, chosen, found, run)
+    if isinstance(choice, NoChoice):
+        found.append(
+            Finding(
+                Severity.ERROR,
+                None,
+                "contradiction" if choice.contradiction else "no-survivor",
+                choice.reason,
+                "look at the members with `fleetrecover inspect`; a snapshot can be restored with `fleetrecover snapshot restore`",
+            )
+        )
+        verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
+        return Diagnosis(verdict, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
+    ready = startable(survey, wish, known)
+    remedy = Remedy.RESET
+    why = f"no member has a leader, and all {len(known)} voters are accounted for"
+    voters = [seat for seat in known if not seat.learner]
+    if wish.survivor is None and len(ready) >= quorum(len(voters)):
+        remedy = Remedy.START
+        why = f"{len(ready)} of {len(voters)} voters have sound data and can simply be started: {', '.join(ready)}"
+    return Diagnosis(
+        Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
+    )
+
+
+def candidates_of(survey: Survey, wish: Wish) -> tuple[Candidate, ...]:
+    """The members whose logs are evidence: sound, and not declared dead."""
+    found = []
+    for node in survey.nodes:
+        if node.log is None or node.name in wish.dead:
+            continue
+        applied = node.db.consistent_index if node.db is not None else None
+        container = node.original(survey.fleet.etcd.container)
+        notes = []
+        if applied is not None and applied > node.log.last.index:
+            notes.append(
+                f"{node.name}'s database has applied index {applied}, its log ends at {node.log.last.index}: "
+                "its WAL has lost data"
+            )
+        if container is not None and container.config is not None and container.config.unsafe_no_fsync:
+            notes.append(f"{node.name} runs with --unsafe-no-fsync: what it acknowledged may not be on its disk")
+        found.append(Candidate(node.name, node.log, honest=not notes, note="; ".join(notes)))
+    return tuple(found)
+
+
+def _known_seats(survey: Survey, candidates: Sequence[Candidate]) -> tuple[Seat, ...]:
+    best = next(iter(rank(candidates)), None)
+    if best is not None:
+        return seats_of(survey, best.log.configuration_at_end)
+    listed = next((node.members for node in survey.nodes if node.members), None)
+    if listed:
+        members = tuple(Member(m.id, m.name, m.peer_urls, m.client_urls, m.is_learner) for m in listed)
+        return seats(survey, members, frozenset(m.id for m in listed if m.is_learner))
+    return ()
+
+
+def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str, ...]:
+    """The voters that nobody can vouch for: neither stoppable by us nor declared dead by the operator.
+
+    Where no configuration is known, every host of the inventory counts as a voter.
+    """
+    away: list[str] = []
+    names = {node.name: node for node in survey.nodes}
+    voters = [seat for seat in known if not seat.learner]
+    for seat in voters:
+        if wish.dead & {seat.host, seat.name, hex_id(seat.id)}:
+            continue
+        if seat.host is None or not names[seat.host].accessible:
+            away.append(seat.label)
+    if not voters:
+        away += [node.name for node in survey.nodes if not node.accessible and node.name not in wish.dead]
+    return tuple(away)
+
+
+def startable(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str, ...]:
+    """The voters that could be started as they are: container there, own sound data in its place."""
+    ready = []
+    for seat in known:
+        if seat.learner or seat.host is None or wish.dead & {seat.host, seat.name}:
+            continue
+        node = survey.node(seat.host)
+        own = node.original(survey.fleet.etcd.container)
+        in_place = node.data is not None and node.data.has_member
+        honest = node.db is None or node.log is None or (node.db.consistent_index or 0) <= node.log.last.index
+        fits = own is not None and not own.forced
+        if node.accessible and fits and in_place and honest and node.log is not None and node.log.node_id == seat.id:
+            ready.append(seat.host)
+    return tuple(ready)
+
+
+def _blocked_by(
+    away: Sequence[str], known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
+) -> Diagnosis:
+    names = ", ".join(away)
+    verb = "is" if len(away) == 1 else "are"
+    message = f"{names} {verb} neither reachable nor declared dead, and may be serving on the other side of a partition"
+    options = " ".join(f"--dead {name}" for name in away)
+    found.append(
+        Finding(
+            Severity.ERROR,
+            away[0] if len(away) == 1 else None,
+            "unaccounted",
+            message,
+            f"make it reachable; or, if it is gone for good and switched off, say so: {options}",
+        )
+    )
+    return Diagnosis(
+        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
+    )
+
+
+def _resume(
+    survey: Survey,
+    wish: Wish,
+    known: tuple[Seat, ...],
+    candidates: Sequence[Candidate],
+    found: list[Finding],
+    run: OpenRun,
+) -> Diagnosis:
+    """Quorum is not back yet, but a run has moved data: its survivor stays."""
+    names = {node.name for node in survey.nodes}
+    if run.kind == Remedy.REPAIR:
+        # a repair never resets: what it left is judged afresh
+        return _without_quorum_after_repair(survey, wish, known, candidates, found, run)
+    problem = ""
+    if run.survivor not in names:
+        problem = f"run {run.run} has chosen {run.survivor}, which is not in this inventory"
+    elif not survey.node(run.survivor).accessible:
+        problem = f"run {run.run} has chosen {run.survivor}, and data was moved, but {run.survivor} cannot be reached"
+    elif wish.survivor not in (None, run.survivor):
+        problem = f"run {run.run} has chosen {run.survivor} and data was moved; it cannot change to {wish.survivor} now"
+    elif run.survivor in wish.dead:
+        problem = f"run {run.run} has chosen {run.survivor} and data was moved; it cannot be --dead now"
+    if problem:
+        found.append(
+            Finding(
+                Severity.ERROR,
+                run.survivor,
+                "pinned-survivor",
+                problem,
+                f"bring {run.survivor} back, or `fleetrecover undo {run.run}` and start again with another survivor",
+            )
+        )
+        return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=problem)
+    labels = {seat.id: seat.label for seat in known}
+    choice = choose_survivor(candidates, labels, run.survivor)
+    why = f"run {run.run} is under way; its survivor is {run.survivor}"
+    return Diagnosis(
+        Verdict.QUORUM_LOST,
+        Remedy.RESET,
+        known,
+        ranked(found),
+        choice=choice if isinstance(choice, Choice) else _pinned_choice(run),
+        open_run=run,
+        why=why,
+    )
+
+
+def _without_quorum_after_repair(
+    survey: Survey,
+    wish: Wish,
+    known: tuple[Seat, ...],
+    candidates: Sequence[Candidate],
+    found: list[Finding],
+    run: OpenRun,
+) -> Diagnosis:
+    away = unaccounted(survey, wish, known)
+    choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
+    if away:
+        return _blocked_by(away, known, choice if isinstance(choice, Choice) else None, found, run)
+    ready = startable(survey, wish, known)
+    voters = [seat for seat in known if not seat.learner]
+    if isinstance(choice, NoChoice):
+        return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
+    remedy = Remedy.START if len(ready) >= quorum(len(voters)) and wish.survivor is None else Remedy.RESET
+    why = f"quorum was lost while run {run.run} was repairing"
+    return Diagnosis(
+        Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
+    )
+
+
+def _pinned_choice(run: OpenRun) -> Choice:
+    from fleetrecover.decide.survivor import ProofKind
+
+    return Choice(
+        survivor=run.survivor,
+        why=f"chosen by run {run.run}, which has already moved data",
+        proof=ProofKind.BEST,
+        logs_needed=0,
+        logs_read=0,
+        voters=0,
+        missing=(),
+        ranking=(run.survivor,),
+    )
+
+
+def _run_finding(run: OpenRun) -> Finding:
+    return Finding(
+        Severity.WARNING,
+        None,
+        "run-open",
+        f"run {run.run} (survivor {run.survivor}, begun {run.started}) has not been finished",
+        "`fleetrecover recover` finishes it; `fleetrecover undo` takes it back",
+    )
+
+
+# --- findings about single nodes --------------------------------------------------------------------------------------
+
+
+def _node_findings(survey: Survey, wish: Wish) -> list[Finding]:
+    found: list[Finding] = []
+    for node in survey.nodes:
+        if not node.reachable:
+            problem = node.problem
+            code = problem.kind if problem else "unreachable"
+            message = problem.message if problem else f"{node.name} cannot be reached"
+            severity = Severity.INFO if node.name in wish.dead else Severity.ERROR
+            found.append(Finding(severity, node.name, code, message, (problem.hint if problem else "") or ""))
+            continue
+        found += _reachable_findings(survey, node)
+    return found
+
+
+def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
+    found: list[Finding] = []
+    name = survey.fleet.etcd.container
+    if node.cli_version is None:
+        why = node.cli_problem.message if node.cli_problem else "no answer"
+        found.append(
+            Finding(
+                Severity.ERROR,
+                node.name,
+                "no-engine",
+                f"{node.name}: `{survey.fleet.etcd.cli}` does not answer: {why}",
+                "start the container engine there; until then its etcd cannot be stopped or started",
+            )
+        )
+    elif node.original(name) is None:
+        found.append(Finding(Severity.WARNING, node.name, "no-container", f"{node.name} has no etcd container", ""))
+    if node.log_problem is not None and node.log_problem.kind == "corrupt":
+        found.append(
+            Finding(
+                Severity.WARNING,
+                node.name,
+                "log-unsound",
+                f"{node.name}'s log is no evidence: {node.log_problem.message}",
+                "it will not be chosen; its data is kept",
+            )
+        )
+    found += [_container_finding(node, c, name) for c in node.containers if _dangerous(c, name)]
+    return found
+
+
+def _dangerous(container: Container, name: str) -> bool:
+    forced = container.forced and container.role is None
+    fights = container.name != name and container.role is None and container.restart_policy not in ("no", "")
+    return forced or fights
+
+
+def _container_finding(node: NodeFacts, container: Container, name: str) -> Finding:
+    if container.forced:
+        return Finding(
+            Severity.ERROR if container.restart_policy not in ("no", "") else Severity.WARNING,
+            node.name,
+            "force-flag",
+            f"{node.name}: container {container.name} carries --force-new-cluster; its next start expels every other member",
+            "`fleetrecover recover` takes it away",
+        )
+    return Finding(
+        Severity.WARNING,
+        node.name,
+        "second-container",
+        f"{node.name}: container {container.name} has restart policy {container.restart_policy} beside {name}: "
+        "after a reboot both would run on one data directory",
+        f"`docker update --restart=no {container.name}`",
+    )
+
+
+def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Worst first; equal ones in the order in which they were found."""
+    order = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+    return tuple(sorted(findings, key=lambda finding: order[finding.severity]))

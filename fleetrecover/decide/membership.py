@@ -1,0 +1,121 @@
+"""PURE: whose member is whose: from members of a configuration to hosts of the inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fleetrecover.etcd.membership import Configuration, Member
+from fleetrecover.facts import NodeFacts, Survey
+
+
+def quorum(voters: int) -> int:
+    """How many of `voters` must agree.
+
+    >>> [quorum(n) for n in (1, 2, 3, 4, 5)]
+    [1, 2, 2, 3, 3]
+    """
+    return voters // 2 + 1
+
+
+def logs_needed(voters: int) -> int:
+    """How many sound logs always include one that holds every acknowledged write: n − q + 1.
+
+    Every acknowledged write is on q voters; n − q + 1 voters cannot all be among the other n − q.
+
+    >>> [logs_needed(n) for n in (1, 2, 3, 4, 5)]
+    [1, 1, 2, 2, 3]
+    """
+    return voters - quorum(voters) + 1
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A member of the cluster's configuration, and the inventory's host that it is, if any."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    learner: bool
+    host: str | None
+
+    @property
+    def label(self) -> str:
+        """How a person would call it: the host's name, else the member's."""
+        return self.host or self.name or f"member {self.id:x}"
+
+
+def host_of_url(url: str) -> str:
+    """The host part of a URL, without brackets and port; empty where there is none.
+
+    >>> host_of_url("https://10.0.0.1:2380"), host_of_url("https://[fd00::1]:2380")
+    ('10.0.0.1', 'fd00::1')
+    """
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def addresses_of(node: NodeFacts) -> frozenset[str]:
+    """Every address under which a node's etcd may stand in a peer URL."""
+    found = {node.host.address, node.host.etcd_address or node.host.address}
+    for container in node.containers:
+        found.update(host_of_url(url) for url in container.peer_urls)
+    return frozenset(found - {"", "127.0.0.1", "localhost", "0.0.0.0", "::"})
+
+
+def own_id(node: NodeFacts) -> int | None:
+    """The member id that a node's running etcd, or the WAL in its data directory, names."""
+    if node.status is not None:
+        return node.status.member_id
+    return node.log.node_id if node.log is not None else None
+
+
+def seats(survey: Survey, members: tuple[Member, ...], learners: frozenset[int]) -> tuple[Seat, ...]:
+    """Find each member's host: by the id in its data, else by an address in its peer URL, else by its etcd name."""
+    by_id = {own: node for node in survey.nodes if (own := own_id(node)) is not None}
+    taken: dict[str, int] = {}
+    found: list[Seat] = []
+    for member in sorted(members, key=lambda m: m.id not in by_id):
+        node = by_id.get(member.id) or _by_address(survey, member) or _by_name(survey, member)
+        if node is not None and node.name in taken:
+            node = None
+        if node is not None:
+            taken[node.name] = member.id
+        found.append(
+            Seat(
+                id=member.id,
+                name=member.name,
+                peer_urls=member.peer_urls,
+                learner=member.id in learners,
+                host=node.name if node else None,
+            )
+        )
+    order = {node.name: position for position, node in enumerate(survey.nodes)}
+    return tuple(sorted(found, key=lambda seat: (order.get(seat.host or "", len(order)), seat.id)))
+
+
+def seats_of(survey: Survey, configuration: Configuration) -> tuple[Seat, ...]:
+    """The seats of a configuration that a log tells of. A voter whose addresses are not known still has its seat."""
+    known = {member.id: member for member in configuration.members}
+    ids = configuration.voters | configuration.learners
+    members = tuple(known.get(member_id, Member(member_id)) for member_id in sorted(ids))
+    return seats(survey, members, configuration.learners)
+
+
+def _by_address(survey: Survey, member: Member) -> NodeFacts | None:
+    hosts = {host_of_url(url) for url in member.peer_urls} - {""}
+    matching = [node for node in survey.nodes if hosts & addresses_of(node)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _by_name(survey: Survey, member: Member) -> NodeFacts | None:
+    if not member.name:
+        return None
+    matching = [
+        node
+        for node in survey.nodes
+        if node.name == member.name or any(c.etcd_name == member.name for c in node.containers)
+    ]
+    return matching[0] if len(matching) == 1 else None

@@ -1,0 +1,676 @@
+"""PURE: from the survey and the wish to the ordered steps that remain.
+
+The plan is always made from what the nodes show, never from a saved position: where a run was interrupted, only what is
+missing comes out. Its invariants, checked by `check_plan` after each making:
+
+- the force flag is only on a container without network and without a restart policy;
+- a node's data is moved aside before anything is written in its place, and the survivor's copy is made from what was
+  moved aside;
+- nobody is added before the survivor has been started, and members are added one at a time, in the inventory's order;
+- a reset never comes with a node that is neither fenced nor declared dead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish
+from fleetrecover.decide.membership import Seat, host_of_url
+from fleetrecover.decide.steps import (
+    AddMember,
+    Adopt,
+    AwaitQuorum,
+    CheckFiles,
+    CopyData,
+    EnsureImage,
+    Fence,
+    FenceTarget,
+    FinishRun,
+    Join,
+    KeepData,
+    OpenRun,
+    Promote,
+    Quarantine,
+    RaiseCommit,
+    RemoveMember,
+    RestorePolicy,
+    Stage,
+    StartOriginal,
+    StartRebuilt,
+    Step,
+    stage,
+)
+from fleetrecover.docker import rewrite
+from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.docker.rewrite import Identity
+from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
+from fleetrecover.etcd.wal import raise_commit
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey
+
+DEFAULT_DATA = "/var/lib/etcd"
+SPACE_MARGIN = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that would be done. `stages` in order; `closing` after the final check was good.
+
+    `basis` is a fingerprint of what the plan rests on; two plans with the same basis and steps are the same plan.
+    """
+
+    run: str
+    cluster: str
+    remedy: Remedy
+    survivor: str | None
+    stages: tuple[Stage, ...]
+    closing: Stage | None
+    notes: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    resumed: bool = False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps but the closing ones."""
+        return tuple(step for part in self.stages for step in part.steps)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.steps and self.closing is None
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name."""
+        return next((part for part in self.stages if part.name == name), None)
+
+
+def make_plan(survey: Survey, diagnosis: Diagnosis, wish: Wish, *, run: str, started: str, tool: str = "") -> Plan:
+    """Order the steps that remain. `run` is used unless the nodes show an open run; `started` in ISO 8601.
+
+    Raises Refused where nothing safe can be done, Unsupported where a container cannot be reproduced.
+    """
+    if diagnosis.remedy is Remedy.BLOCKED:
+        raise Refused(diagnosis.why)
+    known = diagnosis.open_run
+    maker = _Maker(
+        survey=survey,
+        diagnosis=diagnosis,
+        wish=wish,
+        run=known.run if known else run,
+        started=known.started if known else started,
+        tool=tool,
+    )
+    plan = maker.plan()
+    check_plan(plan)
+    return plan
+
+
+def true_policy(node: NodeFacts, container: Container) -> str:
+    """A container's restart policy as it was before any run took it away, the oldest record first."""
+    for keep in sorted(node.keeps, key=lambda k: k.run):
+        policy = keep.policies.get(container.id)
+        if policy:
+            return policy
+    return container.restart_policy
+
+
+@dataclass
+class _Maker:
+    survey: Survey
+    diagnosis: Diagnosis
+    wish: Wish
+    run: str
+    started: str
+    tool: str
+    notes: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        remedy = self.diagnosis.remedy
+        choice = self.diagnosis.choice
+        survivor: str | None = None
+        stages: list[Stage | None] = []
+        joins: list[str] = []
+        open_run = self.diagnosis.open_run
+        if remedy is Remedy.RESET and choice is not None:
+            survivor = open_run.survivor if open_run and open_run.pinned else choice.survivor
+            stages, joins = self.reset(survivor)
+        elif remedy is Remedy.START:
+            stages = self.start()
+        elif remedy in (Remedy.REPAIR, Remedy.FINISH):
+            if open_run and open_run.kind == Remedy.RESET:
+                survivor = open_run.survivor
+            stages, joins = self.repair(survivor)
+        closing = None
+        if remedy is not Remedy.NONE:
+            lanes = [[FinishRun(n.name, self.paths(n), self.data(n))] for n in self.nodes() if self.to_close(n, stages)]
+            closing = stage("finish", "Close the run", lanes)
+        return Plan(
+            run=self.run,
+            cluster=self.survey.fleet.cluster,
+            remedy=remedy,
+            survivor=survivor,
+            stages=tuple(part for part in stages if part is not None),
+            closing=closing,
+            notes=tuple(self.notes),
+            joins=tuple(joins),
+            left_out=dict(self.left_out),
+            resumed=open_run is not None,
+        )
+
+    # --- what every plan needs ---------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.survey.fleet.etcd.container
+
+    def nodes(self) -> list[NodeFacts]:
+        return [node for node in self.survey.nodes if node.accessible]
+
+    def dead(self, node: NodeFacts) -> bool:
+        return node.name in self.wish.dead
+
+    def data(self, node: NodeFacts) -> str:
+        return node.data.real if node.data else DEFAULT_DATA
+
+    def paths(self, node: NodeFacts) -> RunPaths:
+        root = node.data.keep_root if node.data else DEFAULT_DATA + ".fleetrecover"
+        return RunPaths(root, self.run)
+
+    def keep(self, node: NodeFacts) -> Keep | None:
+        return node.keep(self.run)
+
+    def to_close(self, node: NodeFacts, stages: Iterable[Stage | None]) -> bool:
+        keep = self.keep(node)
+        if keep is not None:
+            return not keep.finished
+        return any(isinstance(step, OpenRun) and step.node == node.name for s in stages if s for step in s.steps)
+
+    def pin(self, survivor: str | None) -> Pin:
+        kind = Remedy.RESET if self.diagnosis.remedy is Remedy.RESET else Remedy.REPAIR
+        return Pin(
+            run=self.run,
+            cluster=self.survey.fleet.cluster,
+            survivor=survivor or "",
+            started=self.started,
+            kind=kind.value,
+            dead=tuple(sorted(self.wish.dead)),
+            tool=self.tool,
+        )
+
+    def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
+        keep, pin = self.keep(node), self.pin(survivor)
+        theirs = tuple(c.id for c in node.containers if c.role is None)
+        if keep is not None and keep.containers and keep.pin is not None:
+            same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
+            if same or keep.original or self.diagnosis.remedy is not Remedy.RESET:
+                return []
+        return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
+
+    def fence(self, node: NodeFacts) -> list[Step]:
+        """Fence whatever is on the node and not ours: running, startable by itself, or in the place of the container."""
+        paths = self.paths(node)
+        taken = {container.name for container in node.containers}
+        targets: list[FenceTarget] = []
+        for container in node.containers:
+            if container.role is not None:
+                continue
+            harmless = not container.running and container.restart_policy in ("no", "")
+            if harmless and container.name != self.name:
+                continue
+            base = container.kept_name or container.name
+            keep_as = container.name if container.kept_name else paths.kept_name(base)
+            while keep_as != container.name and keep_as in taken:
+                keep_as += "-"
+            taken.add(keep_as)
+            targets.append(FenceTarget(container.id, container.name, keep_as, container.state == "paused"))
+        return [Fence(node.name, paths, self.data(node), tuple(targets))] if targets else []
+
+    # --- the reset ---------------------------------------------------------------------------------------------------
+
+    def reset(self, survivor: str) -> tuple[list[Stage | None], list[str]]:
+        fence_lanes: list[list[Step]] = []
+        for node in self.nodes():
+            fences = [] if node.name == survivor and self.adopted(node) else self.fence(node)
+            fence_lanes.append([*self.open(node, survivor), *fences])
+        chief = self.survey.node(survivor)
+        joiners = self.joiners(survivor)
+        reset_lanes = [self.survivor_lane(chief)] + [self.prepare(node, chief) for node in joiners]
+        stages: list[Stage | None] = [
+            stage("fence", "Fence every node", fence_lanes, essential=[n.name for n in self.nodes()]),
+            stage("reset", f"Reset a copy on {survivor}, prepare the others", reset_lanes, essential=[survivor]),
+        ]
+        stages += [self.grow(node, chief, fresh=True) for node in joiners]
+        stages.append(self.settle([(node, True) for node in joiners]))
+        return stages, [node.name for node in joiners]
+
+    def adopted(self, node: NodeFacts) -> bool:
+        """Whether the proven copy is in the survivor's place already."""
+        keep = self.keep(node)
+        unfinished = keep is not None and (keep.reset or keep.booted or keep.work or keep.partial)
+        return bool(keep and keep.proof and not unfinished and node.data and node.data.has_member)
+
+    def survivor_lane(self, node: NodeFacts) -> list[Step]:
+        keep, paths, data = self.keep(node), self.paths(node), self.data(node)
+        steps: list[Step] = []
+        if not self.adopted(node):
+            steps += self.reset_steps(node, keep, paths, data)
+        steps += self.start_own(node)
+        return steps
+
+    def reset_steps(self, node: NodeFacts, keep: Keep | None, paths: RunPaths, data: str) -> list[Step]:
+        own = self.own(node)
+        spec = self.spec(node, own)
+        if node.log is None:
+            raise Refused(f"{node.name}: its log cannot be read, so it cannot be reset")
+        has_member = node.data is not None and node.data.has_member
+        kept = keep is not None and keep.original
+        steps: list[Step] = []
+        if not kept:
+            steps.append(KeepData(node.name, paths, data))
+        elif has_member:
+            steps.append(KeepData(node.name, paths, data, part=self.discard(node)))
+        proven = keep is not None and keep.reset and keep.proof is not None
+        if not proven:
+            if not (keep is not None and keep.work and not keep.booted):
+                need = self.need(node)
+                steps.append(CopyData(node.name, paths, data, need))
+                last = node.log.last
+                steps.append(RaiseCommit(node.name, paths, data, raise_commit(node.log), last.term, last.index))
+            steps.append(self.quarantine(node, spec, paths, data))
+        steps.append(Adopt(node.name, paths, data))
+        return steps
+
+    def need(self, node: NodeFacts) -> int:
+        size = node.data.size if node.data else 0
+        keep = self.keep(node)
+        if keep is not None and keep.original and keep.bytes:
+            size = max(size, keep.bytes)
+        free = node.data.free if node.data else 0
+        ours = keep.bytes if keep and (keep.partial or keep.work or keep.booted) else 0
+        if free + ours < size + SPACE_MARGIN:
+            raise Refused(
+                f"{node.name}: the copy of its data needs {_mb(size + SPACE_MARGIN)}, only {_mb(free)} are free there",
+                hint=f"free {_mb(size + SPACE_MARGIN - free)} on the filesystem of {self.data(node)} on {node.name}",
+            )
+        return size
+
+    def quarantine(self, node: NodeFacts, spec: ContainerSpec, paths: RunPaths, data: str) -> Quarantine:
+        name = paths.quarantine_name(self.name)
+        shaped = rewrite.quarantine(
+            spec,
+            name=name,
+            data_host_path=paths.at("booted"),
+            labels={RUN_LABEL: self.run, ROLE_LABEL: Role.QUARANTINE.value},
+        )
+        log = node.log
+        revision = node.db.revision if node.db is not None else 0
+        return Quarantine(node.name, paths, data, shaped, name, log.node_id if log else 0, revision)
+
+    def discard(self, node: NodeFacts) -> str:
+        own = f"{node.log.node_id:x}" if node.log is not None else "unread"
+        keep = self.keep(node)
+        taken = set(keep.discarded) if keep else set()
+        part, count = f"discarded-{own}", 1
+        while part in taken:
+            count += 1
+            part = f"discarded-{own}-{count}"
+        return part
+
+    # --- starting what a node has of its own -----------------------------------------------------------------------
+
+    def own(self, node: NodeFacts) -> Container:
+        own = node.original(self.name)
+        if own is None:
+            raise Refused(
+                f"{node.name} has no etcd container, so its command is not known",
+                hint=f"if it has another name there, say so in the inventory: [etcd] container (now {self.name!r})",
+            )
+        return own
+
+    def spec(self, node: NodeFacts, own: Container) -> ContainerSpec:
+        if own.spec is None:
+            raise Unsupported(
+                f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
+            )
+        if own.config is None or own.config.wal_dir:
+            raise Unsupported(
+                f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_dir if own.config else '?'}); this is not supported"
+            )
+        return own.spec
+
+    def start_own(self, node: NodeFacts, *, waits_for: str = "health") -> list[Step]:
+        """Bring the node's own container back, if it does not stand already; rebuilt where it carries the force flag."""
+        own = self.own(node)
+        policy = true_policy(node, own)
+        paths, data = self.paths(node), self.data(node)
+        there = node.named(self.name)
+        ours = there is not None and there.role is not None
+        if own.forced:
+            plain = rewrite.plain(
+                self.spec(node, own), name=self.name, labels={RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
+            )
+            if ours and there is not None and there.role is Role.MEMBER and there.running:
+                return []
+            reason = f"{own.name} carries --force-new-cluster: its next start would expel every other member"
+            policy = policy if policy not in ("no", "") else "always"
+            return [StartRebuilt(node.name, paths, data, plain, self.name, policy, reason)]
+        standing = own.name == self.name and own.restart_policy == policy and own.running
+        if standing and (node.healthy or waits_for == "nothing"):
+            return []
+        replaces = self.name if ours else None
+        return [StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces, waits_for)]
+
+    def start(self) -> list[Stage | None]:
+        """Enough members have all their data: start them as they are and let Raft elect."""
+        lanes: list[list[Step]] = []
+        for name in self.diagnosis.startable:
+            node = self.survey.node(name)
+            lanes.append([*self.open(node, None), *self.start_own(node, waits_for="nothing")])
+        names = self.diagnosis.startable
+        first = self.survey.node(names[0])
+        wait = AwaitQuorum(first.name, self.paths(first), self.data(first), names)
+        rest = [n.name for n in self.survey.nodes if n.name not in names and n.accessible and not self.dead(n)]
+        if rest:
+            self.notes.append(f"when quorum stands, {', '.join(rest)} is looked at again and repaired member by member")
+        return [
+            stage("start", "Start the members that have their data", lanes, essential=names),
+            stage("quorum", "Wait for a leader", [[wait]], essential=names),
+        ]
+
+    # --- growing --------------------------------------------------------------------------------------------------
+
+    def joiners(self, survivor: str) -> list[NodeFacts]:
+        found = []
+        for node in self.survey.nodes:
+            if node.name == survivor:
+                continue
+            if self.dead(node):
+                self.left_out[node.name] = "declared dead"
+            elif not node.accessible:
+                self.left_out[node.name] = node.problem.message if node.problem else "not reachable"
+            else:
+                found.append(node)
+        return found
+
+    def prepare(self, node: NodeFacts, chief: NodeFacts) -> list[Step]:
+        """All that can be done to a joiner before it is added: its old data out of the way, image and files there."""
+        paths, data = self.paths(node), self.data(node)
+        keep = self.keep(node)
+        steps: list[Step] = []
+        if node.data is not None and node.data.has_member:
+            part = self.discard(node) if keep is not None and keep.original else "original"
+            steps.append(KeepData(node.name, paths, data, part=part))
+        spec, _ = self.join_spec(node, chief)
+        image_id = chief_image(chief, self.name) if spec.image == self.own(chief).image else ""
+        if spec.image not in node.images and (not image_id or image_id not in node.images):
+            steps.append(EnsureImage(node.name, paths, data, spec.image, image_id, chief.name))
+        files = tuple(
+            sorted({named.host for named in rewrite.files_named(spec)} - {data, node.data.path if node.data else data})
+        )
+        if files:
+            steps.append(CheckFiles(node.name, paths, data, files))
+        return steps
+
+    def join_spec(self, node: NodeFacts, chief: NodeFacts) -> tuple[ContainerSpec, tuple[str, ...]]:
+        """The joiner's own old command, or the survivor's with the identity exchanged; and what was exchanged."""
+        own = node.original(self.name)
+        if own is not None:
+            return self.spec(node, own), ()
+        model = self.own(chief)
+        old = replace(rewrite.identity_of(self.spec(chief, model)), hostname=chief.hostname)
+        name, address = self.etcd_name(node, old, chief), self.etcd_address(node)
+        new = Identity(name=name, addresses=(address,), hostname=node.hostname)
+        spec, replaced = rewrite.exchange_identity(self.spec(chief, model), old, new)
+        return spec, tuple(change.text for change in replaced)
+
+    def etcd_address(self, node: NodeFacts) -> str:
+        """The address in etcd's own URLs: said in the inventory, else the one in the old membership, else SSH's."""
+        if node.host.etcd_address:
+            return node.host.etcd_address
+        for seat in self.diagnosis.seats:
+            if seat.host == node.name and seat.peer_urls:
+                return host_of_url(seat.peer_urls[0])
+        return node.host.address
+
+    def etcd_name(self, node: NodeFacts, old: Identity, chief: NodeFacts) -> str:
+        for seat in self.diagnosis.seats:
+            if seat.host == node.name and seat.name:
+                return seat.name
+        if chief.hostname and chief.hostname in old.name and node.hostname:
+            return old.name.replace(chief.hostname, node.hostname)
+        return node.name
+
+    def learners(self, chief: NodeFacts) -> bool:
+        """Whether the cluster knows learners (3.4 and later)."""
+        version = chief.status.version if chief.status else ""
+        keep = self.keep(chief)
+        if not version and keep is not None and keep.proof is not None:
+            version = keep.proof.version
+        if not version and chief.db is not None:
+            version = chief.db.cluster_version
+        if not version and chief.log is not None:
+            version = chief.log.configuration_at_end.cluster_version
+        if not version:
+            own = chief.original(self.name)
+            found = re.search(r":v?(\d+\.\d+)", own.image) if own else None
+            version = found.group(1) if found else ""
+        numbers = re.match(r"(\d+)\.(\d+)", version)
+        if numbers is None:
+            raise Refused(
+                f"{chief.name}: neither its database nor its image tells its etcd's version, "
+                "so it is not known how members must join"
+            )
+        return (int(numbers.group(1)), int(numbers.group(2))) >= (3, 4)
+
+    def grow(self, node: NodeFacts, chief: NodeFacts, *, fresh: bool) -> Stage | None:
+        """Add, start and promote one member. `fresh`: nothing of it is known to stand in the cluster yet."""
+        spec, replaced = self.join_spec(node, chief)
+        name, urls = self.member_of(node, spec)
+        learner = self.learners(chief)
+        paths, data = self.paths(node), self.data(node)
+        labels = {RUN_LABEL: self.run, ROLE_LABEL: Role.JOINING.value}
+        shaped = rewrite.plain(replace(spec, name=self.name), name=self.name, labels=labels)
+        owner, mode = (chief.data.owner, chief.data.mode) if chief.data else ("", "")
+        if node.data is not None and node.data.exists:
+            owner, mode = node.data.owner, node.data.mode
+        steps: list[Step] = [
+            AddMember(node.name, paths, data, chief.name, name, urls, learner),
+            Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced),
+        ]
+        if learner:
+            steps.append(Promote(node.name, paths, data, chief.name, urls))
+        essential = [] if learner else [node.name]
+        return stage(f"join-{node.name}", f"Bring {node.name} in", [steps], essential=essential)
+
+    def member_of(self, node: NodeFacts, spec: ContainerSpec) -> tuple[str, tuple[str, ...]]:
+        config = EtcdConfig.of(spec)
+        if not config.name or not config.advertise_peer_urls:
+            raise Unsupported(
+                f"{node.name}: its etcd's command gives no --name or no --initial-advertise-peer-urls, so it cannot be added"
+            )
+        return config.name, config.advertise_peer_urls
+
+    def settle(self, joined: Sequence[tuple[NodeFacts, bool]]) -> Stage | None:
+        """One after another: the node's own container takes over from the joining one, as it was."""
+        steps: list[Step] = []
+        for node, joins in joined:
+            own = node.original(self.name)
+            paths, data = self.paths(node), self.data(node)
+            there = node.named(self.name)
+            ours = there is not None and there.role is Role.JOINING
+            if not joins and not ours:
+                continue
+            if own is not None and not own.forced:
+                policy = true_policy(node, own)
+                steps.append(StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces=self.name))
+            else:
+                policy = self.fleet_policy()
+                if joins or (there is not None and there.restart_policy != policy):
+                    steps.append(RestorePolicy(node.name, paths, data, self.name, policy))
+        return stage("settle", "Give every node its own container back", [steps])
+
+    def fleet_policy(self) -> str:
+        """The restart policy that the fleet's etcd containers had."""
+        for node in self.survey.nodes:
+            own = node.original(self.name)
+            if own is not None and true_policy(node, own) not in ("no", ""):
+                return true_policy(node, own)
+        return "always"
+
+    # --- quorum stands ---------------------------------------------------------------------------------------------
+
+    def repair(self, survivor: str | None) -> tuple[list[Stage | None], list[str]]:
+        chief = self.leader()
+        seated = {seat.host: seat for seat in self.diagnosis.seats if seat.host}
+        stages: list[Stage | None] = []
+        opened: list[list[Step]] = []
+        growing: list[Stage | None] = []
+        settled: list[tuple[NodeFacts, bool]] = []
+        joins: list[str] = []
+        for seat in self.diagnosis.seats:
+            growing += self.remove_dead(seat, chief)
+        for node in self.survey.nodes:
+            parts, joining = self.mend(node, seated.get(node.name), chief)
+            if parts:
+                opened.append(self.open(node, survivor))
+                growing += parts
+            if joining:
+                joins.append(node.name)
+            if not self.dead(node) and node.accessible:
+                settled.append((node, joining))
+        if growing:
+            opened.append(self.open(chief, survivor))
+        stages.append(
+            stage("open", "Record the run on the nodes", opened, essential=[node.name for node in self.nodes()])
+        )
+        stages += growing
+        stages.append(self.settle(settled))
+        return stages, joins
+
+    def leader(self) -> NodeFacts:
+        healthy = [node for node in self.survey.nodes if node.healthy]
+        return next((node for node in healthy if node.status and node.status.leader), healthy[0])
+
+    def remove_dead(self, seat: Seat, chief: NodeFacts) -> list[Stage | None]:
+        if not self.wish.dead & {seat.host, seat.name, f"{seat.id:x}"}:
+            return []
+        if seat.host is not None and self.survey.node(seat.host).healthy:
+            raise Refused(
+                f"{seat.label} was declared dead, but its etcd answers and is healthy", hint="leave out that --dead"
+            )
+        step = RemoveMember(
+            chief.name, self.paths(chief), self.data(chief), chief.name, seat.id, seat.label, "declared dead"
+        )
+        return [stage(f"remove-{seat.label}", f"Remove {seat.label}, which is dead", [[step]])]
+
+    def mend(self, node: NodeFacts, seat: Seat | None, chief: NodeFacts) -> tuple[list[Stage | None], bool]:
+        """What one host needs while quorum stands: nothing, a start, or to be replaced."""
+        own = node.original(self.name)
+        if self.dead(node):
+            self.left_out[node.name] = "declared dead"
+            return [], False
+        if not node.accessible:
+            self.left_out[node.name] = node.problem.message if node.problem else "not reachable"
+            return [], False
+        if seat is not None and node.healthy:
+            return self.mend_healthy(node, seat, chief, own)
+        mine = seat is not None and node.log is not None and node.log.node_id == seat.id
+        usable = mine and node.data is not None and node.data.has_member
+        there = node.named(self.name)
+        if usable and there is not None and there.role is Role.JOINING and seat is not None:
+            return [self.grow(node, chief, fresh=False)], True
+        if usable and own is not None:
+            title = f"Start {node.name} as it is"
+            return [stage(f"start-{node.name}", title, [self.start_own(node)])], False
+        return self.replace(node, seat, chief), True
+
+    def mend_healthy(
+        self, node: NodeFacts, seat: Seat, chief: NodeFacts, own: Container | None
+    ) -> tuple[list[Stage | None], bool]:
+        if seat.learner:
+            step = Promote(node.name, self.paths(node), self.data(node), chief.name, seat.peer_urls)
+            return [stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]])], False
+        current = node.named(self.name)
+        forced = current is not None and current.role is None and current.forced
+        loose = own is not None and current is own and own.restart_policy != true_policy(node, own)
+        if forced and own is not None:
+            lane = [*self.fence(node), *self.start_own(node)]
+            return [stage(f"unforce-{node.name}", f"Take --force-new-cluster away from {node.name}", [lane])], False
+        if loose and own is not None:
+            policy = RestorePolicy(node.name, self.paths(node), self.data(node), self.name, true_policy(node, own))
+            return [stage(f"policy-{node.name}", f"Give {node.name} its restart policy back", [[policy]])], False
+        return [], False
+
+    def replace(self, node: NodeFacts, seat: Seat | None, chief: NodeFacts) -> list[Stage | None]:
+        """Its data is gone or not its own: out with the old member, in with a new one."""
+        stages: list[Stage | None] = []
+        fences = self.fence(node)
+        prepared = self.prepare(node, chief)
+        stages.append(
+            stage(f"prepare-{node.name}", f"Prepare {node.name}", [[*fences, *prepared]], essential=[node.name])
+        )
+        if seat is not None and seat.name:
+            why = "its data is gone" if node.log is None else "its data belongs to another member"
+            step = RemoveMember(node.name, self.paths(node), self.data(node), chief.name, seat.id, seat.label, why)
+            stages.append(stage(f"remove-{node.name}", f"Remove the old member of {node.name}", [[step]], [node.name]))
+        stages.append(self.grow(node, chief, fresh=seat is None))
+        return stages
+
+
+def chief_image(chief: NodeFacts, name: str) -> str:
+    """The id of the image that the survivor's container ran."""
+    own = chief.original(name)
+    return own.image_id if own else ""
+
+
+def check_plan(plan: Plan) -> None:
+    """Check the invariants in the module's docstring. Raises FleetRecoverError: a fault of the program itself."""
+    started = plan.remedy is not Remedy.RESET
+    kept: set[str] = set()
+    adding: str | None = None
+    for step in plan.steps:
+        if isinstance(step, Quarantine):
+            rewrite.check_quarantine(step.spec)
+        elif isinstance(step, Join | StartRebuilt):
+            rewrite.assert_no_force(step.spec)
+        if isinstance(step, StartOriginal | StartRebuilt):
+            started = started or step.node == plan.survivor
+        if isinstance(step, KeepData):
+            kept.add(step.node)
+        if isinstance(step, CopyData) and not plan.resumed and step.node not in kept:
+            raise FleetRecoverError(f"invariant broken: {step.node}'s data would be copied before it was moved aside")
+        if isinstance(step, AddMember):
+            if not started and any(isinstance(s, StartOriginal | StartRebuilt) for s in plan.steps):
+                raise FleetRecoverError(f"invariant broken: {step.node} would be added before the survivor was started")
+            adding = step.node
+        if isinstance(step, Join) and adding != step.node:
+            raise FleetRecoverError(f"invariant broken: {step.node} would join without having been added")
+
+
+def fingerprint(survey: Survey, plan: Plan) -> str:
+    """What the plan rests on, in one short word: if it is equal, what was agreed to is what will be done.
+
+    In it: for each node whether it can be reached, its containers and their states of being ours or theirs, what is kept,
+    and where its log ends in term and index; and the steps. Not in it: clocks, sizes, commit, process states.
+    """
+    basis: list[object] = [plan.cluster, plan.remedy.value, plan.survivor]
+    for node in survey.nodes:
+        basis.append((node.name, node.accessible, [(c.id, c.name) for c in node.containers]))
+        if node.log is not None and not node.healthy:
+            basis.append((node.log.node_id, node.log.last.term, node.log.last.index))
+        basis.append([(k.run, k.original, k.work, k.booted, k.reset) for k in node.open_keeps()])
+    basis += [(type(step).__name__, step.node) for step in plan.steps]
+    return hashlib.sha256(repr(basis).encode()).hexdigest()[:16]
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+__all__ = ["Plan", "check_plan", "fingerprint", "make_plan", "true_policy"]

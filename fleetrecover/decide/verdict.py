@@ -1,0 +1,186 @@
+"""PURE: is the cluster whole, and is nothing left over that will hurt later. From a fresh survey, never from what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fleetrecover.decide.diagnosis import live_seats
+from fleetrecover.facts import Proof, Role, Survey
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must be, beyond what every whole cluster has.
+
+    `hosts` are those that must be members; `left_out` says why others are not. `proof` is what the survivor had;
+    `policies` the restart policies that the containers had, by host; `run` whose leftovers do not count as such.
+    """
+
+    hosts: tuple[str, ...]
+    left_out: Mapping[str, str]
+    proof: Proof | None = None
+    policies: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """hashkv of every member at one revision: host → (hash, compact revision); None where it could not be had."""
+
+    revision: int
+    found: Mapping[str, tuple[int, int] | None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check and what was found."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All checks. `hash_equal` is None where there was nothing to compare."""
+
+    checks: tuple[Check, ...]
+    members: tuple[str, ...]
+    revision: int
+    hash_equal: bool | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check is good."""
+        return all(check.ok for check in self.checks)
+
+
+def judge(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Judgement:
+    """Judge a fresh survey."""
+    checks = [
+        _members(survey, expected),
+        _healthy(survey, expected),
+        _one_cluster(survey, expected),
+        _hash(hashes, expected),
+        _not_behind(survey, hashes, expected),
+        _alarms(survey),
+        _no_force(survey),
+        _policies(survey, expected),
+        _containers(survey, expected),
+    ]
+    live = [node for node in survey.nodes if node.healthy]
+    members = tuple(seat.label for seat in live_seats(survey, live) if not seat.learner)
+    revision = max((node.status.revision for node in live if node.status), default=0)
+    return Judgement(tuple(checks), members, revision, _equal(hashes))
+
+
+def _members(survey: Survey, expected: Expectation) -> Check:
+    known = live_seats(survey, [node for node in survey.nodes if node.healthy])
+    voters = {seat.host for seat in known if not seat.learner and seat.name}
+    missing = [name for name in expected.hosts if name not in voters]
+    odd = [seat.label for seat in known if seat.learner or not seat.name or seat.host is None]
+    odd += [str(seat.host) for seat in known if seat.host in expected.left_out]
+    if not known:
+        return Check("members", False, "no healthy member gives a member list")
+    if missing or odd:
+        told = [f"not voting: {', '.join(missing)}"] if missing else []
+        told += [f"neither voter nor expected: {', '.join(odd)}"] if odd else []
+        return Check("members", False, "; ".join(told))
+    return Check("members", True, f"{len(known)} members, all started, all voters")
+
+
+def _healthy(survey: Survey, expected: Expectation) -> Check:
+    ill = [name for name in expected.hosts if not survey.node(name).healthy]
+    if ill:
+        return Check("healthy", False, f"no linearizable read on {', '.join(ill)}")
+    return Check("healthy", True, f"a linearizable read on each of {len(expected.hosts)}")
+
+
+def _one_cluster(survey: Survey, expected: Expectation) -> Check:
+    found = {node.status.cluster_id for node in survey.nodes if node.status and node.name in expected.hosts}
+    leaders = {node.status.leader_id for node in survey.nodes if node.status and node.name in expected.hosts} - {0}
+    if len(found) != 1 or len(leaders) != 1:
+        ids = ", ".join(f"{cluster:x}" for cluster in sorted(found)) or "none"
+        return Check("one cluster", False, f"cluster ids {ids}; {len(leaders)} leaders are named")
+    return Check("one cluster", True, f"cluster id {next(iter(found)):x}, one leader")
+
+
+def _equal(hashes: Hashes | None) -> bool | None:
+    if hashes is None or not hashes.found or any(value is None for value in hashes.found.values()):
+        return None
+    return len({value for value in hashes.found.values() if value is not None}) == 1
+
+
+def _hash(hashes: Hashes | None, expected: Expectation) -> Check:
+    equal = _equal(hashes)
+    if hashes is None or equal is None:
+        missing = ", ".join(name for name, value in (hashes.found if hashes else {}).items() if value is None)
+        return Check("same content", False, f"no hash could be had{' of ' + missing if missing else ''}")
+    values = {value for value in hashes.found.values() if value is not None}
+    if not equal:
+        told = ", ".join(f"{name}: {value}" for name, value in hashes.found.items())
+        return Check("same content", False, f"the hashes at revision {hashes.revision} differ: {told}")
+    return Check(
+        "same content",
+        True,
+        f"hash {next(iter(values))[0]} at revision {hashes.revision} on {len(hashes.found)} members",
+    )
+
+
+def _not_behind(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Check:
+    revision = max((node.status.revision for node in survey.nodes if node.healthy and node.status), default=0)
+    proof = expected.proof
+    if proof is None:
+        return Check("revision", revision > 0, f"revision {revision}")
+    if revision < proof.revision:
+        return Check("revision", False, f"revision {revision}; the survivor had {proof.revision}")
+    return Check("revision", True, f"revision {revision}, not behind the survivor's {proof.revision}")
+
+
+def _alarms(survey: Survey) -> Check:
+    raised = sorted({alarm for node in survey.nodes for alarm in node.alarms or ()})
+    return Check("no alarm", not raised, ", ".join(raised) or "none raised")
+
+
+def _no_force(survey: Survey) -> Check:
+    forced = [f"{c.name} on {node.name}" for node in survey.nodes for c in node.containers if _can_force(c)]
+    return Check("no force flag", not forced, ", ".join(forced) or "on no container that could start")
+
+
+def _can_force(container: object) -> bool:
+    from fleetrecover.facts import Container
+
+    assert isinstance(container, Container)
+    set_aside = container.kept_name is not None and container.restart_policy in ("no", "") and not container.running
+    return container.forced and not set_aside
+
+
+def _policies(survey: Survey, expected: Expectation) -> Check:
+    wrong = []
+    name = survey.fleet.etcd.container
+    for host in expected.hosts:
+        container = survey.node(host).named(name)
+        wanted = (expected.policies or {}).get(host)
+        if container is None:
+            wrong.append(f"{host} has no container {name}")
+        elif wanted is not None and container.restart_policy != wanted:
+            wrong.append(f"{host}: {container.restart_policy}, was {wanted}")
+        elif wanted is None and container.restart_policy in ("no", ""):
+            wrong.append(f"{host}: no restart policy, so etcd stays away after a reboot")
+    return Check("restart policies", not wrong, "; ".join(wrong) or "as they were")
+
+
+def _containers(survey: Survey, expected: Expectation) -> Check:
+    name = survey.fleet.etcd.container
+    odd = []
+    for node in survey.nodes:
+        for container in node.containers:
+            if container.role is Role.QUARANTINE:
+                odd.append(f"{node.name}: {container.name} is left over from a reset")
+            elif container.name != name and container.restart_policy not in ("no", ""):
+                odd.append(
+                    f"{node.name}: {container.name} would start beside {name} (restart {container.restart_policy})"
+                )
+            elif container.name != name and container.running and node.name in expected.hosts:
+                odd.append(f"{node.name}: {container.name} runs beside {name}")
+    return Check("no second container", not odd, "; ".join(odd) or "nothing that would start beside etcd")

@@ -1,0 +1,332 @@
+"""What is known of the nodes: the values that a survey is made of, and that every decision is a function of.
+
+A fact that could not be had is None, and the reason stands beside it: "not there" and "could not look" are never the
+same value. Nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.wal import Log
+from fleetrecover.model import Fleet, Host
+
+RUN_LABEL = "fleetrecover.run"
+ROLE_LABEL = "fleetrecover.role"
+KEPT_INFIX = ".fleetrecover-"
+
+
+class Role(StrEnum):
+    """What a container that carries our label is for."""
+
+    QUARANTINE = "quarantine"  # the reset, without network; never the real container
+    JOINING = "joining"  # a joiner's, until its own container takes over
+    MEMBER = "member"  # a rebuilt container that stays, where the original could not
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a fact is not there: `kind` is a RemoteError's kind or a word of the probe's, `message` is for a person."""
+
+    kind: str
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """One etcd container of a node, running or not, under whatever name.
+
+    `spec` and `config` are None where the container has a setting that cannot be reproduced or etcd's settings cannot be
+    known; `spec_problem` then names it. `endpoint` and `tls` are for etcdctl inside it. `forced`: it carries
+    --force-new-cluster. `data_path` is its data directory on the host.
+    """
+
+    id: str
+    name: str
+    state: str
+    image: str
+    image_id: str
+    restart_policy: str
+    network: str
+    labels: Mapping[str, str]
+    exit_code: int
+    created: str
+    config: EtcdConfig | None
+    data_path: str | None
+    endpoint: str = ""
+    tls: tuple[str, ...] = ()
+    forced: bool = False
+    spec: ContainerSpec | None = None
+    spec_problem: str | None = None
+    error: str = ""
+
+    @property
+    def peer_urls(self) -> tuple[str, ...]:
+        """The peer URLs that it gives itself; none where its settings are not known."""
+        return self.config.advertise_peer_urls if self.config else ()
+
+    @property
+    def etcd_name(self) -> str:
+        """etcd's name for itself; empty where its settings are not known."""
+        return self.config.name if self.config else ""
+
+    @property
+    def running(self) -> bool:
+        """Whether its process may write to its data directory now or by itself in a moment."""
+        return self.state in ("running", "restarting", "paused")
+
+    @property
+    def role(self) -> Role | None:
+        """The role in a run of ours; None for a container that we did not make."""
+        value = self.labels.get(ROLE_LABEL)
+        return Role(value) if value in set(Role) else None
+
+    @property
+    def run(self) -> str | None:
+        """The run that made it or set it aside, by its label or by its name."""
+        if RUN_LABEL in self.labels:
+            return self.labels[RUN_LABEL]
+        _, found, run = self.name.partition(KEPT_INFIX)
+        return run if found else None
+
+    @property
+    def kept_name(self) -> str | None:
+        """The name that it had before a run set it aside; None if none did."""
+        name, found, _ = self.name.partition(KEPT_INFIX)
+        return name if found else None
+
+
+@dataclass(frozen=True)
+class EtcdStatus:
+    """What a running etcd says of itself. `commit` is what it calls raftIndex."""
+
+    version: str
+    member_id: int
+    cluster_id: int
+    leader_id: int
+    raft_term: int
+    commit: int
+    revision: int
+    db_size: int
+    is_learner: bool
+    healthy: bool
+    problem: str | None = None
+
+    @property
+    def leader(self) -> bool:
+        """Whether it is the leader itself."""
+        return self.leader_id == self.member_id != 0
+
+
+@dataclass(frozen=True)
+class LiveMember:
+    """One row of a running cluster's member list. `name` is empty until the member has started."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    is_learner: bool
+
+    @property
+    def started(self) -> bool:
+        """Whether it has ever published itself."""
+        return bool(self.name)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the reset's quarantine answered: what the recovered cluster must have, at least.
+
+    `hash` is hashkv's at `revision`, comparable where `compact_revision` is equal.
+    """
+
+    revision: int
+    hash: int
+    compact_revision: int
+    member_id: int
+    cluster_id: int
+    version: str
+
+
+@dataclass(frozen=True)
+class Pin:
+    """`run.json`: what a run has written on a node, so that any bastion can finish it.
+
+    `survivor` is a host's name; `kind` the remedy; `mode` names what the node is in it.
+    """
+
+    run: str
+    cluster: str
+    survivor: str
+    started: str
+    kind: str
+    dead: tuple[str, ...] = ()
+    tool: str = ""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """One run's directory on a node: which of its parts are there. See docs/ON-NODE-STATE.md."""
+
+    run: str
+    path: str
+    pin: Pin | None
+    containers: bool = False
+    original: bool = False
+    partial: bool = False
+    work: bool = False
+    booted: bool = False
+    reset: bool = False
+    finished: bool = False
+    undone: bool = False
+    proof: Proof | None = None
+    bytes: int = 0
+    policies: Mapping[str, str] = field(default_factory=dict)  # container id → restart policy before the run
+    ran: frozenset[str] = frozenset()  # ids of the containers that ran before the run
+    discarded: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """A data directory as it lies on the node. Sizes in bytes.
+
+    `path` is as the container names it, `real` with symbolic links resolved. `keep_root` is where runs keep things:
+    beside the directory where that is the same filesystem, else inside it, so that moving is always a rename.
+    """
+
+    path: str
+    real: str
+    exists: bool
+    has_member: bool
+    keep_root: str
+    size: int = 0
+    free: int = 0
+    owner: str = ""
+    mode: str = ""
+    mount_point: bool = False
+    symlink: bool = False
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Who holds a node for a run. `beat` changes every few seconds while the holder lives."""
+
+    token: str
+    run: str
+    who: str
+    host: str
+    pid: int
+    born: str
+    since: str
+    beat: str
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate file that etcd's configuration names, as seen on the node. Times in ISO 8601, UTC."""
+
+    path: str
+    subject: str
+    not_before: str
+    not_after: str
+    expired: bool
+    names: tuple[str, ...]
+    key_matches: bool | None
+    ca_matches: bool | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """Everything that is known of one node."""
+
+    host: Host
+    reachable: bool
+    problem: Problem | None = None
+    hostname: str = ""
+    machine: str = ""
+    clock_offset: float | None = None
+    cli_version: str | None = None
+    cli_problem: Problem | None = None
+    containers: tuple[Container, ...] = ()
+    helpers: tuple[tuple[str, str], ...] = ()  # other containers that matter: (name, state)
+    images: frozenset[str] = frozenset()
+    data: DataDir | None = None
+    keeps: tuple[Keep, ...] = ()
+    hold: Hold | None = None
+    log: Log | None = None
+    log_problem: Problem | None = None
+    log_path: str | None = None
+    db: DbFacts | None = None
+    db_problem: Problem | None = None
+    status: EtcdStatus | None = None
+    status_problem: Problem | None = None
+    members: tuple[LiveMember, ...] | None = None
+    alarms: tuple[str, ...] | None = None
+    certificates: tuple[Certificate, ...] = ()
+    moved: bool = False  # the log moved while we looked: etcd is running and writing
+    raw_inspect: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The host's name in the inventory."""
+        return self.host.name
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its etcd answered a linearizable read: it has quorum behind it."""
+        return self.status is not None and self.status.healthy
+
+    @property
+    def accessible(self) -> bool:
+        """Whether we can stop etcd there: logged in, and the container command line answers."""
+        return self.reachable and self.cli_version is not None
+
+    def keep(self, run: str) -> Keep | None:
+        """The directory of that run, if the node has one."""
+        return next((keep for keep in self.keeps if keep.run == run), None)
+
+    def open_keeps(self) -> Iterator[Keep]:
+        """Runs that have begun on this node and are neither finished nor undone."""
+        return (keep for keep in self.keeps if keep.pin and not keep.finished and not keep.undone)
+
+    def original(self, name: str) -> Container | None:
+        """The node's own etcd container: the one called `name`, or the one that a run has set aside under it.
+
+        Of several that were set aside, the youngest.
+        """
+        theirs = [c for c in self.containers if c.role is None]
+        named = [c for c in theirs if c.name == name]
+        kept = sorted((c for c in theirs if c.kept_name == name), key=lambda c: c.created, reverse=True)
+        rest = sorted((c for c in theirs if c.name != name and not c.kept_name), key=lambda c: c.created, reverse=True)
+        return next(iter([*named, *kept, *rest]), None)
+
+    def named(self, name: str) -> Container | None:
+        """The container with exactly that name."""
+        return next((c for c in self.containers if c.name == name), None)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One look at all nodes, in the inventory's order. `taken_at` in ISO 8601, UTC."""
+
+    fleet: Fleet
+    nodes: tuple[NodeFacts, ...]
+    taken_at: str
+
+    def node(self, name: str) -> NodeFacts:
+        """The facts of the host called `name`; KeyError if there is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)

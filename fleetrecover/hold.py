@@ -1,0 +1,189 @@
+"""One run at a time: a run holds every node that it may touch, and shows that it lives.
+
+The hold is a directory on the node (`mkdir` is the lock), so it works from any bastion. A holder writes a counter there
+every few seconds. Whoever finds a node held watches that counter: if it moves on any node, the holder lives (exit 23);
+if it stands still everywhere, or the holder was a process of this machine that is gone, the hold is broken and taken.
+No clocks are compared. A holder that slept through this finds out at its next write: each one is guarded by the token.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from fleetrecover.commands import actions, probes
+from fleetrecover.commands.base import Action
+from fleetrecover.commands.paths import RunPaths
+from fleetrecover.errors import Held, OutcomeUnknown, RemoteError, StoppedPartWay
+from fleetrecover.facts import Hold as HoldFacts
+from fleetrecover.facts import NodeFacts
+from fleetrecover.journal import now
+from fleetrecover.model import Host, Transport
+from fleetrecover.remote import READ_POLICY, fan_out
+
+BEAT_SECONDS = 3.0
+WATCH_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who we are, as the other one will read it."""
+
+    token: str
+    run: str
+    who: str
+    host: str
+    pid: int
+    born: str
+    since: str
+
+
+def born(pid: int) -> str:
+    """The start time of a process (field 22 of /proc/PID/stat, clock ticks), or "" if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def make_holder(run: str) -> Holder:
+    """This process as a holder."""
+    pid = os.getpid()
+    return Holder(secrets.token_hex(16), run, getpass.getuser(), this_machine(), pid, born(pid), now())
+
+
+def this_machine() -> str:
+    """This machine's name and boot id: what tells a dead local holder from one elsewhere."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = "?"
+    return f"{socket.gethostname()} {boot}"
+
+
+def surely_dead(hold: HoldFacts) -> bool:
+    """Whether the holder was a process of this machine that is no more."""
+    return hold.host == this_machine() and bool(hold.born) and born(hold.pid) != hold.born
+
+
+class NodeHold:
+    """Hold the nodes for as long as the context lasts. Raises Held."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        nodes: Sequence[NodeFacts],
+        paths: Callable[[NodeFacts], RunPaths],
+        holder: Holder,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.transport = transport
+        self.nodes = [node for node in nodes if node.accessible]
+        self.paths = {node.name: paths(node) for node in self.nodes}
+        self.data = {node.name: node.data.path if node.data else "/var/lib/etcd" for node in self.nodes}
+        self.holder = holder
+        self.token = holder.token
+        self._sleep = sleep
+        self._taken: list[Host] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> NodeHold:
+        try:
+            for node in self.nodes:
+                self._take(node)
+        except BaseException:
+            self._release()
+            raise
+        self._thread = threading.Thread(target=self._beat, name="hold", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=BEAT_SECONDS + 12)
+        self._release()
+
+    def _take(self, node: NodeFacts) -> None:
+        action = actions.take_hold(self.paths[node.name], asdict(self.holder), self.token)
+        for _ in range(3):
+            code = self._run(node.host, action)
+            if code == 0:
+                self._taken.append(node.host)
+                return
+            if code != actions.HELD:
+                raise StoppedPartWay(
+                    f"{node.name}: its hold could not be taken (exit code {code}); nothing else was changed",
+                    hint=f"see whether {self.paths[node.name].keep_root} can be written on {node.name}",
+                )
+            self._break_if_dead(node)
+        raise Held(f"{node.name} is held by another run, again and again")
+
+    def _run(self, host: Host, action: Action) -> int:
+        # taking the same hold twice is harmless, so an unknown outcome may be repeated
+        [result] = READ_POLICY.run(lambda: self.transport.batch(host, [action.command]))
+        return result.exit_code
+
+    def _break_if_dead(self, node: NodeFacts) -> None:
+        hold = self._look(node)
+        if hold is None:
+            return
+        if not surely_dead(hold):
+            self._watch(node, hold)
+        self._run(node.host, actions.break_hold(self.paths[node.name], hold.token))
+
+    def _look(self, node: NodeFacts) -> HoldFacts | None:
+        probe = probes.data_listing(self.data[node.name])
+        [result] = READ_POLICY.run(lambda: self.transport.batch(node.host, [probe.command]))
+        return probe.parse(result).hold
+
+    def _beats(self, token: str) -> Mapping[str, str]:
+        by_name = {node.name: node for node in self.nodes}
+        found = fan_out([node.host for node in self.nodes], lambda host: self._look(by_name[host.name]))
+        return {name: hold.beat for name, hold in found.items() if isinstance(hold, HoldFacts) and hold.token == token}
+
+    def _watch(self, node: NodeFacts, hold: HoldFacts) -> None:
+        """Raise Held if the holder shows any life within WATCH_SECONDS."""
+        before = self._beats(hold.token)
+        waited = 0.0
+        while waited < WATCH_SECONDS:
+            self._sleep(BEAT_SECONDS)
+            waited += BEAT_SECONDS
+            after = self._beats(hold.token)
+            if any(after.get(name) != beat for name, beat in before.items() if name in after):
+                machine = hold.host.split(" ")[0]
+                raise Held(
+                    f"{node.name} is held by run {hold.run}: {hold.who} on {machine}, process {hold.pid}, since {hold.since}",
+                    hint="wait until it has ended, or end it there; a dead holder does not block",
+                )
+
+    def _beat(self) -> None:
+        count = 0
+        while not self._stop.wait(BEAT_SECONDS):
+            count += 1
+            for host in list(self._taken):
+                if self._stop.is_set():
+                    return
+                self._quietly(host, actions.beat(self.paths[host.name], self.token, count))
+
+    def _quietly(self, host: Host, action: Action) -> bool:
+        """Run it; a node that does not answer keeps its hold until the next run finds it dead."""
+        try:
+            [result] = self.transport.batch(host, [action.command])
+        except (RemoteError, OutcomeUnknown):
+            return False
+        return result.ok
+
+    def _release(self) -> None:
+        taken, self._taken = self._taken, []
+        fan_out(taken, lambda host: self._quietly(host, actions.release_hold(self.paths[host.name], self.token)))

@@ -1,0 +1,359 @@
+"""The whole flow: survey → diagnose → choose → plan → confirm → apply → verify → report.
+
+The same command again resumes: the plan is made from what the nodes show, so a rerun finds less to do.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from fleetrecover import __version__
+from fleetrecover.apply import Applier, Events, Outcome
+from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
+from fleetrecover.decide.plan import Plan, fingerprint, make_plan
+from fleetrecover.decide.survivor import Choice
+from fleetrecover.decide.verdict import Judgement
+from fleetrecover.errors import (
+    CheckFailed,
+    FleetRecoverError,
+    Refused,
+    StoppedPartWay,
+    Undetermined,
+)
+from fleetrecover.facts import NodeFacts, Proof, Survey
+from fleetrecover.hold import NodeHold, make_holder
+from fleetrecover.journal import Journal, now
+from fleetrecover.model import Fleet, Transport
+from fleetrecover.survey import take_survey
+from fleetrecover.verify import expectation, verify
+
+Confirm = Callable[[Survey, Diagnosis, Plan], None]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What a recovery needs from outside. `confirm` raises if the operator does not say yes."""
+
+    fleet: Fleet
+    transport: Transport
+    events: Events
+    confirm: Confirm
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    command: str = "recover"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a recovery did. Seconds are counted from the confirmation; None where it never came to that."""
+
+    run: str
+    outcome: str
+    remedy: Remedy
+    survivor: Choice | None
+    revision_before: int | None
+    revision_after: int
+    judgement: Judgement | None
+    seconds_to_writable: float | None
+    seconds_to_whole: float | None
+    outcomes: tuple[Outcome, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, FleetRecoverError] = field(default_factory=dict)
+
+
+def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report:
+    """Bring the cluster back. `agreed` is the fingerprint of a saved plan: if the plan has changed, nothing is done.
+
+    Raises Undetermined or Refused before anything was changed; StoppedPartWay, Held, CheckFailed after.
+    """
+    survey, diagnosis, plan = look(means, wish)
+    if plan is None:
+        return nothing_to_do(survey, diagnosis)
+    if agreed is not None and agreed != fingerprint(survey, plan):
+        raise Refused(
+            "the fleet is not as it was when that plan was made; nothing was changed",
+            hint="make a new one: fleetrecover plan",
+        )
+    means.confirm(survey, diagnosis, plan)
+    with hold(means, survey, plan) as held:
+        means.events.note("looking again, right before the first change")
+        again, judged, fresh = look(means, wish, run=plan.run)
+        if fresh is None or fingerprint(again, fresh) != fingerprint(survey, plan):
+            raise Refused(
+                "the fleet changed while the plan was being read; nothing was changed",
+                hint="run the same command again",
+            )
+        journal = Journal.open(means.fleet.cluster, plan.run)
+        try:
+            return _Run(means, wish, journal, held.token).go(again, judged, fresh)
+        finally:
+            journal.close()
+
+
+def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, Diagnosis, Plan | None]:
+    """Survey, judge, and plan; the plan is None where there is nothing to do. Raises Undetermined, Refused."""
+    survey = take_survey(means.fleet, means.transport)
+    diagnosis = diagnose(survey, effective(wish, survey))
+    refuse(diagnosis)
+    if diagnosis.remedy is Remedy.NONE:
+        return survey, diagnosis, None
+    plan = make_plan(
+        survey,
+        diagnosis,
+        effective(wish, survey),
+        run=run or new_run(),
+        started=now(),
+        tool=f"fleetrecover {__version__}",
+    )
+    return survey, diagnosis, None if plan.empty else plan
+
+
+def effective(wish: Wish, survey: Survey) -> Wish:
+    """The wish, and what the run that is under way was told: whoever was dead then is not waited for now."""
+    from fleetrecover.decide.diagnosis import find_open_run
+
+    run = find_open_run(survey)
+    if run is None or not run.pinned:
+        return wish
+    remembered = frozenset(run.dead) & {node.name for node in survey.nodes if not node.reachable}
+    return replace(wish, dead=wish.dead | remembered)
+
+
+def refuse(diagnosis: Diagnosis) -> None:
+    """Raise what the verdict calls for, where nothing safe can be done."""
+    if diagnosis.remedy is not Remedy.BLOCKED:
+        return
+    worst = next(iter(diagnosis.findings), None)
+    hint = worst.advice if worst else None
+    if diagnosis.verdict is Verdict.UNDETERMINED:
+        raise Undetermined(f"{diagnosis.why}; nothing was changed", hint=hint)
+    raise Refused(f"{diagnosis.why}; nothing was changed", hint=hint)
+
+
+def nothing_to_do(survey: Survey, diagnosis: Diagnosis) -> Report:
+    """The report of a cluster that needs nothing, or nothing that we could do."""
+    if diagnosis.verdict is Verdict.DEGRADED:
+        from fleetrecover.errors import Degraded
+
+        raise Degraded(f"{diagnosis.why}; there is nothing that this command would do about it")
+    revision = max((node.status.revision for node in survey.nodes if node.status), default=0)
+    return Report("", "healthy", diagnosis.remedy, None, revision, revision, None, None, None)
+
+
+def new_run() -> str:
+    """An id for a new run: sortable by its beginning, and unlike any other."""
+    return f"r{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def hold(means: Recovery, survey: Survey, plan: Plan) -> NodeHold:
+    """What holds every node that the plan may touch."""
+    paths = {node.name: run_paths(node, plan.run) for node in survey.nodes}
+    return NodeHold(
+        means.transport,
+        survey.nodes,
+        lambda node: paths[node.name],
+        make_holder(plan.run),
+        sleep=means.sleep,
+    )
+
+
+def run_paths(node: NodeFacts, run: str) -> RunPaths:
+    """Where a run keeps its things on that node."""
+    return RunPaths(node.data.keep_root if node.data else "/var/lib/etcd.fleetrecover", run)
+
+
+@dataclass
+class _Run:
+    """One run under way: applies plans until the cluster is whole or nothing more can be done."""
+
+    means: Recovery
+    wish: Wish
+    journal: Journal
+    token: str
+    outcomes: list[Outcome] = field(default_factory=list)
+    failures: dict[str, FleetRecoverError] = field(default_factory=dict)
+    writable: float | None = None
+
+    def go(self, survey: Survey, diagnosis: Diagnosis, plan: Plan) -> Report:
+        begun = self.means.clock()
+        self.journal.write(
+            "begin",
+            command=self.means.command,
+            cluster=plan.cluster,
+            remedy=plan.remedy.value,
+            survivor=plan.survivor,
+            dead=sorted(self.wish.dead),
+            fingerprint=fingerprint(survey, plan),
+            resumed=plan.resumed,
+        )
+        try:
+            report = self.work(survey, diagnosis, plan, begun)
+        except BaseException as error:
+            self.journal.write("end", outcome="stopped", error=str(error), kind=type(error).__name__)
+            raise
+        self.journal.write("end", outcome=report.outcome, **_figures(report))
+        return self.judged(report)
+
+    def work(self, survey: Survey, diagnosis: Diagnosis, plan: Plan, begun: float) -> Report:
+        choice = diagnosis.choice
+        applier = self.applier(survey)
+        fence = plan.stage("fence")
+        if fence is not None:
+            applier.stage(fence)
+            survey, plan = self.after_fence(plan)
+            applier = self.applier(survey)
+        self.apply(applier, plan)
+        if plan.remedy is Remedy.START:
+            survey, diagnosis, rest = look(self.means, self.wish, run=plan.run)
+            if rest is not None and rest.remedy in (Remedy.REPAIR, Remedy.FINISH):
+                plan = rest
+                applier = self.applier(survey)
+                self.apply(applier, plan)
+        return self.finish(survey, plan, choice, applier, begun)
+
+    def applier(self, survey: Survey) -> Applier:
+        return Applier(
+            survey,
+            self.means.transport,
+            self.token,
+            self.journal,
+            self.means.events,
+            self.means.sleep,
+            self.means.clock,
+            self.outcomes,
+        )
+
+    def after_fence(self, plan: Plan) -> tuple[Survey, Plan]:
+        """Every etcd is stopped now and its log is final: choose once more, from that."""
+        survey, _, fresh = look(self.means, self.wish, run=plan.run)
+        if fresh is None or fresh.survivor != plan.survivor:
+            other = fresh.survivor if fresh else "nobody"
+            raise StoppedPartWay(
+                f"with every etcd stopped, the logs say {other} should survive, not {plan.survivor}; "
+                "the etcds are stopped, no data was moved",
+                hint="run the same command again to see and confirm the new plan, or `fleetrecover undo` to start them again",
+            )
+        again = fresh.stage("fence")
+        if again is not None:
+            nodes = ", ".join(sorted({step.node for step in again.steps}))
+            raise StoppedPartWay(
+                f"an etcd on {nodes} came back after it had been stopped; something else starts it; no data was moved",
+                hint="stop what starts it (Rancher, RKE, a kubelet, cron), then run the same command again",
+            )
+        return survey, fresh
+
+    def apply(self, applier: Applier, plan: Plan) -> None:
+        for stage in plan.stages:
+            if stage.name == "settle":
+                stage = without(stage, set(self.failures))
+                if stage is None:
+                    continue
+            elif {step.node for step in stage.steps} & set(self.failures) and stage.name != "reset":
+                continue
+            failed = applier.stage(stage)
+            self.failures.update(failed)
+            if failed:
+                applier.take_back_join(stage)
+            self.writable = self.writable or applier.moments.get("writable")
+
+    def finish(self, survey: Survey, plan: Plan, choice: Choice | None, applier: Applier, begun: float) -> Report:
+        hosts = tuple(
+            host.name
+            for host in self.means.fleet.hosts
+            if host.name not in plan.left_out and host.name not in self.failures
+        )
+        away = dict(plan.left_out) | {name: error.message for name, error in self.failures.items()}
+        self.means.events.note("checking the result with a fresh survey")
+        proof = self.proof(plan)
+        wanted = expectation(survey, hosts, away, proof)
+        seen, judgement = self.verify(wanted)
+        whole = self.means.clock()
+        closed = judgement.ok and not self.failures and not self.still_missing(plan)
+        if closed and plan.closing is not None:
+            applier.stage(plan.closing)
+        before = proof.revision if proof else _revision(survey)
+        return Report(
+            run=plan.run,
+            outcome="recovered" if closed else "partial" if judgement.ok else "check-failed",
+            remedy=plan.remedy,
+            survivor=choice,
+            revision_before=before,
+            revision_after=judgement.revision,
+            judgement=judgement,
+            seconds_to_writable=None if self.writable is None else round(self.writable - begun, 1),
+            seconds_to_whole=round(whole - begun, 1),
+            outcomes=tuple(self.outcomes),
+            left_out=away,
+            failures=dict(self.failures),
+        )
+
+    def verify(self, wanted: Any) -> tuple[Survey, Judgement]:
+        """Verify; what is only not yet so (a member still publishing itself) is looked at again for a while."""
+        for attempt in range(8):
+            seen, judgement = verify(self.means.fleet, self.means.transport, wanted)
+            if judgement.ok or attempt == 7:
+                break
+            self.means.sleep(2.0)
+        return seen, judgement
+
+    def still_missing(self, plan: Plan) -> dict[str, str]:
+        return {name: why for name, why in plan.left_out.items() if why != "declared dead"}
+
+    def proof(self, plan: Plan) -> Proof | None:
+        """What the reset's quarantine answered, as the survivor has it on disk now."""
+        if plan.survivor is None:
+            return None
+        seen = take_survey(self.means.fleet, self.means.transport, logs=False)
+        keep = seen.node(plan.survivor).keep(plan.run)
+        return keep.proof if keep else None
+
+    def judged(self, report: Report) -> Report:
+        """Return a good report; raise for one that is not, with what stands and what to do next."""
+        judgement = report.judgement
+        if judgement is not None and not judgement.ok:
+            bad = "; ".join(f"{check.name}: {check.detail}" for check in judgement.checks if not check.ok)
+            error: FleetRecoverError = CheckFailed(
+                f"everything was done, but the final check failed: {bad}",
+                hint="`fleetrecover verify` looks again; the same command again goes on where something is missing",
+            )
+        elif report.outcome == "partial":
+            stands = len(judgement.members) if judgement else 0
+            rest = "; ".join(f"{name}: {why}" for name, why in report.left_out.items())
+            error = StoppedPartWay(
+                f"the cluster serves again with {stands} members, and nothing was lost; what remains: {rest}",
+                hint="when that is mended, run the same command again; or declare it --dead",
+            )
+        else:
+            return report
+        error.report = report  # type: ignore[attr-defined]
+        raise error
+
+
+def without(stage: Any, failed: set[str]) -> Any:
+    """The stage without the steps on nodes that failed; None if none is left."""
+    from fleetrecover.decide.steps import stage as make_stage
+
+    lanes = [[step for step in lane if step.node not in failed] for lane in stage.lanes]
+    return make_stage(stage.name, stage.title, lanes, tuple(stage.essential))
+
+
+def _revision(survey: Survey) -> int | None:
+    found = [node.db.revision for node in survey.nodes if node.db] + [
+        node.status.revision for node in survey.nodes if node.status
+    ]
+    return max(found, default=None)
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    return {
+        "seconds_to_writable": report.seconds_to_writable,
+        "seconds_to_whole": report.seconds_to_whole,
+        "revision_before": report.revision_before,
+        "revision_after": report.revision_after,
+    }

@@ -1,0 +1,350 @@
+"""Every probe on every node, all nodes at once, read only. A node that does not answer is a row, not an error.
+
+Three rounds on each node: who it is and what containers it has; its data directory and what its etcd says; then the WAL
+segments and database pages that are needed to judge its log, and no more.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from fleetrecover.commands import probes
+from fleetrecover.commands.base import Probe
+from fleetrecover.commands.etcdctl import Etcdctl
+from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, etcdctl_tls, is_etcd
+from fleetrecover.docker.spec import ContainerSpec, from_inspect, host_path
+from fleetrecover.errors import FleetRecoverError, FormatError, InputError, RemoteError
+from fleetrecover.etcd import bbolt, wal
+from fleetrecover.etcd.membership import Member
+from fleetrecover.facts import (
+    Container,
+    EtcdStatus,
+    Keep,
+    LiveMember,
+    NodeFacts,
+    Problem,
+    Survey,
+)
+from fleetrecover.journal import now
+from fleetrecover.model import Fleet, Host, Result, Transport
+from fleetrecover.remote import LOOK_POLICY, fan_out
+
+T = TypeVar("T")
+DEFAULT_DATA = "/var/lib/etcd"
+HELPER_NAMES = (
+    "etcd-rolling-snapshots",
+    "etcd-snapshot-once",
+    "etcd-restore",
+    "etcd-download-backup",
+    "etcd-Serve-backup",
+    "etcd-checksum-checker",
+    "etcd-extract-statefile",
+    "etcd-remove-snapshot",
+    "etcd-fix-perm",
+)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads one node: runs probes, repeats them when the connection fails, makes sense of the answers."""
+
+    host: Host
+    transport: Transport
+
+    def batch(self, wanted: Sequence[Probe[Any]]) -> list[Result]:
+        """Run all of them in one go; reads may be repeated freely."""
+        commands = [probe.command for probe in wanted]
+        return LOOK_POLICY.run(lambda: self.transport.batch(self.host, commands))
+
+    def read(self, probe: Probe[T]) -> T:
+        """Run one probe. Raises FormatError, RemoteError."""
+        [result] = self.batch([probe])
+        return self.parse(probe, result)
+
+    def parse(self, probe: Probe[T], result: Result) -> T:
+        """Make sense of a result; raises FormatError where the command failed."""
+        if not result.ok:
+            said = result.error_text or result.text.strip()
+            raise FormatError(f"exit code {result.exit_code}: {said[-300:]}", source=probe.command.name)
+        return probe.parse(result)
+
+    def attempt(self, probe: Probe[T], result: Result) -> tuple[T | None, Problem | None]:
+        """The value, or why there is none."""
+        try:
+            return self.parse(probe, result), None
+        except FormatError as error:
+            return None, Problem("format", error.message)
+
+
+def take_survey(fleet: Fleet, transport: Transport, *, logs: bool = True) -> Survey:
+    """Look at all nodes at once. Without `logs` the WAL and the database are left out: enough to judge a living cluster."""
+    first = fan_out(fleet.hosts, lambda host: _first_look(fleet, Reader(host, transport)))
+    looked = {name: node for name, node in first.items() if isinstance(node, NodeFacts)}
+    default = next((path for node in looked.values() if (path := _data_path(fleet, node))), DEFAULT_DATA)
+
+    def further(host: Host) -> NodeFacts:
+        node = looked[host.name]
+        return _second_look(fleet, Reader(host, transport), node, _data_path(fleet, node) or default, logs)
+
+    second = fan_out([host for host in fleet.hosts if host.name in looked], further)
+    nodes = [_row(host, second.get(host.name, first[host.name])) for host in fleet.hosts]
+    return Survey(fleet=fleet, nodes=tuple(nodes), taken_at=now())
+
+
+def _row(host: Host, found: NodeFacts | RemoteError) -> NodeFacts:
+    if isinstance(found, NodeFacts):
+        return found
+    return NodeFacts(host, reachable=False, problem=Problem(found.kind, found.message, found.hint))
+
+
+def _data_path(fleet: Fleet, node: NodeFacts) -> str | None:
+    own = node.original(fleet.etcd.container) or next(iter(node.containers), None)
+    return own.data_path if own else None
+
+
+# --- first round: who is it, which containers ---------------------------------------------------------------------
+
+
+def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
+    machine = probes.machine()
+    version = probes.cli_version(fleet.etcd.cli)
+    listing = probes.containers(fleet.etcd.cli, fleet.etcd.container)
+    before = time.time()
+    results = reader.batch([machine, version, listing])
+    after = time.time()
+    who, _ = reader.attempt(machine, results[0])
+    engine, engine_problem = reader.attempt(version, results[1])
+    found, listing_problem = reader.attempt(listing, results[2])
+    if found is None and engine is not None:
+        engine, engine_problem = None, listing_problem
+    containers = _containers(fleet, reader, found or ())
+    return NodeFacts(
+        host=reader.host,
+        reachable=True,
+        hostname=who.hostname if who else "",
+        machine=who.machine_id if who else "",
+        clock_offset=_offset(who.clock, before, after) if who and who.clock else None,
+        cli_version=engine or None,
+        cli_problem=engine_problem,
+        containers=containers,
+        images=frozenset(i for c in containers for i in (c.image, c.image_id)),
+        helpers=_helpers(found or ()),
+    )
+
+
+def _offset(clock: float, before: float, after: float) -> float:
+    """Seconds by which the node's clock is ahead of ours; 0 where it is within the time the question took."""
+    if before - 0.5 <= clock <= after + 0.5:
+        return 0.0
+    return round(clock - (before + after) / 2, 1)
+
+
+def _helpers(found: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    named = [(str(doc.get("Name", "")).lstrip("/"), str((doc.get("State") or {}).get("Status", ""))) for doc in found]
+    return tuple((name, state) for name, state in named if name in HELPER_NAMES)
+
+
+def _containers(fleet: Fleet, reader: Reader, found: Sequence[Mapping[str, Any]]) -> tuple[Container, ...]:
+    etcds = [doc for doc in found if str(doc.get("Name", "")).lstrip("/") not in HELPER_NAMES and is_etcd(doc)]
+    ids = sorted({str(doc.get("Image", "")) for doc in etcds} - {""})
+    probe = probes.images(fleet.etcd.cli, ids)
+    images = reader.read(probe) if ids else {}
+    return tuple(container_facts(doc, images.get(str(doc.get("Image", "")))) for doc in etcds)
+
+
+def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> Container:
+    """One container's inspect document (and its image's, if it is there) as facts."""
+    spec: ContainerSpec | None = None
+    problem = None
+    try:
+        spec = from_inspect(doc, image)
+    except FleetRecoverError as error:
+        problem = error.message
+    config: EtcdConfig | None = None
+    endpoint, tls = "", tuple[str, ...]()
+    if spec is not None:
+        try:
+            config = EtcdConfig.of(spec)
+            endpoint, tls = client_endpoint(config), tls_options(spec, config)
+        except FleetRecoverError as error:
+            problem = error.message
+    details, state, host = doc.get("Config") or {}, doc.get("State") or {}, doc.get("HostConfig") or {}
+    return Container(
+        id=str(doc.get("Id", "")),
+        name=str(doc.get("Name", "")).lstrip("/"),
+        state=str(state.get("Status", "")),
+        image=str(details.get("Image", "")),
+        image_id=str(doc.get("Image", "")),
+        restart_policy=probes.restart_policy(doc),
+        network=str(host.get("NetworkMode", "")),
+        labels={str(key): str(value) for key, value in (details.get("Labels") or {}).items()},
+        exit_code=int(state.get("ExitCode") or 0),
+        created=str(doc.get("Created", "")),
+        config=config,
+        data_path=_host_data(config, spec),
+        endpoint=endpoint,
+        tls=tls,
+        forced=_forced(config, doc),
+        spec=spec,
+        spec_problem=problem,
+        error=str(state.get("Error") or ""),
+    )
+
+
+def tls_options(spec: ContainerSpec, config: EtcdConfig) -> tuple[str, ...]:
+    """The TLS options of etcdctl inside the container; none where its etcd speaks plain HTTP."""
+    files = etcdctl_tls(spec, config)
+    if files is None:
+        return ()
+    return (f"--cacert={files.cacert}", f"--cert={files.cert}", f"--key={files.key}")
+
+
+def _forced(config: EtcdConfig | None, doc: Mapping[str, Any]) -> bool:
+    if config is not None:
+        return config.force_new_cluster
+    details = doc.get("Config") or {}
+    words = [*(details.get("Cmd") or []), *(details.get("Entrypoint") or []), *(details.get("Env") or [])]
+    return any("force-new-cluster" in str(word) or "FORCE_NEW_CLUSTER" in str(word) for word in words)
+
+
+def _host_data(config: EtcdConfig | None, spec: ContainerSpec | None) -> str | None:
+    if config is None or spec is None or not config.data_dir:
+        return None
+    return host_path(spec, config.data_dir)
+
+
+# --- second round: data, status ----------------------------------------------------------------------------------------
+
+
+def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, path: str, logs: bool) -> NodeFacts:
+    listing_probe = probes.data_listing(path)
+    asked = _status_probes(fleet, node)
+    results = reader.batch([listing_probe, *(asked or ())])
+    listing, problem = reader.attempt(listing_probe, results[0])
+    if asked:
+        node = _with_status(fleet, reader, node, asked, results[1:])
+    if listing is None:
+        return replace(node, log_problem=problem)
+    node = replace(node, data=listing.data, keeps=listing.keeps, hold=listing.hold)
+    return _third_look(reader, node, listing) if logs else node
+
+
+def etcdctl_for(fleet: Fleet, container: Container) -> Etcdctl:
+    """How to ask the etcd in that container."""
+    return Etcdctl(fleet.etcd.cli, container.id, container.endpoint, container.tls)
+
+
+def running_container(fleet: Fleet, node: NodeFacts) -> Container | None:
+    """The etcd container that runs in the open on a node; the quarantine is not one."""
+    named = node.named(fleet.etcd.container)
+    others = [c for c in node.containers if c.network != "none"]
+    return next((c for c in [*([named] if named else []), *others] if c.state == "running"), None)
+
+
+def _status_probes(fleet: Fleet, node: NodeFacts) -> tuple[Probe[Any], Probe[Any]] | None:
+    container = running_container(fleet, node)
+    if container is None:
+        return None
+    ctl = etcdctl_for(fleet, container)
+    return ctl.status(), ctl.health()
+
+
+def _with_status(
+    fleet: Fleet, reader: Reader, node: NodeFacts, asked: tuple[Probe[Any], Probe[Any]], results: Sequence[Result]
+) -> NodeFacts:
+    said, problem = reader.attempt(asked[0], results[0])
+    if said is None:
+        return replace(node, status_problem=problem)
+    healthy, _ = reader.attempt(asked[1], results[1])
+    status = EtcdStatus(
+        version=said.version,
+        member_id=said.header.member_id,
+        cluster_id=said.header.cluster_id,
+        leader_id=said.leader,
+        raft_term=said.raft_term,
+        commit=said.raft_index,
+        revision=said.header.revision,
+        db_size=said.db_size,
+        is_learner=said.is_learner,
+        healthy=bool(healthy),
+        problem=None if healthy else results[1].error_text[-200:] or None,
+    )
+    node = replace(node, status=status)
+    container = running_container(fleet, node)
+    if container is None:
+        return node
+    ctl = etcdctl_for(fleet, container)
+    more: list[Probe[Any]] = [ctl.members(), ctl.alarms()] if status.healthy else []
+    if not more:
+        return node
+    [listed, alarms] = reader.batch(more)
+    members, _ = reader.attempt(more[0], listed)
+    raised, _ = reader.attempt(more[1], alarms)
+    return replace(node, members=live_members(members) if members is not None else None, alarms=raised)
+
+
+def live_members(found: Iterable[Member]) -> tuple[LiveMember, ...]:
+    """Rows of a member list."""
+    return tuple(LiveMember(m.id, m.name, m.peer_urls, m.client_urls, m.learner) for m in found)
+
+
+# --- third round: the log and the database --------------------------------------------------------------------------
+
+
+def _third_look(reader: Reader, node: NodeFacts, listing: probes.DataListing) -> NodeFacts:
+    """Read the evidence: what a run has moved aside where it has, else what lies in place."""
+    moved = next((k for k in sorted(node.keeps, key=lambda k: k.run, reverse=True) if _evidence_moved(node, k)), None)
+    if moved is not None:
+        root, files = posixpath.join(moved.path, "original", "member"), listing.kept_files.get(moved.run, ())
+    else:
+        root, files = posixpath.join(listing.data.real, "member"), listing.files
+    node = replace(node, log_path=root)
+    try:
+        node = replace(node, log=read_remote_log(reader, files))
+    except InputError as error:
+        kind = "missing" if not files else "corrupt"
+        message = "no etcd data there" if not files else error.message
+        node = replace(node, log_problem=Problem(kind, message))
+    database = next((file for file in files if file.path == posixpath.join(root, "snap", "db")), None)
+    if database is None:
+        return replace(node, db_problem=Problem("missing", "no database there"))
+    try:
+        return replace(node, db=read_remote_db(reader, database))
+    except InputError as error:
+        return replace(node, db_problem=Problem("corrupt", error.message))
+
+
+def _evidence_moved(node: NodeFacts, keep: Keep) -> bool:
+    """Whether an open run's original/ is the evidence: the node's own data lies there, and no recovered data in place."""
+    if keep.pin is None or not keep.original or keep.finished or keep.undone:
+        return False
+    return not (node.data is not None and node.data.has_member)
+
+
+def read_remote_log(reader: Reader, files: Sequence[probes.WalFile]) -> wal.Log:
+    """Fetch the segments since the newest usable snapshot, and read them. Raises FormatError."""
+    by_name = {posixpath.basename(file.path): file for file in files}
+    segments = {name: file.size for name, file in by_name.items() if name.endswith(".wal")}
+    snaps = {name: file.size for name, file in by_name.items() if name.endswith(".snap")}
+    if not segments:
+        raise FormatError("there is no WAL", source="member/wal")
+
+    def fetch(needed: wal.Needed) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+        got = [(name, reader.read(probes.wal_file(by_name[name].path))) for name in needed.segments]
+        snap = [(needed.snap, reader.read(probes.wal_file(by_name[needed.snap].path)))] if needed.snap else []
+        return got, snap
+
+    return wal.load_log(segments, snaps, fetch)
+
+
+def read_remote_db(reader: Reader, file: probes.WalFile) -> bbolt.DbFacts:
+    """Fetch the few pages of the database that tell its facts. Raises FormatError."""
+
+    def pages(wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        return reader.read(probes.ranges(file.path, wanted))
+
+    return bbolt.read_facts(pages, source=file.path, size=file.size)

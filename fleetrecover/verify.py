@@ -1,0 +1,55 @@
+"""A fresh survey and the content hash of every member → a judgement. Read only."""
+
+from __future__ import annotations
+
+from fleetrecover.decide.plan import true_policy
+from fleetrecover.decide.verdict import Expectation, Hashes, Judgement, judge
+from fleetrecover.errors import FormatError, RemoteError
+from fleetrecover.etcd.etcdctl import HashKV
+from fleetrecover.facts import NodeFacts, Proof, Survey
+from fleetrecover.model import Fleet, Host, Transport
+from fleetrecover.remote import fan_out
+from fleetrecover.survey import Reader, etcdctl_for, running_container, take_survey
+
+
+def verify(fleet: Fleet, transport: Transport, expected: Expectation | None = None) -> tuple[Survey, Judgement]:
+    """Look at the cluster afresh and judge it; without an expectation, every host of the inventory must be a member."""
+    survey = take_survey(fleet, transport, logs=False)
+    wanted = expected or expectation(survey, tuple(host.name for host in fleet.hosts), {}, None)
+    return survey, judge(survey, take_hashes(survey, transport), wanted)
+
+
+def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str], proof: Proof | None) -> Expectation:
+    """What a whole cluster of these hosts must look like; restart policies as the runs recorded them."""
+    policies = {}
+    for name in hosts:
+        node = survey.node(name)
+        own = node.original(survey.fleet.etcd.container)
+        if own is not None and true_policy(node, own) not in ("no", ""):
+            policies[name] = true_policy(node, own)
+    return Expectation(hosts=hosts, left_out=left_out, proof=proof, policies=policies)
+
+
+def take_hashes(survey: Survey, transport: Transport) -> Hashes | None:
+    """hashkv of every healthy member at one revision that all of them have."""
+    asked = {node.name: node for node in survey.nodes if node.healthy and node.status is not None}
+    if not asked:
+        return None
+    revision = min(node.status.revision for node in asked.values() if node.status is not None)
+
+    def one(host: Host) -> HashKV | None:
+        return _hash(survey.fleet, asked[host.name], Reader(host, transport), revision)
+
+    found = fan_out([node.host for node in asked.values()], one)
+    pairs = {name: (h.hash, h.compact_revision) if isinstance(h, HashKV) else None for name, h in found.items()}
+    return Hashes(revision, pairs)
+
+
+def _hash(fleet: Fleet, node: NodeFacts, reader: Reader, revision: int) -> HashKV | None:
+    container = running_container(fleet, node)
+    if container is None:
+        return None
+    try:
+        return reader.read(etcdctl_for(fleet, container).hashkv(revision))
+    except (FormatError, RemoteError):
+        return None
