@@ -296,22 +296,22 @@ class Lab:
 
     def cut(self, name: str) -> None:
         """Pull the host's cable. It stays pulled over a power cut."""
-        self._cable(name, "down")
+        with self._lock():
+            self._cable(self._spec(name), "down")
 
     def mend(self, name: str) -> None:
         """Plug the cable in again."""
-        self._cable(name, "up")
-
-    def _cable(self, name: str, position: str) -> None:
-        spec = self._spec(name)
         with self._lock():
-            mark = self._state.host_directory(spec) / "cut"
-            if position == "down":
-                mark.touch()
-            else:
-                mark.unlink(missing_ok=True)
-            if system.link_exists(self._state.veth(spec)):
-                run(["ip", "link", "set", self._state.veth(spec), position])
+            self._cable(self._spec(name), "up")
+
+    def _cable(self, spec: HostSpec, position: str) -> None:
+        mark = self._state.host_directory(spec) / "cut"
+        if position == "down":
+            mark.touch()
+        else:
+            mark.unlink(missing_ok=True)
+        if system.link_exists(self._state.veth(spec)):
+            run(["ip", "link", "set", self._state.veth(spec), position])
 
     def netem(self, name: str, spec: str) -> None:
         """A bad network in both directions, in tc's words: "delay 80ms 20ms loss 5%". Gone after a power cut."""
@@ -322,8 +322,11 @@ class Lab:
     def clear_netem(self, name: str) -> None:
         """A good network again."""
         with self._lock():
-            for prefix, device in self._both_ends(name):
-                run([*prefix, "tc", "qdisc", "delete", "dev", device, "root"], check=False)
+            self._clear_netem(name)
+
+    def _clear_netem(self, name: str) -> None:
+        for prefix, device in self._both_ends(name):
+            run([*prefix, "tc", "qdisc", "delete", "dev", device, "root"], check=False)
 
     def _both_ends(self, name: str) -> list[tuple[list[str], str]]:
         inside = ["nsenter", f"--net=/proc/{self._pid(name)}/ns/net"]
@@ -367,9 +370,12 @@ class Lab:
     def start_dockerd(self, name: str) -> None:
         """Start the daemon; it starts the containers with restart=always."""
         with self._lock():
-            if not host.docker_answers(self._pid(name)):
-                self.shell(name, "lab-dockerd start")
-            wait_until(lambda: host.docker_answers(self._pid(name)), f"{name}'s dockerd", timeout=90)
+            self._start_dockerd(name)
+
+    def _start_dockerd(self, name: str) -> None:
+        if not host.docker_answers(self._pid(name)):
+            self.shell(name, "lab-dockerd start")
+        wait_until(lambda: host.docker_answers(self._pid(name)), f"{name}'s dockerd", timeout=90)
 
     def fill_disk(self, name: str) -> None:
         """Leave no free byte on the host's disk."""
@@ -396,12 +402,13 @@ class Lab:
             self.wait_healthy()
 
     def _repair(self, spec: HostSpec, certificates: dict[str, bytes]) -> None:
+        """In a thread of its own, so nothing here may take the lock, which the calling thread holds."""
+        self._cable(spec, "up")
         host.boot(self._state, spec)
-        self.mend(spec.name)
-        self.clear_netem(spec.name)
+        self._clear_netem(spec.name)
         now = self.host(spec.name)
         host.unfill_disk(now)
-        self.start_dockerd(spec.name)
+        self._start_dockerd(spec.name)
         self.shell(spec.name, 'ids=$(docker ps --all --quiet); [ -z "$ids" ] || docker rm --force --volumes $ids')
         host.clear_state(now)
         host.write_certificates(now.directory, certificates)
