@@ -300,7 +300,7 @@ class Port:
             target = f"{values.get('target', '')}/{values.get('protocol', 'tcp')}"
             text = f"{values.get('published', '')}:{target}".lstrip(":")
         found = re.fullmatch(
-            r"(?:(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):)?(?:(\d+(?:-\d+)?)?:)?(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", text
+            r"(?:(?:\[([0-9A-Fa-f:.]+)\]|(\d+\.\d+\.\d+\.\d+)):)?(?:(\d+(?:-\d+)?)?:)?(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", text
         )
         if not found:
             raise UsageError(f"--publish: cannot read {text!r}")
