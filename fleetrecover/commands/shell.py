@@ -56,7 +56,7 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> str:
     """Return a script that writes `data` to `path`, whole or not at all.
 
     It is written beside the target under umask 077, flushed, given its `mode`, and moved over the target: at no time
-    is it readable by others, or half there. On failure what stood at `path` is untouched; a `path.new` that a lost power
+    is it readable by others, or half there. On failure what stood at `path` is untouched; a `path.new` that a power cut
     left over is replaced.
     """
     if not 0 <= mode <= 0o7777:

@@ -59,9 +59,8 @@ class Policy:
     def _wait(self) -> Any:
         if self.first_wait == self.longest_wait:
             return tenacity.wait_fixed(self.first_wait)
-        return tenacity.wait_exponential_jitter(
-            initial=self.first_wait, max=self.longest_wait, jitter=self.first_wait / 2
-        )
+        growing = tenacity.wait_exponential(multiplier=self.first_wait, max=self.longest_wait)
+        return growing + tenacity.wait_random(0, self.first_wait / 2)
 
 
 class _OutOfTime(tenacity.stop.stop_base):
