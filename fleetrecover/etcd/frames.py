@@ -186,6 +186,7 @@ def _later_flush(data: bytes, position: int) -> int | None:
     reached the disk. A record counts when its checksum continues the one before. Returns the last entry's offset.
     """
     size = len(data)
+    position = (position + 7) & ~7
     limit = min(size, position + _LOOK_AHEAD)
     budget = _HASH_BUDGET
     view = memoryview(data)

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fleetrecover.etcd.membership import ConfChange, Configuration, ConfState
+from fleetrecover.etcd.membership import ConfChange, Configuration, ConfState, hex_id
 
 
 @dataclass(frozen=True, order=True)
@@ -204,11 +204,14 @@ def compare_logs(one: Log, other: Log) -> Agreement:
     """Compare two members' logs over the entries that both hold.
 
     raft promises that entries of equal index and term are equal, and that decided entries are. A breach of either is a
-    fork: an earlier reset, a restored disk, a foreign data directory.
+    fork: an earlier reset, a restored disk, a foreign data directory. Logs of different cluster ids are a fork too.
     """
     first = max(one.entries.first, other.entries.first)
     last = min(one.entries.last, other.entries.last)
     decided = min(one.commit, other.commit)
+    if one.cluster_id != other.cluster_id:
+        reason = f"cluster ids {hex_id(one.cluster_id)} and {hex_id(other.cluster_id)}"
+        return Agreement(first, first - 1, None, Fork(first, reason))
     for mine, theirs in ((one, other), (other, one)):
         known = theirs.term_at(mine.snapshot.index) if mine.snapshot.index else None
         if known is not None and known != mine.snapshot.term and mine.snapshot.index <= decided:

@@ -312,6 +312,9 @@ class _Reader:
             start, end, after = span_of(frame, offset)
             length = end - start
             try:
+                if after & 7:
+                    # etcd pads every record since 3.0; one that is not would end the log unnoticed, or garble it.
+                    raise FormatError("a frame is not aligned: the log is damaged", source=name, offset=offset)
                 if after > size:
                     raise Damage(f"a record of {length} bytes runs over the end of the file")
                 # A record as etcd writes it: 08 type 10 crc 1a length data

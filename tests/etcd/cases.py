@@ -28,7 +28,9 @@ class DataDirectory:
         return io.BytesIO(self.snap["db"])
 
     def sizes(self) -> tuple[dict[str, int], dict[str, int]]:
-        return {name: len(data) for name, data in self.wal.items()}, {name: len(data) for name, data in self.snap.items()}
+        return {name: len(data) for name, data in self.wal.items()}, {
+            name: len(data) for name, data in self.snap.items()
+        }
 
     def fetch(self, needed: Needed) -> tuple[Iterable[tuple[str, bytes]], Iterable[tuple[str, bytes]]]:
         snaps = [(needed.snap, self.snap[needed.snap])] if needed.snap else []
