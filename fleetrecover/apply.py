@@ -37,7 +37,7 @@ from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.remote import RECONNECT_POLICY, fan_out, wait_until
-from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_options
+from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Outcome:
 
 @dataclass
 class Applier:
-    """Does steps. `survey` is what the plan was made from; it is used for how to ask a node's etcd, never as its state."""
+    """Does steps. `survey` is what the plan was made from; it tells how to ask a node's etcd, never its state."""
 
     survey: Survey
     transport: Transport
@@ -97,7 +97,7 @@ class Applier:
     _ctl: dict[str, Etcdctl] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    # --- stages and steps -------------------------------------------------------------------------------------------
+    # --- stages and steps ------------------------------------------------------------------------------------
 
     def stage(self, stage: s.Stage) -> dict[str, FleetRecoverError]:
         """Do all lanes of a stage beside each other. Returns the failures by node.
@@ -165,7 +165,7 @@ class Applier:
         self.events.step_ends(step, outcome)
         return outcome
 
-    # --- the means -----------------------------------------------------------------------------------------------------
+    # --- the means -------------------------------------------------------------------------------------------
 
     @property
     def cli(self) -> str:
@@ -282,7 +282,7 @@ class Applier:
         inherited = env_inherited(spec)
         if inherited:
             raise Unsupported(
-                f"{step.node}: the environment of {name} has values of several lines or odd names: {', '.join(inherited)}"
+                f"{step.node}: variables of {name} with several lines or odd names: {', '.join(inherited)}"
             )
         argv = to_argv(spec, cli=self.cli, detach=True, env_file="/dev/stdin" if spec.env else None)
         shown = to_argv(masked(spec), cli=self.cli, detach=True)
@@ -299,7 +299,7 @@ class Applier:
         """Stop and remove a container of this run, if it stands."""
         self.act(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
 
-    # --- the steps -------------------------------------------------------------------------------------------------------
+    # --- the steps -------------------------------------------------------------------------------------------
 
     @singledispatchmethod
     def do(self, step: s.Step) -> str | None:
@@ -546,7 +546,7 @@ class Applier:
             self.remove_ours(step, step.name)
             self.run_container(step, step.name, spec)
         config = EtcdConfig.of(step.spec)
-        self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls_options(step.spec, config))
+        self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls_files(step.spec, config))
         self.await_joined(step)
         return f"started as {step.member_name}"
 
@@ -630,7 +630,7 @@ class Applier:
         self.act(step, actions.mark(step.paths, "finished"))
         return step.paths.run
 
-    # --- cleaning up after a join that failed ----------------------------------------------------------------------------
+    # --- cleaning up after a join that failed ----------------------------------------------------------------
 
     def take_back_join(self, stage: s.Stage) -> None:
         """After a failed join: a learner that stays behind would block the next one, so it is removed again."""

@@ -169,7 +169,7 @@ def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> 
     if spec is not None:
         try:
             config = EtcdConfig.of(spec)
-            endpoint, tls = client_endpoint(config), tls_options(spec, config)
+            endpoint, tls = client_endpoint(config), tls_files(spec, config)
         except FleetRecoverError as error:
             problem = error.message
     details, state, host = doc.get("Config") or {}, doc.get("State") or {}, doc.get("HostConfig") or {}
@@ -195,12 +195,12 @@ def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> 
     )
 
 
-def tls_options(spec: ContainerSpec, config: EtcdConfig) -> tuple[str, ...]:
-    """The TLS options of etcdctl inside the container; none where its etcd speaks plain HTTP."""
+def tls_files(spec: ContainerSpec, config: EtcdConfig) -> tuple[str, ...]:
+    """CA, certificate and key for etcdctl inside the container; none where its etcd speaks plain HTTP."""
     files = etcdctl_tls(spec, config)
     if files is None:
         return ()
-    return (f"--cacert={files.cacert}", f"--cert={files.cert}", f"--key={files.key}")
+    return (files.cacert, files.cert, files.key)
 
 
 def _forced(config: EtcdConfig | None, doc: Mapping[str, Any]) -> bool:
@@ -306,8 +306,9 @@ def _third_look(reader: Reader, node: NodeFacts, listing: probes.DataListing) ->
     try:
         node = replace(node, log=read_remote_log(reader, files))
     except InputError as error:
-        kind = "missing" if not files else "corrupt"
-        message = "no etcd data there" if not files else error.message
+        absent = not any(file.path.endswith(".wal") for file in files)
+        kind = "missing" if absent else "corrupt"
+        message = "no WAL there" if absent else error.message
         node = replace(node, log_problem=Problem(kind, message))
     database = next((file for file in files if file.path == posixpath.join(root, "snap", "db")), None)
     if database is None:
@@ -319,10 +320,17 @@ def _third_look(reader: Reader, node: NodeFacts, listing: probes.DataListing) ->
 
 
 def _evidence_moved(node: NodeFacts, keep: Keep) -> bool:
-    """Whether an open run's original/ is the evidence: the node's own data lies there, and no recovered data in place."""
+    """Whether an open run's original/ is the evidence, and not what lies in place.
+
+    On the survivor it is until the proven copy has been adopted, whatever somebody else may have put in place meanwhile;
+    on a joiner until it has new data.
+    """
     if keep.pin is None or not keep.original or keep.finished or keep.undone:
         return False
-    return not (node.data is not None and node.data.has_member)
+    in_place = node.data is not None and node.data.has_member
+    if keep.pin.survivor == node.name:
+        return not (in_place and keep.proof and not (keep.reset or keep.booted or keep.work or keep.partial))
+    return not in_place
 
 
 def read_remote_log(reader: Reader, files: Sequence[probes.WalFile]) -> wal.Log:

@@ -1,7 +1,9 @@
 """PURE: every question to a running etcd, and every change of its membership, spelled once.
 
 All of them go through `etcdctl` inside the node's own container (`CLI exec`): no shell is needed in the image, and no port
-has to be reachable from the bastion. `--endpoints` is always passed, since 3.2's environment names it differently.
+has to be reachable from the bastion. Endpoint and TLS files are given as ETCDCTL_* variables, not as options: RKE's
+containers have those variables, and etcdctl 3.4 and later dies of one that an option shadows, even of an empty one
+(pkg/flags/flag.go, "conflicting environment variable").
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from fleetrecover.model import Command, Result
 class Etcdctl:
     """How to reach one node's etcd: through which container, at which endpoint, with which TLS files.
 
-    `tls` is the list of options (`--cacert=…`, `--cert=…`, `--key=…`), paths as the container sees them.
+    `tls` are the files as the container sees them: CA, certificate and key; empty for plain HTTP.
     """
 
     cli: str
@@ -30,15 +32,21 @@ class Etcdctl:
 
     def words(self, words: Sequence[str], *, timeout: int = 5, json: bool = True) -> tuple[str, ...]:
         """Return the whole argv."""
+        files = self.tls or ("", "", "")
         return (
             self.cli,
             "exec",
             "-e",
             "ETCDCTL_API=3",
+            "-e",
+            f"ETCDCTL_ENDPOINTS={self.endpoint}",
+            *(
+                word
+                for name, path in zip(("CACERT", "CERT", "KEY"), files, strict=True)
+                for word in ("-e", f"ETCDCTL_{name}={path}")
+            ),
             self.container,
             "etcdctl",
-            f"--endpoints={self.endpoint}",
-            *self.tls,
             "--dial-timeout=3s",
             f"--command-timeout={timeout}s",
             *words,

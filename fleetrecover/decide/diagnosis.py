@@ -277,10 +277,13 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     if run is not None and run.pinned:
         return _resume(survey, wish, known, candidates, found, run)
     away = unaccounted(survey, wish, known)
+    mute = unasked(survey, known)
     choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
     chosen = choice if isinstance(choice, Choice) else None
     if away:
         return _blocked_by(away, known, chosen, found, run)
+    if mute:
+        return _blocked_by_silence(survey, mute, known, chosen, found, run)
     if isinstance(choice, NoChoice):
         found.append(
             Finding(
@@ -352,6 +355,42 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
     if not voters:
         away += [node.name for node in survey.nodes if not node.accessible and node.name not in wish.dead]
     return tuple(away)
+
+
+def unasked(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
+    """The voters whose etcd runs on sound data but could not be asked, if they would be a quorum; else nothing.
+
+    A healthy cluster whose `etcdctl` does not work (a wrong option, no such file in the image) must never be taken for
+    one that has lost its quorum.
+    """
+    voters = [seat for seat in known if not seat.learner]
+    mute = [
+        seat.host
+        for seat in voters
+        if seat.host is not None
+        and (node := survey.node(seat.host)).status is None
+        and node.status_problem is not None
+        and node.log is not None
+        and any(c.state == "running" and c.network != "none" for c in node.containers)
+    ]
+    return tuple(mute) if voters and len(mute) >= quorum(len(voters)) else ()
+
+
+def _blocked_by_silence(
+    survey: Survey,
+    mute: Sequence[str],
+    known: tuple[Seat, ...],
+    choice: Choice | None,
+    found: list[Finding],
+    run: OpenRun | None,
+) -> Diagnosis:
+    first = survey.node(mute[0]).status_problem
+    message = f"etcd runs on {', '.join(mute)} but could not be asked: {first.message if first else 'no answer'}"
+    advice = "see that `etcdctl endpoint status` works in that container; the cluster may be serving"
+    found.append(Finding(Severity.ERROR, mute[0], "not-asked", message, advice))
+    return Diagnosis(
+        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
+    )
 
 
 def startable(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str, ...]:

@@ -1,0 +1,394 @@
+"""The command line: wires things up, turns errors into exit codes, and nothing more.
+
+Modules that cost time to import (Fabric, Paramiko, Rich's tables) are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fleetrecover import __version__
+from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fleetrecover.decide.diagnosis import Diagnosis, Wish
+    from fleetrecover.decide.plan import Plan
+    from fleetrecover.facts import Survey
+    from fleetrecover.model import Fleet, Transport
+    from fleetrecover.recover import Recovery
+
+app = typer.Typer(
+    name="fleetrecover",
+    help="Bring a Docker-run etcd cluster back from permanent quorum loss, and prove that nothing was lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclass
+class Settings:
+    """The options that stand before or after any command."""
+
+    inventory: Path | None = None
+    json: bool = False
+    verbose: bool = False
+    no_color: bool = False
+    _consoles: dict[bool, Any] = field(default_factory=dict)
+
+    def console(self, *, stderr: bool) -> Console:
+        """Where to print: the answer on stdout, the story on stderr."""
+        if stderr not in self._consoles:
+            from rich.console import Console
+
+            self._consoles[stderr] = Console(
+                stderr=stderr, no_color=self.no_color, highlight=False, width=None if sys.stdout.isatty() else 160
+            )
+        console: Console = self._consoles[stderr]
+        return console
+
+    @property
+    def out(self) -> Console:
+        """For what was asked for."""
+        return self.console(stderr=False)
+
+    @property
+    def err(self) -> Console:
+        """For progress and prose."""
+        return self.console(stderr=True)
+
+
+settings = Settings()
+
+Dead = Annotated[
+    list[str] | None, typer.Option("--dead", metavar="NAME", help="This host is gone for good. Repeatable.")
+]
+Survivor = Annotated[
+    str | None, typer.Option("--survivor", metavar="NAME", help="Override the choice; what that loses is said first.")
+]
+Yes = Annotated[str | None, typer.Option("--yes", metavar="CLUSTER", help="Confirm with the cluster's name.")]
+
+
+@app.callback()
+def options(
+    inventory: Annotated[
+        Path | None,
+        typer.Option(
+            "--inventory", metavar="FILE", help="hosts.toml; else $FLEETRECOVER_INVENTORY, else ./hosts.toml."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+) -> None:
+    """These options stand before or after any command."""
+    settings.inventory, settings.json, settings.verbose, settings.no_color = inventory, as_json, verbose, no_color
+
+
+# --- the means -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def reached() -> Iterator[tuple[Fleet, Transport]]:
+    """The fleet of the inventory, and what reaches it."""
+    from fleetrecover.inventory import load_fleet
+    from fleetrecover.remote import SshTransport
+
+    fleet = load_fleet(settings.inventory)
+    transport = SshTransport(fleet)
+    try:
+        yield fleet, transport
+    finally:
+        transport.close()
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The one JSON document."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def wish_of(dead: Sequence[str] | None, survivor: str | None) -> Wish:
+    """The options as a wish."""
+    from fleetrecover.decide.diagnosis import Wish
+
+    return Wish(frozenset(dead or ()), survivor)
+
+
+def means(fleet: Fleet, transport: Transport, yes: str | None, command: str = "recover") -> Recovery:
+    """What a recovery needs from outside."""
+    from fleetrecover.recover import Recovery
+    from fleetrecover.report.console import ConsoleEvents
+
+    return Recovery(
+        fleet, transport, ConsoleEvents(settings.err, verbose=settings.verbose), confirmer(fleet, yes), command=command
+    )
+
+
+def confirmer(fleet: Fleet, yes: str | None) -> Any:
+    """What asks the operator: shows the plan, wants the cluster's name."""
+
+    def confirm(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> None:
+        from fleetrecover.report.console import print_diagnosis, print_plan
+
+        print_diagnosis(settings.err, survey, diagnosis)
+        print_plan(settings.err, survey, diagnosis, plan, commands=settings.verbose)
+        ask(fleet.cluster, yes)
+
+    return confirm
+
+
+def ask(cluster: str, yes: str | None) -> None:
+    """Raise Refused unless the cluster's name was given."""
+    if yes is not None:
+        if yes != cluster:
+            raise Refused(f"--yes {yes}: the cluster is called {cluster}; nothing was changed")
+        return
+    if not sys.stdin.isatty():
+        raise Refused(
+            "nobody can be asked here, since this is no terminal; nothing was changed",
+            hint=f"confirm with --yes {cluster}",
+        )
+    settings.err.print(f"\nType the cluster's name ({cluster}) to do this, anything else to leave: ", end="")
+    if input().strip() != cluster:
+        raise Refused("not confirmed; nothing was changed")
+
+
+# --- commands ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def survey() -> None:
+    """Every fact about every node; read only."""
+    from fleetrecover.report.console import print_survey
+    from fleetrecover.report.document import survey_document
+    from fleetrecover.survey import take_survey
+
+    with reached() as (fleet, transport):
+        found = take_survey(fleet, transport)
+    if settings.json:
+        print_json(survey_document(found))
+    else:
+        print_survey(settings.out, found)
+
+
+@app.command()
+def diagnose(
+    dead: Dead = None,
+    survivor: Survivor = None,
+) -> None:
+    """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
+    from fleetrecover.decide.diagnosis import diagnose as judge
+    from fleetrecover.recover import effective
+    from fleetrecover.report.console import print_diagnosis
+    from fleetrecover.report.document import diagnosis_document
+    from fleetrecover.survey import take_survey
+
+    with reached() as (fleet, transport):
+        found = take_survey(fleet, transport)
+    diagnosis = judge(found, effective(wish_of(dead, survivor), found))
+    if settings.json:
+        print_json(diagnosis_document(found, diagnosis))
+    else:
+        print_diagnosis(settings.out, found, diagnosis)
+    raise typer.Exit(diagnosis.verdict.exit_code)
+
+
+@app.command()
+def plan(
+    dead: Dead = None,
+    survivor: Survivor = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Save it, for `recover --plan`.")
+    ] = None,
+) -> None:
+    """Every step with its exact commands; read only."""
+    from fleetrecover.recover import look
+    from fleetrecover.report.console import print_plan
+    from fleetrecover.report.document import plan_document
+    from fleetrecover.report.files import write_private
+
+    with reached() as (fleet, transport):
+        found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor))
+    if made is None:
+        if settings.json:
+            print_json({"schema": 1, "cluster": fleet.cluster, "remedy": diagnosis.remedy.value, "stages": []})
+        else:
+            settings.out.print(f"Nothing to do: {diagnosis.why}.", markup=False)
+        return
+    document = plan_document(found, diagnosis, made)
+    if output is not None:
+        write_private(output, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        settings.err.print(
+            f"saved to {output}; `fleetrecover recover --plan {output}` does just this or nothing", markup=False
+        )
+    if settings.json:
+        print_json(document)
+    else:
+        print_plan(settings.out, found, diagnosis, made)
+
+
+@app.command()
+def recover(
+    dead: Dead = None,
+    survivor: Survivor = None,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Do just this saved plan, or nothing.")
+    ] = None,
+    yes: Yes = None,
+) -> None:
+    """The main job: bring the cluster back. The same command again resumes."""
+    from fleetrecover.recover import recover as run
+    from fleetrecover.report.console import print_report
+    from fleetrecover.report.document import report_document
+    from fleetrecover.report.files import read_plan
+
+    agreed = read_plan(plan_file) if plan_file else None
+    with reached() as (fleet, transport):
+        report = run(means(fleet, transport, yes), wish_of(dead, survivor), agreed=agreed)
+    if settings.json:
+        print_json(report_document(report))
+    else:
+        print_report(settings.out, report)
+
+
+@app.command()
+def verify() -> None:
+    """Is the cluster whole, and is nothing left over that will hurt later; read only. Exit code 0, or diagnose's."""
+    from fleetrecover.decide.diagnosis import Verdict, Wish
+    from fleetrecover.decide.diagnosis import diagnose as judge
+    from fleetrecover.report.console import print_judgement
+    from fleetrecover.report.document import judgement_document
+    from fleetrecover.verify import verify as check
+
+    with reached() as (fleet, transport):
+        found, judgement = check(fleet, transport)
+    verdict = judge(found, Wish()).verdict
+    if not judgement.ok and verdict is Verdict.HEALTHY:
+        verdict = Verdict.DEGRADED
+    if settings.json:
+        print_json(judgement_document(judgement) | {"cluster": fleet.cluster, "verdict": verdict.value})
+    else:
+        print_judgement(settings.out, judgement)
+        settings.out.print(verdict.value, markup=False)
+    raise typer.Exit(0 if judgement.ok else verdict.exit_code)
+
+
+@app.command()
+def runs() -> None:
+    """Past runs on this bastion."""
+    from fleetrecover.journal import past_runs
+    from fleetrecover.report.console import print_runs
+
+    found = list(past_runs())
+    if settings.json:
+        rows = [
+            {
+                "run": run.run,
+                "cluster": run.cluster,
+                "command": run.command,
+                "started": run.started,
+                "ended": run.ended,
+                "outcome": run.outcome,
+                "survivor": run.survivor,
+            }
+            for run in found
+        ]
+        print_json({"schema": 1, "runs": rows})
+        return
+    print_runs(
+        settings.out,
+        [
+            (r.run, r.cluster, r.command, r.started, r.ended or "", r.outcome or "did not end", r.survivor or "")
+            for r in found
+        ],
+    )
+
+
+# --- the entry point ---------------------------------------------------------------------------------------------------
+
+_FLAGS = {"--json", "-v", "--verbose", "--no-color"}
+
+# Typer 0.29 carries its own Click, earlier ones use the package: the class is reached by way of one that both export.
+USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
+
+
+def hoist(argv: Sequence[str]) -> list[str]:
+    """Move the options that may stand anywhere to the front, up to a `--`.
+
+    >>> hoist(["diagnose", "--dead", "a", "--json", "--inventory", "h.toml"])
+    ['--json', '--inventory', 'h.toml', 'diagnose', '--dead', 'a']
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            rest += [word, *words]
+            break
+        if word in _FLAGS or word.startswith("--inventory="):
+            front.append(word)
+        elif word == "--inventory" and words:
+            front += [word, words.pop(0)]
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def add_parts() -> None:
+    """Mount the commands that live in modules of their own."""
+    from fleetrecover.lab.cli import app as lab_app
+
+    app.add_typer(lab_app, name="lab", help="The rehearsal fleet, kept, to practise on.")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    add_parts()
+    try:
+        code = app(hoist(argv), standalone_mode=False, prog_name="fleetrecover")
+        return code if isinstance(code, int) else 0
+    except FleetRecoverError as error:
+        return fail(error)
+    except (KeyboardInterrupt, typer.Abort):
+        return fail(Interrupted("interrupted; run the same command again to go on where it stopped"))
+    except typer.Exit as error:
+        return int(error.exit_code)
+    except USAGE_ERROR as error:
+        return fail(UsageError(error.format_message(), hint="see `fleetrecover --help`"))
+
+
+def fail(error: FleetRecoverError) -> int:
+    """Tell an error: on stdout as JSON if that was asked for, and on stderr for a person."""
+    if settings.json:
+        from fleetrecover.report.document import error_document
+
+        print_json(error_document(error))
+    settings.err.print(f"fleetrecover: {error.message}", markup=False, soft_wrap=True)
+    if error.hint:
+        settings.err.print(f"  → {error.hint}", markup=False, soft_wrap=True)
+    return error.code
+
+
+def main() -> None:
+    """Run as a program."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"fleetrecover {__version__}")
+        raise SystemExit(0)
+    raise SystemExit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

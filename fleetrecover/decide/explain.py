@@ -1,0 +1,245 @@
+"""PURE: a step in words and in its exact commands, for a person who is to say yes.
+
+The commands come from the same functions that `apply.py` runs. What is only known later (the initial cluster of a joiner,
+a member's id) stands in angle brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import singledispatch
+
+from fleetrecover.commands import actions
+from fleetrecover.commands.base import Action
+from fleetrecover.commands.shell import join
+from fleetrecover.decide import steps as s
+from fleetrecover.docker.argv import masked, to_argv
+from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.facts import RUN_LABEL
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A step for the eye. `commands` run on `where`."""
+
+    title: str
+    commands: tuple[str, ...]
+    before: str
+    after: str
+    undo: str
+
+
+def _said(title: str, did: Sequence[Action], before: str, after: str, undo: str = "") -> Explained:
+    commands = tuple(action.command.display for action in did)
+    return Explained(title, commands, before, after, undo or "; ".join(a.undo for a in did if a.undo))
+
+
+def _run(spec: ContainerSpec, cli: str) -> str:
+    return join(to_argv(masked(spec), cli=cli, detach=True))
+
+
+@singledispatch
+def explain(step: s.Step, cli: str) -> Explained:
+    """Say what a step does; `cli` is the container command line tool."""
+    raise TypeError(f"no words are known for {type(step).__name__}")
+
+
+@explain.register
+def _(step: s.OpenRun, cli: str) -> Explained:
+    did = [
+        actions.open_run(step.paths, asdict(step.pin)),
+        actions.record_containers(cli, step.paths, step.containers),
+    ]
+    return _said("record the run, and what the containers are", did, "", "the record reads back")
+
+
+@explain.register
+def _(step: s.Fence, cli: str) -> Explained:
+    did = [actions.fence(cli, t.id, t.name, t.keep_as, paused=t.paused) for t in step.targets]
+    names = ", ".join(t.name for t in step.targets)
+    return _said(
+        f"stop {names} gently, take its restart policy away, set it aside under another name",
+        did,
+        "the survey right before",
+        "no etcd runs on the node, and its log is read once more",
+    )
+
+
+@explain.register
+def _(step: s.KeepData, cli: str) -> Explained:
+    return _said(
+        f"move the data, whole, to {step.paths.at(step.part)}",
+        [actions.move_aside(cli, step.paths, step.data, step.part)],
+        "no container runs on it",
+        "it is there and the data directory is empty",
+    )
+
+
+@explain.register
+def _(step: s.MakeDataDir, cli: str) -> Explained:
+    return _said("make the data directory", [actions.ensure_data_dir(step.data, step.owner, step.mode)], "", "")
+
+
+@explain.register
+def _(step: s.CopyData, cli: str) -> Explained:
+    return _said(
+        "make a copy of what was moved aside; the original is only read",
+        [actions.copy_original(step.paths, step.data, need=step.need)],
+        f"{step.need / 1e6:,.0f} MB and a margin are free",
+        "the copy equals the original, byte by byte",
+    )
+
+
+@explain.register
+def _(step: s.RaiseCommit, cli: str) -> Explained:
+    did = [actions.append_to_wal(step.paths, step.append)] if step.append else []
+    did.append(actions.rename_part(step.paths, "partial", "work"))
+    return _said(
+        f"on the copy, raise the commit to the last entry: term {step.term}, index {step.last}",
+        did,
+        "the WAL has only zeros after its end",
+        "the log of the copy, read again, ends there and has that commit",
+    )
+
+
+@explain.register
+def _(step: s.Quarantine, cli: str) -> Explained:
+    commands = (
+        actions.rename_part(step.paths, "work", "booted").command.display,
+        _run(step.spec, cli),
+        f"{cli} exec {step.container} etcdctl … endpoint health; endpoint status; member list; endpoint hashkv",
+        actions.stop_container(cli, step.container).command.display,
+        f"write {step.paths.proof}",
+        actions.rename_part(step.paths, "booted", "reset").command.display,
+        actions.remove_container(cli, step.container, RUN_LABEL, step.paths.run).command.display,
+    )
+    return Explained(
+        "reset the copy in quarantine: no network, no restart policy",
+        commands,
+        "the force flag is only on this container",
+        f"one member, {step.member_id:x}; revision at least {step.min_revision}; its content hash is recorded",
+        "only the copy is changed",
+    )
+
+
+@explain.register
+def _(step: s.Adopt, cli: str) -> Explained:
+    did = [actions.adopt(step.paths, step.data)]
+    return _said("move the proven copy into place", did, "the data directory is empty", "it is there")
+
+
+@explain.register
+def _(step: s.StartOriginal, cli: str) -> Explained:
+    did = [actions.remove_container(cli, step.replaces, RUN_LABEL, step.paths.run)] if step.replaces else []
+    did.append(actions.start_original(cli, step.container_id, step.name, step.restart_policy))
+    after = "a linearizable read succeeds" if step.waits_for == "health" else "it runs"
+    return _said(
+        f"start {step.name} with its own original command, restart policy {step.restart_policy}",
+        did,
+        "no other container has the name",
+        after,
+    )
+
+
+@explain.register
+def _(step: s.StartRebuilt, cli: str) -> Explained:
+    return Explained(
+        f"start {step.name} rebuilt without the force flag: {step.reason}",
+        (_run(step.spec, cli),),
+        "the force flag is not on it",
+        "a linearizable read succeeds",
+        "the container is removed; the original lies kept",
+    )
+
+
+@explain.register
+def _(step: s.AwaitQuorum, cli: str) -> Explained:
+    return Explained(
+        f"wait until {', '.join(step.nodes)} have elected a leader", (), "", "a linearizable read succeeds", ""
+    )
+
+
+@explain.register
+def _(step: s.EnsureImage, cli: str) -> Explained:
+    commands = (f"{cli} inspect --type image {step.image}", f"{cli} save … on {step.source} | {cli} load")
+    return Explained(f"bring the image {step.image} from {step.source}", commands, "", "the image is there", "it stays")
+
+
+@explain.register
+def _(step: s.CheckFiles, cli: str) -> Explained:
+    return Explained(
+        "see that every file that its command names is there",
+        tuple(f"[ -e {path} ]" for path in step.files),
+        "",
+        "none is missing",
+        "",
+    )
+
+
+@explain.register
+def _(step: s.RemoveMember, cli: str) -> Explained:
+    return Explained(
+        f"remove member {step.member_name}: {step.why}",
+        (f"{cli} exec … etcdctl member remove {step.member_id:x}   (on {step.leader})",),
+        "it is in the member list",
+        "it is not in the member list",
+        "it comes back as a new member",
+    )
+
+
+@explain.register
+def _(step: s.AddMember, cli: str) -> Explained:
+    learner = " --learner" if step.learner else ""
+    urls = ",".join(step.peer_urls)
+    return Explained(
+        f"add {step.member_name} as a {'learner' if step.learner else 'voter'}",
+        (f"{cli} exec … etcdctl member add {step.member_name} --peer-urls={urls}{learner}   (on {step.leader})",),
+        "it is not in the member list; etcd is ready for a change",
+        "it is in the member list",
+        "member remove",
+    )
+
+
+@explain.register
+def _(step: s.Join, cli: str) -> Explained:
+    from fleetrecover.docker import rewrite
+
+    shaped = rewrite.joiner(
+        step.spec,
+        name=step.name,
+        initial_cluster=f"{step.member_name}={step.peer_urls[0]},…=<as member list gives it>",
+        labels={},
+        restart="no",
+    )
+    diff = ("exchanged:", *step.replacements) if step.replacements else ()
+    return Explained(
+        f"start {step.name} empty, to join as {step.member_name}",
+        (_run(shaped, cli), *diff),
+        "image and files are there, the data directory is empty",
+        "it has started under its member id",
+        "the container is stopped and removed, its data moved aside",
+    )
+
+
+@explain.register
+def _(step: s.Promote, cli: str) -> Explained:
+    return Explained(
+        "make it a voter when it has caught up",
+        (f"{cli} exec … etcdctl member promote <its id>   (on {step.leader})",),
+        "it is a learner and has started",
+        "it is a voter",
+        "member remove",
+    )
+
+
+@explain.register
+def _(step: s.RestorePolicy, cli: str) -> Explained:
+    did = [actions.set_restart_policy(cli, step.name, step.restart_policy)]
+    return _said(f"give {step.name} the restart policy {step.restart_policy}", did, "", "it has it", "")
+
+
+@explain.register
+def _(step: s.FinishRun, cli: str) -> Explained:
+    did = [actions.mark(step.paths, "finished")]
+    return _said("mark the run as finished", did, "the final check was good", "", "")

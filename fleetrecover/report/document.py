@@ -1,0 +1,242 @@
+"""PURE: the JSON documents of INTERFACE.md. `schema` is 1; keys are only ever added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fleetrecover.apply import Outcome
+from fleetrecover.decide.diagnosis import Diagnosis, Finding
+from fleetrecover.decide.explain import explain
+from fleetrecover.decide.plan import Plan, fingerprint
+from fleetrecover.decide.survivor import Choice
+from fleetrecover.decide.verdict import Judgement
+from fleetrecover.errors import FleetRecoverError
+from fleetrecover.etcd.membership import hex_id
+from fleetrecover.facts import Container, NodeFacts, Survey
+from fleetrecover.recover import Report
+
+SCHEMA = 1
+
+
+def survey_document(survey: Survey) -> dict[str, Any]:
+    """`survey --json`."""
+    return {
+        "schema": SCHEMA,
+        "cluster": survey.fleet.cluster,
+        "taken_at": survey.taken_at,
+        "nodes": [node_document(survey, node) for node in survey.nodes],
+    }
+
+
+def diagnosis_document(survey: Survey, diagnosis: Diagnosis) -> dict[str, Any]:
+    """`diagnose --json`."""
+    return {
+        "schema": SCHEMA,
+        "cluster": survey.fleet.cluster,
+        "verdict": diagnosis.verdict.value,
+        "remedy": diagnosis.remedy.value,
+        "why": diagnosis.why,
+        "voters": len(diagnosis.voters),
+        "quorum": diagnosis.quorum,
+        "members": [
+            {
+                "id": hex_id(seat.id),
+                "name": seat.name,
+                "host": seat.host,
+                "learner": seat.learner,
+                "peer_urls": list(seat.peer_urls),
+            }
+            for seat in diagnosis.seats
+        ],
+        "nodes": [node_document(survey, node) for node in survey.nodes],
+        "survivor": choice_document(diagnosis.choice),
+        "run": diagnosis.open_run.run if diagnosis.open_run else None,
+        "findings": [finding_document(finding) for finding in diagnosis.findings],
+    }
+
+
+def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
+    """One node of a survey; None where a fact could not be had."""
+    container = node.named(survey.fleet.etcd.container) or node.original(survey.fleet.etcd.container)
+    status = node.status
+    return {
+        "name": node.name,
+        "address": node.host.address,
+        "reachable": node.reachable,
+        "error": node.problem.message if node.problem else node.cli_problem.message if node.cli_problem else None,
+        "hostname": node.hostname or None,
+        "clock_offset": node.clock_offset,
+        "engine": node.cli_version,
+        "container": container_document(container),
+        "containers": [container_document(each) for each in node.containers],
+        "etcd": {
+            "version": status.version if status else None,
+            "member_id": hex_id(status.member_id) if status else hex_id(node.log.node_id) if node.log else None,
+            "cluster_id": hex_id(status.cluster_id) if status else hex_id(node.log.cluster_id) if node.log else None,
+            "leader": status.leader if status else False,
+            "learner": status.is_learner if status else None,
+            "healthy": node.healthy,
+            "problem": status.problem if status else node.status_problem.message if node.status_problem else None,
+        },
+        "log": None
+        if node.log is None
+        else {
+            "term": node.log.last.term,
+            "index": node.log.last.index,
+            "commit": node.log.commit,
+            "sound": True,
+            "torn": node.log.torn is not None,
+            "path": node.log_path,
+        },
+        "log_error": node.log_problem.message if node.log_problem else None,
+        "revision": status.revision if status else node.db.revision if node.db else None,
+        "data": None
+        if node.data is None
+        else {
+            "path": node.data.real,
+            "present": node.data.has_member,
+            "size": node.data.size,
+            "free": node.data.free,
+            "mount_point": node.data.mount_point,
+        },
+        "kept": [
+            {"run": keep.run, "path": keep.path, "finished": keep.finished, "undone": keep.undone, "size": keep.bytes}
+            for keep in node.keeps
+        ],
+    }
+
+
+def container_document(container: Container | None) -> dict[str, Any] | None:
+    """One container."""
+    if container is None:
+        return None
+    return {
+        "name": container.name,
+        "id": container.id,
+        "state": container.state,
+        "image": container.image,
+        "restart_policy": container.restart_policy,
+        "role": container.role.value if container.role else None,
+        "run": container.run,
+        "force_new_cluster": container.forced,
+        "problem": container.spec_problem,
+    }
+
+
+def choice_document(choice: Choice | None) -> dict[str, Any] | None:
+    """The survivor."""
+    if choice is None:
+        return None
+    return {
+        "name": choice.survivor,
+        "why": choice.why,
+        "proof": choice.proof.value,
+        "logs_needed": choice.logs_needed,
+        "logs_read": choice.logs_read,
+        "missing": list(choice.missing),
+        "ranking": list(choice.ranking),
+        "entries_above_commit_possibly_acknowledged": choice.uncertain,
+        "entries_certainly_not_acknowledged": choice.unacknowledged,
+        "overridden": choice.overridden,
+        "loses": choice.loses or None,
+        "doubts": list(choice.doubts),
+    }
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """One finding."""
+    return {
+        "severity": finding.severity.value,
+        "node": finding.node,
+        "code": finding.code,
+        "message": finding.message,
+        "advice": finding.advice or None,
+    }
+
+
+def plan_document(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> dict[str, Any]:
+    """`plan --json` and the file that `plan -o` writes."""
+    cli = survey.fleet.etcd.cli
+    parts = [*plan.stages, *([plan.closing] if plan.closing else [])]
+    return {
+        "schema": SCHEMA,
+        "cluster": plan.cluster,
+        "run": plan.run,
+        "remedy": plan.remedy.value,
+        "survivor": choice_document(diagnosis.choice),
+        "fingerprint": fingerprint(survey, plan),
+        "resumes": plan.resumed,
+        "left_out": dict(plan.left_out),
+        "notes": list(plan.notes),
+        "stages": [
+            {
+                "name": part.name,
+                "title": part.title,
+                "steps": [
+                    {
+                        "step": type(step).__name__,
+                        "node": step.node,
+                        "title": said.title,
+                        "commands": list(said.commands),
+                        "before": said.before,
+                        "after": said.after,
+                        "undo": said.undo,
+                    }
+                    for step in part.steps
+                    for said in [explain(step, cli)]
+                ],
+            }
+            for part in parts
+        ],
+    }
+
+
+def judgement_document(judgement: Judgement) -> dict[str, Any]:
+    """`verify --json`, without the findings."""
+    return {
+        "schema": SCHEMA,
+        "whole": judgement.ok,
+        "members": list(judgement.members),
+        "revision": judgement.revision,
+        "hash_equal": judgement.hash_equal,
+        "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in judgement.checks],
+    }
+
+
+def report_document(report: Report) -> dict[str, Any]:
+    """`recover --json`."""
+    judgement = report.judgement
+    return {
+        "schema": SCHEMA,
+        "run": report.run or None,
+        "outcome": report.outcome,
+        "remedy": report.remedy.value,
+        "survivor": choice_document(report.survivor),
+        "revision_before": report.revision_before,
+        "revision_after": report.revision_after,
+        "hash_equal": judgement.hash_equal if judgement else None,
+        "members": list(judgement.members) if judgement else [],
+        "checks": judgement_document(judgement)["checks"] if judgement else [],
+        "seconds_to_writable": report.seconds_to_writable,
+        "seconds_to_whole": report.seconds_to_whole,
+        "left_out": dict(report.left_out),
+        "steps": [outcome_document(outcome) for outcome in report.outcomes],
+    }
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """What came of one step."""
+    return {
+        "step": outcome.step,
+        "node": outcome.node,
+        "seconds": outcome.seconds,
+        "detail": outcome.detail,
+        "error": outcome.error.message if outcome.error else None,
+    }
+
+
+def error_document(error: FleetRecoverError) -> dict[str, Any]:
+    """What `--json` prints where the command ends in an error."""
+    report = getattr(error, "report", None)
+    base = report_document(report) if isinstance(report, Report) else {"schema": SCHEMA, "outcome": "error"}
+    return base | {"error": error.message, "hint": error.hint, "exit_code": error.code}
