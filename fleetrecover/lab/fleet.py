@@ -90,7 +90,11 @@ class Lab:
             hosts = layout.make_hosts(subnet, nodes)
             state = LabState(name, str(path), subnet, etcd, kubernetes, internal, False, hosts)
             lab = cls(state, progress)
-            lab._build()
+            try:
+                lab._build()
+            except BaseException:
+                clear(path)
+                raise
         return lab
 
     @classmethod
@@ -133,7 +137,7 @@ class Lab:
         self._save()
         self._progress(f"building lab {state.name}: {len(state.hosts)} hosts on {state.subnet}, etcd {state.etcd}")
         identities = self._make_identities()
-        _make_bridge(state)
+        host.ensure_bridge(state)
         with ThreadPoolExecutor(max_workers=len(state.hosts) + 1) as pool:
             tar = pool.submit(image.etcd_image, state.etcd, self._progress)
             list(pool.map(lambda spec: self._make_host(spec, identities[spec.name]), state.hosts))
@@ -262,6 +266,7 @@ class Lab:
             "StrictHostKeyChecking=yes",
             f"UserKnownHostsFile={self.directory / 'known_hosts'}",
             "GlobalKnownHostsFile=/dev/null",
+            "ConnectTimeout=10",
         ]
         flags = [part for option in options for part in ("-o", option)]
         key = str(self.directory / "id_ed25519")
@@ -292,6 +297,7 @@ class Lab:
     def power_on(self, *names: str) -> None:
         """Boot these hosts again: same disk, same keys; containers with restart=always come back."""
         with self._lock():
+            host.ensure_bridge(self._state)
             self._each(lambda spec: host.boot(self._state, spec), names)
 
     def cut(self, name: str) -> None:
@@ -317,7 +323,7 @@ class Lab:
         """A bad network in both directions, in tc's words: "delay 80ms 20ms loss 5%". Gone after a power cut."""
         with self._lock():
             for prefix, device in self._both_ends(name):
-                run([*prefix, "tc", "qdisc", "replace", "dev", device, "root", "netem", *spec.split()])
+                _shape([*prefix, "tc", "qdisc", "replace", "dev", device, "root", "netem", *spec.split()])
 
     def clear_netem(self, name: str) -> None:
         """A good network again."""
@@ -396,6 +402,7 @@ class Lab:
                 image.etcd_image(version, self._progress)
                 self._state = replace(self._state, etcd=version)
                 self._save()
+            host.ensure_bridge(self._state)
             certificates = self._saved_certificates()
             self._each(lambda spec: self._repair(spec, certificates))
             self._each(self._start_containers)
@@ -408,6 +415,8 @@ class Lab:
         self._clear_netem(spec.name)
         now = self.host(spec.name)
         host.unfill_disk(now)
+        if not host.greets(spec.address):
+            self.shell(spec.name, host.SSHD_START)
         self._start_dockerd(spec.name)
         self.shell(spec.name, 'ids=$(docker ps --all --quiet); [ -z "$ids" ] || docker rm --force --volumes $ids')
         host.clear_state(now)
@@ -469,9 +478,9 @@ def clear(path: Path) -> None:
     system.kill_and_wait(system.marked_processes(f"{layout.MARK}={path}/"))
     for link in system.links_with_prefix(f"frv-{tag}-"):
         system.delete_link(link)
-    system.delete_link(f"frb-{tag}")
+    host.remove_bridge(f"frb-{tag}")
     system.unmount_below(path)
-    system.release_loops(path)
+    system.wait_for_loops(path)
     system.remove_cgroups(f"{layout.CGROUP}/{path.name}-{tag}")
     system.remove_empty_cgroups(layout.CGROUP)
     if path.is_dir():
@@ -497,13 +506,15 @@ def _taken(base: Path) -> list[str]:
     return taken
 
 
-def _make_bridge(state: LabState) -> None:
-    """A switch that forwards at once (no spanning tree), with this machine's own address on it."""
-    tag = state.tag
-    hardware = f"02:{tag[0:2]}:{tag[2:4]}:{tag[4:6]}:00:00"
-    run(["ip", "link", "add", state.bridge, "address", hardware, "type", "bridge", "stp_state", "0"])
-    run(["ip", "address", "add", f"{state.gateway}/24", "dev", state.bridge])
-    run(["ip", "link", "set", state.bridge, "up"])
+def _shape(argv: Sequence[str]) -> None:
+    done = run(argv, check=False)
+    said = done.stderr.decode("utf-8", "replace").strip()
+    if b"qdisc kind is unknown" in done.stderr:
+        raise Refused(
+            "this machine's kernel has no netem", hint="a kernel with the module sch_netem, or `cut` and `mend`"
+        )
+    if done.returncode != 0:
+        raise InputError(f"tc does not take that: {said}", hint="such as: delay 80ms 20ms loss 5%")
 
 
 def _lock_path(path: Path) -> Path:

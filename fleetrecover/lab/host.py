@@ -17,6 +17,7 @@ from fleetrecover.lab.system import LabError, run, wait_until
 DISK_BYTES = 8 << 30
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid")
 FILL = ".lab-fill"
+SSHD_START = "mkdir -p /run/sshd && $(command -v sshd) -f /etc/ssh/sshd_config -E /var/log/sshd.log"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def _make_data_directory(disk: Path) -> None:
 
 def write_certificates(directory: Path, certificates: dict[str, bytes]) -> None:
     """RKE puts every etcd node's pair on every etcd node."""
+    clear_directory(directory / "disk/etc/kubernetes")
     ssl = directory / "disk/etc/kubernetes/ssl"
     ssl.mkdir(parents=True, exist_ok=True)
     for name, body in certificates.items():
@@ -207,10 +209,16 @@ def _spawn(directory: Path) -> None:
 def _require_pid(directory: Path, spec: HostSpec) -> int:
     pid = init_pid(directory)
     if pid is None:
-        log = directory / "boot.log"
-        last = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
-        raise LabError(f"{spec.name} is not running" + "".join(f"; {line}" for line in last))
+        raise LabError(f"{spec.name} is not running; {last_lines(directory / 'boot.log')}")
     return pid
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log file, on one line."""
+    try:
+        return "; ".join(log.read_text(errors="replace").strip().splitlines()[-3:]) or f"nothing in {log}"
+    except OSError:
+        return f"no {log}"
 
 
 def plug_in(state: LabState, spec: HostSpec, pid: int) -> None:
@@ -226,6 +234,37 @@ def plug_in(state: LabState, spec: HostSpec, pid: int) -> None:
     run(["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-batch", "-"], input=batch.encode())
 
 
+def ensure_bridge(state: LabState) -> None:
+    """A switch that forwards at once (no spanning tree), with this machine's own address on it."""
+    if system.link_exists(state.bridge):
+        return
+    tag = state.tag
+    hardware = f"02:{tag[0:2]}:{tag[2:4]}:{tag[4:6]}:00:00"
+    run(["ip", "link", "add", state.bridge, "address", hardware, "type", "bridge", "stp_state", "0"])
+    run(["ip", "address", "add", f"{state.gateway}/24", "dev", state.bridge])
+    run(["ip", "link", "set", state.bridge, "up"])
+    if _bridges_are_filtered():
+        run(["iptables", "--wait", "--insert", "FORWARD", *_own_traffic(state.bridge)])
+
+
+def remove_bridge(bridge: str) -> None:
+    """Delete a bridge of ours and what let its traffic pass."""
+    system.delete_link(bridge)
+    if _bridges_are_filtered():
+        while run(["iptables", "--wait", "--delete", "FORWARD", *_own_traffic(bridge)], check=False).returncode == 0:
+            pass
+
+
+def _own_traffic(bridge: str) -> list[str]:
+    return ["--in-interface", bridge, "--out-interface", bridge, "--jump", "ACCEPT"]
+
+
+def _bridges_are_filtered() -> bool:
+    """Whether frames that only cross a bridge go through iptables, which a machine's own Docker sets to drop them."""
+    switch = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    return switch.exists() and switch.read_text().strip() == "1" and system.find_tool("iptables") is not None
+
+
 def wait_for_services(state: LabState, spec: HostSpec) -> None:
     """Until sshd greets and dockerd answers; a host whose cable is cut is only asked for dockerd."""
     directory = state.host_directory(spec)
@@ -235,7 +274,10 @@ def wait_for_services(state: LabState, spec: HostSpec) -> None:
 
     if not (directory / "cut").exists():
         wait_until(lambda: bool(alive()) and greets(spec.address), f"{spec.name}'s sshd", timeout=60)
-    wait_until(lambda: docker_answers(alive()), f"{spec.name}'s dockerd (see /var/log/dockerd.log there)", timeout=90)
+    try:
+        wait_until(lambda: docker_answers(alive()), f"{spec.name}'s dockerd", timeout=90)
+    except LabError as error:
+        raise LabError(f"{error.message}; {last_lines(directory / 'disk/var/log/dockerd.log')}") from error
 
 
 def greets(address: str) -> bool:

@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,12 +19,12 @@ from typing import IO, Any
 
 from fleetrecover.errors import FleetRecoverError, InputError
 
-#: tool → the Debian and Ubuntu package that holds it
+#: tool → the Debian and Ubuntu package that holds it; newer releases split some
 PACKAGES = {
     "dockerd": "docker.io",
     "containerd": "containerd",
     "runc": "runc",
-    "docker": "docker.io",
+    "docker": "docker-cli docker.io",
     "sshd": "openssh-server",
     "ssh": "openssh-client",
     "ip": "iproute2",
@@ -51,7 +52,7 @@ class MissingTools(InputError):
         self.tools = tuple(tools)
         super().__init__(
             f"the lab needs {', '.join(tools)}, not found on this machine",
-            hint="python3 -m fleetrecover.lab.install",
+            hint=f"{sys.executable} -m fleetrecover.lab.install",
         )
 
 
@@ -182,20 +183,36 @@ def network_namespace(pid: int) -> str:
 # --- mounts ----------------------------------------------------------------------------------------------------------
 
 
-def mounts_below(directory: Path) -> list[Path]:
-    """Mount points in `directory`, the deepest first."""
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = Path(line.split()[4].encode().decode("unicode_escape"))
-        if point == directory or directory in point.parents:
-            found.append(point)
-    return sorted(found, key=lambda point: len(point.parts), reverse=True)
+def mounts_below(directory: Path, pid: int | str = "self") -> list[Path]:
+    """Mount points in `directory` as a process sees them, the deepest first."""
+    try:
+        table = Path(f"/proc/{pid}/mountinfo").read_text()
+    except OSError:
+        return []
+    points = [Path(line.split()[4].encode().decode("unicode_escape")) for line in table.splitlines()]
+    inside = [point for point in points if point == directory or directory in point.parents]
+    return sorted(inside, key=lambda point: len(point.parts), reverse=True)
 
 
 def unmount_below(directory: Path) -> None:
-    """Detach every mount in `directory`."""
+    """Detach every mount in `directory`, here and in the namespaces that copied it when they were made.
+
+    Any service with a mount namespace of its own that was started while the lab was up has such copies.
+    """
     for point in mounts_below(directory):
         run(["umount", "-l", str(point)], check=False)
+    for pid in _one_of_each_mount_namespace():
+        for point in mounts_below(directory, pid):
+            run(["nsenter", f"--mount=/proc/{pid}/ns/mnt", "umount", "-l", str(point)], check=False)
+
+
+def _one_of_each_mount_namespace() -> list[int]:
+    found: dict[str, int] = {}
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            found.setdefault(str(Path(f"/proc/{pid}/ns/mnt").readlink()), pid)
+    found.pop(str(Path("/proc/self/ns/mnt").readlink()), None)
+    return list(found.values())
 
 
 def loop_devices(directory: Path) -> list[str]:
@@ -206,16 +223,15 @@ def loop_devices(directory: Path) -> list[str]:
     ]
 
 
-def release_loops(directory: Path) -> None:
-    """Wait until the kernel has let go of the loop devices of `directory`, asking it again each time."""
+def wait_for_loops(directory: Path, patience: float = 5.0) -> None:
+    """Wait until the kernel has let go of the loop devices of `directory`, as it does after the last unmount.
 
-    def gone() -> bool:
-        left = loop_devices(directory)
-        for device in left:
-            run(["losetup", "--detach", device], check=False)
-        return not left
-
-    wait_until(gone, f"the loop devices of {directory} to be released", timeout=30)
+    Detaching them by name could hit another lab, to which the name was given in between. One that somebody else's
+    namespace still holds goes by itself when that namespace ends: that is no failure.
+    """
+    end = time.monotonic() + patience
+    while loop_devices(directory) and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 # --- links -----------------------------------------------------------------------------------------------------------
