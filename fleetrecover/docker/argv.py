@@ -146,15 +146,15 @@ def _attach_options(spec: ContainerSpec) -> Written:
 
 
 def _network_options(spec: ContainerSpec) -> Written:
-    endpoint, long_form = spec.endpoint, spec.endpoint.needs_long_form
-    target = spec.network or "default"
+    """The first network's settings have options of their own, known to every client; the long form is for the rest."""
+    endpoint = spec.endpoint
     out: Written = []
-    if long_form or spec.more_networks:
-        out.append(("network", endpoint.long_form(target)))
-        out += [("network", other.long_form(name)) for name, other in spec.more_networks]
-        return out
-    if spec.network:
-        out.append(("network", spec.network))
+    if endpoint.needs_long_form:
+        short = Endpoint(driver_opts=endpoint.driver_opts, gw_priority=endpoint.gw_priority)
+        out.append(("network", short.long_form(spec.network or "default")))
+    elif spec.network or spec.more_networks:
+        out.append(("network", spec.network or "default"))
+    out += [("network", other.long_form(name)) for name, other in spec.more_networks]
     out += [("network-alias", alias) for alias in endpoint.aliases]
     out += [("ip", endpoint.ipv4)] if endpoint.ipv4 else []
     out += [("ip6", endpoint.ipv6)] if endpoint.ipv6 else []

@@ -10,6 +10,10 @@ from fleetrecover.errors import Unsupported, UsageError
 
 Pairs = tuple[tuple[str, str], ...]
 _DEVICE_MODE = re.compile(r"(?!.*(.).*\1)[rwm]{1,3}")
+_PUBLISH = re.compile(
+    r"(?:(?:\[([0-9A-Fa-f:.]+)\]|(\d+\.\d+\.\d+\.\d+)):)?"
+    r"(?:(\d+(?:-\d+)?)?:)?(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?"
+)
 _CDI_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9][A-Za-z0-9_.:-]*")
 
 
@@ -299,9 +303,7 @@ class Port:
             values = dict(parse_pair(field) for field in text.split(","))
             target = f"{values.get('target', '')}/{values.get('protocol', 'tcp')}"
             text = f"{values.get('published', '')}:{target}".lstrip(":")
-        found = re.fullmatch(
-            r"(?:(?:\[([0-9A-Fa-f:.]+)\]|(\d+\.\d+\.\d+\.\d+)):)?(?:(\d+(?:-\d+)?)?:)?(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", text
-        )
+        found = _PUBLISH.fullmatch(text)
         if not found:
             raise UsageError(f"--publish: cannot read {text!r}")
         ip, host, protocol = found[1] or found[2] or "", found[3] or "", found[6] or "tcp"

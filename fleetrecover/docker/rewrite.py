@@ -235,11 +235,15 @@ def joiner(
     """The container of a member that was just added: state `existing`, and the cluster as the member list has it.
 
     `initial_cluster` is name → peer URL (several joined by commas), or the text of the flag; the member itself must be
-    in it. `restart` replaces the restart policy (`no` takes it away); None keeps it.
+    in it. Its members are put in the order that the container's own list has them in: with all back, the text is again
+    what it was, and RKE sees no difference. `restart` replaces the policy (`no` takes it away); None keeps it.
     """
-    text = initial_cluster if isinstance(initial_cluster, str) else show_cluster(initial_cluster)
-    own = member_name or EtcdConfig.of(spec).name
-    if own not in parse_cluster(text):
+    members = parse_cluster(initial_cluster if isinstance(initial_cluster, str) else show_cluster(initial_cluster))
+    config = EtcdConfig.of(spec)
+    before = list(config.initial_cluster)
+    text = show_cluster(dict(sorted(members.items(), key=lambda item: _rank(item[0], before))))
+    own = member_name or config.name
+    if own not in members:
         raise Refused(f"--initial-cluster={text} has no member {own}, which is to join with it")
     values: dict[str, str | None] = dict.fromkeys((*_DISCOVERY, "force-new-cluster"))
     values |= {"initial-cluster": text, "initial-cluster-state": "existing"}
@@ -250,6 +254,10 @@ def joiner(
     result = replace(spec, name=name, labels=_with_labels(spec, labels), restart=policy)
     assert_no_force(result)
     return result
+
+
+def _rank(name: str, order: list[str]) -> int:
+    return order.index(name) if name in order else len(order)
 
 
 def _with_labels(spec: ContainerSpec, labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -353,7 +361,7 @@ def exchange_identity(
     env = []
     for entry in spec.env:
         name, equals, value = entry.partition("=")
-        flag_name = name.removeprefix("ETCD_").lower().replace("_", "-") if name.startswith("ETCD_") else name
+        flag_name = name.removeprefix("ETCD_").lower().replace("_", "-") if name.startswith("ETCD_") else ""
         env.append(f"{name}={swap.value(f'env {name}', value, flag_name)}" if equals else entry)
     labels = tuple((key, swap.value(f"label {key}", value, "")) for key, value in spec.labels)
     binds = tuple(":".join(swap.path("volume", part) for part in text.split(":")) for text in spec.binds)
@@ -384,6 +392,13 @@ def exchange_identity(
 
 
 _GENERIC = frozenset(words("etcd default member node server peer client master ca ssl tls pki kube localhost host"))
+_NAMING_FLAG = re.compile(
+    r"name|initial-cluster|.*-urls|.*-file|data-dir|wal-dir|host-whitelist|cors|discovery.*|log-outputs?"
+    r"|.*-cert-allowed-(cn|hostname)|.*instance-id"
+)
+"""The flags of etcd whose value can hold a member's or a host's name; elsewhere (`--initial-cluster-state=new`,
+`--log-level=info`) a word that is somebody's name is just that word."""
+
 _CERTIFICATE = r"(?:-key|-cert|-peer|-client|-server)?\.(?:pem|crt|key|cert|cer|csr|p12)"
 
 
@@ -409,6 +424,7 @@ class _Exchange:
         if old.hostname and new.hostname:
             self.names.setdefault(old.hostname, new.hostname)
         self._in_text = self._pattern(self.names, in_path=False)
+        self._addresses_only = self._pattern(set(), in_path=False)
         usable = {name for name in self.names if name.lower() not in _GENERIC}
         self._in_path = self._pattern(usable, in_path=True)
 
@@ -440,8 +456,8 @@ class _Exchange:
         raise AssertionError(text)
 
     def value(self, place: str, text: str, flag: str) -> str:
-        """Exchange within one value; `flag` is the etcd flag that it is for, where it is for one."""
-        return self._note(place, text, self._exchanged(text, flag))
+        """Exchange within one value; `flag` is the etcd flag that it is for, empty where it is for none."""
+        return self._note(place, text, self._exchanged(text, flag, place))
 
     def path(self, place: str, text: str) -> str:
         """Exchange within a path."""
@@ -458,22 +474,24 @@ class _Exchange:
             self.done.append(Replacement(place, before, after))
         return after
 
-    def _exchanged(self, text: str, flag: str) -> str:
+    def _exchanged(self, text: str, flag: str, place: str) -> str:
         if not text:
             return text
+        if flag and not _NAMING_FLAG.fullmatch(flag):
+            return self._addresses_only.sub(self._table, text)
         if "," in text and self._names(text, self.old) and self._names(text, self.new):
             return text
         if text in self.names:
             return self.names[text]
         if "," in text:
-            parts = [self._one(part, flag) for part in text.split(",")]
+            parts = [self._one(part, flag, place) for part in text.split(",")]
             return ",".join(parts)
-        return self._one(text, flag)
+        return self._one(text, flag, place)
 
-    def _one(self, text: str, flag: str) -> str:
+    def _one(self, text: str, flag: str, place: str) -> str:
         if text.startswith("/") or flag.endswith("-file"):
             directory, slash, base = text.rpartition("/")
-            if re.search(r"(^|-)(ca|cacert)(-file)?$", flag.lower().replace("_", "-")):
+            if re.search(r"(^|[-_ ])(ca|cacert)([-_]file)?$", place.lower()):
                 return self._in_path.sub(self._table, directory + slash) + base
             return self._in_path.sub(self._table, text)
         return self._in_text.sub(self._table, text)

@@ -313,8 +313,8 @@ def _apart(config: dict[str, Any], host: dict[str, Any]) -> None:
 def comparable(document: dict[str, Any]) -> dict[str, Any]:
     """An inspect document without ids, times and names, and without the difference between nothing and empty.
 
-    `Binds`, `Ulimits` and `Env` are sorted: the client sends them in the order of a Go map. Capabilities are written in full and sorted, as
-    clients from 25 send them. Anonymous volumes lose their names.
+    `Binds`, `Ulimits` and `Env` are sorted: the client sends them in the order of a Go map. Capabilities are written
+    in full and sorted, as clients from 25 send them. Anonymous volumes lose their names.
     """
     short = document["Id"][:12]
     config, host = dict(document["Config"]), dict(document["HostConfig"])
