@@ -335,7 +335,7 @@ def hoist(argv: Sequence[str]) -> list[str]:
     words = list(argv)
     while words:
         word = words.pop(0)
-        if word == "--":
+        if word == "--" or (word == "lab" and not rest):  # the lab has options of its own
             rest += [word, *words]
             break
         if word in _FLAGS or word.startswith("--inventory="):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fleetrecover.decide.plan import true_policy
 from fleetrecover.decide.verdict import Expectation, Hashes, Judgement, judge
 from fleetrecover.errors import FormatError, RemoteError
@@ -15,8 +17,15 @@ from fleetrecover.survey import Reader, etcdctl_for, running_container, take_sur
 def verify(fleet: Fleet, transport: Transport, expected: Expectation | None = None) -> tuple[Survey, Judgement]:
     """Look at the cluster afresh and judge it; without an expectation, every host of the inventory must be a member."""
     survey = take_survey(fleet, transport, logs=False)
-    wanted = expected or expectation(survey, tuple(host.name for host in fleet.hosts), {}, None)
+    wanted = expected or whole_fleet(survey)
     return survey, judge(survey, take_hashes(survey, transport), wanted)
+
+
+def whole_fleet(survey: Survey) -> Expectation:
+    """Every host of the inventory a member, and each with a restart policy."""
+    wanted = expectation(survey, tuple(node.name for node in survey.nodes), {}, None)
+    kept = {name: policy for name, policy in (wanted.policies or {}).items() if policy not in ("no", "")}
+    return replace(wanted, policies=kept)
 
 
 def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str], proof: Proof | None) -> Expectation:
@@ -25,7 +34,7 @@ def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str]
     for name in hosts:
         node = survey.node(name)
         own = node.original(survey.fleet.etcd.container)
-        if own is not None and true_policy(node, own) not in ("no", ""):
+        if own is not None:
             policies[name] = true_policy(node, own)
     return Expectation(hosts=hosts, left_out=left_out, proof=proof, policies=policies)
 

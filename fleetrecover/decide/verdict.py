@@ -156,7 +156,7 @@ def _can_force(container: object) -> bool:
 
 
 def _policies(survey: Survey, expected: Expectation) -> Check:
-    wrong = []
+    wrong, none = [], []
     name = survey.fleet.etcd.container
     for host in expected.hosts:
         container = survey.node(host).named(name)
@@ -167,7 +167,12 @@ def _policies(survey: Survey, expected: Expectation) -> Check:
             wrong.append(f"{host}: {container.restart_policy}, was {wanted}")
         elif wanted is None and container.restart_policy in ("no", ""):
             wrong.append(f"{host}: no restart policy, so etcd stays away after a reboot")
-    return Check("restart policies", not wrong, "; ".join(wrong) or "as they were")
+        elif container.restart_policy in ("no", ""):
+            none.append(host)
+    told = (
+        f"as they were; {', '.join(none)} had none, so etcd stays away there after a reboot" if none else "as they were"
+    )
+    return Check("restart policies", not wrong, "; ".join(wrong) or told)
 
 
 def _containers(survey: Survey, expected: Expectation) -> Check:
