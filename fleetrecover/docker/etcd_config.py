@@ -35,6 +35,12 @@ _BOOLEANS = frozenset(
         " socket-reuse-port strict-reconfig-check unsafe-no-fsync version"
     )
 )
+_RUNNERS = dict.fromkeys(words("tini tini-static docker-init dumb-init catatonit env nice ionice setpriv"), 1) | {
+    "gosu": 2,
+    "su-exec": 2,
+}
+"""Programs that run another one, and how many words they take before their options: gosu has a user's name."""
+
 _SHELLS = frozenset(words("sh bash ash dash busybox su"))
 
 
@@ -85,12 +91,17 @@ class EtcdCommand:
 
 
 def _binary(argv: tuple[str, ...]) -> int | None:
-    """Where the etcd binary stands; only words that run another program may stand before it (`tini -- etcd`)."""
-    for index, word in enumerate(argv):
-        base = word.rpartition("/")[2]
+    """Where the etcd binary stands. Only a program that runs another may stand before it: `tini -- etcd`."""
+    at = 0
+    while at < len(argv):
+        base = argv[at].rpartition("/")[2]
         if base == "etcd":
-            return index
-        if base in _SHELLS or (index == 0 and word.startswith("-")):
+            return at
+        if base in _RUNNERS:
+            at += _RUNNERS[base]
+        elif at > 0 and re.match(r"-|\d+$|[A-Za-z_]\w*=", argv[at]):
+            at += 1
+        else:
             return None
     return None
 

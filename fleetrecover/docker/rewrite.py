@@ -445,7 +445,7 @@ class _Exchange:
                 after = rf"(?=$|[/:,\s]|{_CERTIFICATE})"
                 parts.append(rf"(?<![0-9A-Za-z_.]){re.escape(name)}{after}")
             else:
-                parts.append(rf"(?<![0-9A-Za-z_.\-/]){re.escape(name)}(?![0-9A-Za-z_\-/])(?!\.[0-9A-Za-z])")
+                parts.append(rf"(?<![0-9A-Za-z_.\-])(?<![^/]/){re.escape(name)}(?![0-9A-Za-z_\-])(?!\.[0-9A-Za-z])")
         return re.compile("|".join(f"(?:{part})" for part in parts))
 
     def _table(self, found: re.Match[str]) -> str:
