@@ -144,12 +144,10 @@ class Accounts:
     @staticmethod
     def extend(passwd: str, group: str, shadow: str) -> Accounts:
         """The machine's own accounts plus USERS. Passwords become `*`: sshd refuses an account locked with `!`."""
-        root = "root:*:19000:0:99999:7:::"
-        others = [line for line in shadow.splitlines() if line and not line.startswith("root:")]
         return Accounts(
             passwd=_append(passwd, [f"{user}:x:{number}:{number}::/home/{user}:/bin/sh" for user, number in USERS]),
             group=_append(group, [f"{user}:x:{number}:" for user, number in USERS]),
-            shadow="\n".join([root, *others, *(f"{user}:*:19000:0:99999:7:::" for user, _ in USERS)]) + "\n",
+            shadow=_append(shadow, [f"{user}:*:19000:0:99999:7:::" for user in ("root", *dict(USERS))]),
         )
 
 

@@ -84,6 +84,7 @@ class Lab:
         path = base / layout.check_name(name)
         with held(_lock_path(path)):
             _refuse_if_alive(path, name)
+            image.etcd_image(etcd, progress)  # first: a version that is not to be had changes nothing
             clear(path)
             tag = layout.tag_of(path)
             subnet = layout.choose_subnet(tag, _taken(base))
@@ -138,11 +139,9 @@ class Lab:
         self._progress(f"building lab {state.name}: {len(state.hosts)} hosts on {state.subnet}, etcd {state.etcd}")
         identities = self._make_identities()
         host.ensure_bridge(state)
-        with ThreadPoolExecutor(max_workers=len(state.hosts) + 1) as pool:
-            tar = pool.submit(image.etcd_image, state.etcd, self._progress)
-            list(pool.map(lambda spec: self._make_host(spec, identities[spec.name]), state.hosts))
-            tar.result()
+        self._each(lambda spec: self._make_host(spec, identities[spec.name]))
         self._progress("hosts are up; starting etcd")
+        self._prepare_images()
         self._each(self._start_containers)
         self.wait_healthy()
         self._state = replace(state, complete=True)
@@ -398,12 +397,12 @@ class Lab:
     def reset_etcd(self, version: str | None = None) -> None:
         """Repair every host and start a fresh cluster with no data; much faster than a new lab."""
         with self._lock():
-            if version is not None and version != self._state.etcd:
-                image.etcd_image(version, self._progress)
-                self._state = replace(self._state, etcd=version)
-                self._save()
+            image.etcd_image(version or self._state.etcd, self._progress)
+            self._state = replace(self._state, etcd=version or self._state.etcd)
+            self._save()
             host.ensure_bridge(self._state)
             certificates = self._saved_certificates()
+            self._prepare_images()
             self._each(lambda spec: self._repair(spec, certificates))
             self._each(self._start_containers)
             self.wait_healthy()
@@ -424,6 +423,11 @@ class Lab:
 
     def _saved_certificates(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (self.directory / "pki").glob("kube-*.pem")}
+
+    def _prepare_images(self) -> None:
+        image.etcd_image(self._state.etcd, self._progress)
+        if self._state.kubernetes:
+            image.busybox_image()
 
     def _start_containers(self, spec: HostSpec) -> None:
         state = self._state

@@ -6,11 +6,12 @@ import io
 import os
 import re
 import tarfile
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 from fleetrecover.errors import InputError
-from fleetrecover.lab.packages import Programs, Progress, cache_directory, etcd_programs
+from fleetrecover.lab.packages import Progress, cache_directory, etcd_programs
 from fleetrecover.lab.rke import version_tuple
 from fleetrecover.lab.system import find_tool, run
 
@@ -21,7 +22,7 @@ ETCD_CHANGES = (f"ENV PATH={PATH}", 'CMD ["/usr/local/bin/etcd"]', "EXPOSE 2379 
 BUSYBOX_CHANGES = (f"ENV PATH={PATH}",)
 
 #: bumped when what is in the image changes
-RECIPE = 1
+RECIPE = 2
 
 
 def etcd_image(version: str, progress: Progress) -> Path:
@@ -31,9 +32,10 @@ def etcd_image(version: str, progress: Progress) -> Path:
         return target
     programs = etcd_programs(version, progress)
     entries = {f"usr/local/bin/{path.name}": path for path in programs.files}
-    entries |= _libraries(programs)
     if version_tuple(version) < (3, 5):
-        entries["bin/busybox"] = _busybox()
+        entries |= _busybox()
+    for program in programs.files:
+        entries |= _libraries(program, programs.libc)
     _write(target, entries, applets=("sh", "ls", "cat", "mv", "rm", "cp", "mkdir", "sleep", "env"))
     return target
 
@@ -42,15 +44,16 @@ def busybox_image() -> Path:
     """The tar of an image that only has busybox."""
     target = cache_directory() / f"image-busybox-r{RECIPE}.tar"
     if not target.is_file():
-        _write(target, {"bin/busybox": _busybox()}, applets=("sh", "sleep", "cat", "ls"))
+        _write(target, _busybox(), applets=("sh", "sleep", "cat", "ls"))
     return target
 
 
-def _busybox() -> Path:
+def _busybox() -> dict[str, Path]:
+    """The shell and what it links to: nothing when it is the static one."""
     found = find_tool("busybox")
     if found is None:
         raise InputError("busybox is not installed", hint="apt-get install -y busybox-static")
-    return Path(found)
+    return {"bin/busybox": Path(found), **_libraries(Path(found), None)}
 
 
 def linked_paths(ldd: str) -> list[str]:
@@ -58,14 +61,10 @@ def linked_paths(ldd: str) -> list[str]:
     return re.findall(r"(?:=> |^\s*)(/\S+) \(0x", ldd, re.MULTILINE)
 
 
-def _libraries(programs: Programs) -> dict[str, Path]:
-    """Where each library is to lie in the image → the file; from the newer libc's tree when there is one."""
-    found: dict[str, Path] = {}
-    for program in programs.files:
-        listing = run(["ldd", str(program)], check=False).stdout.decode()
-        for text in linked_paths(listing):
-            found[text.lstrip("/")] = _replacement(programs.libc, text) or Path(text)
-    return found
+def _libraries(program: Path, libc: Path | None) -> dict[str, Path]:
+    """Where each library is to lie in the image → the file; from the newer libc's tree where there is one."""
+    listing = run(["ldd", str(program)], check=False).stdout.decode()
+    return {text.lstrip("/"): _replacement(libc, text) or Path(text) for text in linked_paths(listing)}
 
 
 def _replacement(tree: Path | None, wanted: str) -> Path | None:
@@ -78,7 +77,7 @@ def _replacement(tree: Path | None, wanted: str) -> Path | None:
 
 def _write(target: Path, entries: dict[str, Path], applets: Iterable[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
     with tarfile.open(partial, "w") as archive:
         for name, path in sorted(entries.items()):
             _add(archive, name, path.read_bytes())

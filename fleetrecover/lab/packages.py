@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import shutil
@@ -164,10 +166,19 @@ def _unpack_into(target: Path, packages: Sequence[bytes]) -> None:
             archive = place / f"{number}.deb"
             archive.write_bytes(body)
             run(["dpkg-deb", "-x", str(archive), str(place / "tree")])
-        if not target.is_dir():
-            (place / "tree").rename(target)
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            _rename(place / "tree", target)
     finally:
         shutil.rmtree(place)
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise FileExistsError(str(target)) from error
+        raise
 
 
 def needed_glibc(program: bytes) -> tuple[int, ...]:
