@@ -97,7 +97,7 @@ class Applier:
     _ctl: dict[str, Etcdctl] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    # --- stages and steps ------------------------------------------------------------------------------------
+    # --- stages and steps ---
 
     def stage(self, stage: s.Stage) -> dict[str, FleetRecoverError]:
         """Do all lanes of a stage beside each other. Returns the failures by node.
@@ -165,7 +165,7 @@ class Applier:
         self.events.step_ends(step, outcome)
         return outcome
 
-    # --- the means -------------------------------------------------------------------------------------------
+    # --- the means ---
 
     @property
     def cli(self) -> str:
@@ -299,7 +299,7 @@ class Applier:
         """Stop and remove a container of this run, if it stands."""
         self.act(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
 
-    # --- the steps -------------------------------------------------------------------------------------------
+    # --- the steps ---
 
     @singledispatchmethod
     def do(self, step: s.Step) -> str | None:
@@ -630,7 +630,7 @@ class Applier:
         self.act(step, actions.mark(step.paths, "finished"))
         return step.paths.run
 
-    # --- cleaning up after a join that failed ----------------------------------------------------------------
+    # --- cleaning up after a join that failed ---
 
     def take_back_join(self, stage: s.Stage) -> None:
         """After a failed join: a learner that stays behind would block the next one, so it is removed again."""

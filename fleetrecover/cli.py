@@ -97,7 +97,7 @@ def options(
     settings.inventory, settings.json, settings.verbose, settings.no_color = inventory, as_json, verbose, no_color
 
 
-# --- the means -------------------------------------------------------------------------------------------------------
+# --- the means ---
 
 
 @contextmanager
@@ -165,7 +165,7 @@ def ask(cluster: str, yes: str | None) -> None:
         raise Refused("not confirmed; nothing was changed")
 
 
-# --- commands ----------------------------------------------------------------------------------------------------------
+# --- commands ---
 
 
 @app.command()
@@ -316,7 +316,82 @@ def runs() -> None:
     )
 
 
-# --- the entry point ---------------------------------------------------------------------------------------------------
+@app.command()
+def inspect(
+    path: Annotated[
+        Path, typer.Argument(metavar="DIR-OR-FILE", help="A data directory, WAL file, database or snapshot.")
+    ],
+    full: Annotated[bool, typer.Option("--full", help="Read and hash every page of a database or snapshot.")] = False,
+) -> None:
+    """The facts of a data directory, WAL file, database or snapshot lying on this machine; read only."""
+    from fleetrecover.etcd import describe, local
+
+    found = local.inspect(path, full=full)
+    if settings.json:
+        print_json({"schema": 1} | describe.to_json(found))
+    else:
+        settings.out.print(describe.describe(found), markup=False, soft_wrap=True)
+
+
+@app.command()
+def drill(
+    nodes: Annotated[int, typer.Option("--nodes", min=2, max=7, help="How many hosts.")] = 3,
+    etcd: Annotated[str, typer.Option("--etcd", metavar="VERSION", help="etcd's version.")] = "3.4.23",
+    lose: Annotated[
+        int | None, typer.Option("--lose", metavar="N", help="How many disks are lost; else a majority.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the fleet standing afterwards.")] = False,
+    name: Annotated[str, typer.Option("--name", help="The lab's name.")] = "drill",
+) -> None:
+    """The rehearsal: builds a real fleet here, breaks it, recovers it, shows the proof."""
+    from fleetrecover import drill as rehearsal
+    from fleetrecover.decide.diagnosis import Wish
+    from fleetrecover.recover import Report
+    from fleetrecover.recover import recover as run
+
+    def bring_back(inventory: Path, cluster: str) -> Report:
+        settings.inventory = inventory
+        with reached() as (fleet, transport):
+            return run(means(fleet, transport, cluster, "drill"), Wish())
+
+    rehearsal.check_root()
+    proof = rehearsal.drill(
+        bring_back,
+        lambda text: settings.err.print(text, markup=False, soft_wrap=True),
+        nodes=nodes,
+        version=etcd,
+        lose=lose,
+        keep=keep,
+        name=name,
+    )
+    if settings.json:
+        print_json(proof.document)
+    else:
+        from fleetrecover.report.console import print_facts
+
+        print_facts(settings.out, "The proof", proof.rows)
+
+
+@app.command(hidden=True)
+def step(
+    task: str,
+    host: Annotated[str | None, typer.Option("--host", metavar="NAME", help="Only on this host.")] = None,
+    dead: Dead = None,
+    survivor: Survivor = None,
+    yes: Yes = None,
+) -> None:
+    """One kind of step, as the tasks of `fab` do it."""
+    from fleetrecover.single import do_next
+
+    with reached() as (fleet, transport):
+        outcomes = do_next(means(fleet, transport, yes, task), wish_of(dead, survivor), task, host)
+    if settings.json:
+        from fleetrecover.report.document import outcome_document
+
+        print_json({"schema": 1, "task": task, "steps": [outcome_document(outcome) for outcome in outcomes]})
+
+
+# --- the entry point ---
 
 _FLAGS = {"--json", "-v", "--verbose", "--no-color"}
 

@@ -18,7 +18,7 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.survivor import Choice
-from fleetrecover.decide.verdict import Judgement
+from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
     FleetRecoverError,
@@ -249,12 +249,9 @@ class _Run:
         return survey, fresh
 
     def apply(self, applier: Applier, plan: Plan) -> None:
-        for stage in plan.stages:
-            if stage.name == "settle":
-                stage = without(stage, set(self.failures))
-                if stage is None:
-                    continue
-            elif {step.node for step in stage.steps} & set(self.failures) and stage.name != "reset":
+        for planned in plan.stages:
+            stage = without(planned, set(self.failures)) if planned.name in ("settle", "reset") else planned
+            if stage is None or {step.node for step in stage.steps} & set(self.failures):
                 continue
             failed = applier.stage(stage)
             self.failures.update(failed)
@@ -272,7 +269,7 @@ class _Run:
         self.means.events.note("checking the result with a fresh survey")
         proof = self.proof(plan)
         wanted = expectation(survey, hosts, away, proof)
-        seen, judgement = self.verify(wanted)
+        judgement = self.verify(wanted)
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
@@ -293,14 +290,14 @@ class _Run:
             failures=dict(self.failures),
         )
 
-    def verify(self, wanted: Any) -> tuple[Survey, Judgement]:
+    def verify(self, wanted: Expectation) -> Judgement:
         """Verify; what is only not yet so (a member still publishing itself) is looked at again for a while."""
         for attempt in range(8):
-            seen, judgement = verify(self.means.fleet, self.means.transport, wanted)
+            _, judgement = verify(self.means.fleet, self.means.transport, wanted)
             if judgement.ok or attempt == 7:
                 break
             self.means.sleep(2.0)
-        return seen, judgement
+        return judgement
 
     def still_missing(self, plan: Plan) -> dict[str, str]:
         return {name: why for name, why in plan.left_out.items() if why != "declared dead"}

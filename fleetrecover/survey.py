@@ -106,7 +106,7 @@ def _data_path(fleet: Fleet, node: NodeFacts) -> str | None:
     return own.data_path if own else None
 
 
-# --- first round: who is it, which containers ---------------------------------------------------------------------
+# --- first round: who is it, which containers ---
 
 
 def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
@@ -217,7 +217,7 @@ def _host_data(config: EtcdConfig | None, spec: ContainerSpec | None) -> str | N
     return host_path(spec, config.data_dir)
 
 
-# --- second round: data, status ----------------------------------------------------------------------------------------
+# --- second round: data, status ---
 
 
 def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, path: str, logs: bool) -> NodeFacts:
@@ -292,7 +292,7 @@ def live_members(found: Iterable[Member]) -> tuple[LiveMember, ...]:
     return tuple(LiveMember(m.id, m.name, m.peer_urls, m.client_urls, m.learner) for m in found)
 
 
-# --- third round: the log and the database --------------------------------------------------------------------------
+# --- third round: the log and the database ---
 
 
 def _third_look(reader: Reader, node: NodeFacts, listing: probes.DataListing) -> NodeFacts:

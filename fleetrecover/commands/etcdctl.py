@@ -69,7 +69,7 @@ class Etcdctl:
         command = self.command("endpoint-health", ["endpoint", "health"], timeout=timeout, json=False)
         # exit 1 is "unhealthy": an answer, not a failure
         return Probe(
-            Command(command.name, command.script, command.timeout, ok_codes=(0, 1)), lambda r: _says_healthy(r)
+            Command(command.name, command.script, command.timeout, ok_codes=(0, 1)), _says_healthy
         )
 
     def members(self) -> Probe[tuple[Member, ...]]:

@@ -88,8 +88,8 @@ def choice_text(choice: Choice) -> str:
     else:
         missing = ", ".join(choice.missing) or "none"
         text += (
-            f"\nBest available, not proven complete: {choice.logs_read} of the {choice.logs_needed} logs needed could be "
-            f"read. Writes that only {escape(missing)} held are lost with them."
+            f"\nBest available, not proven complete: {choice.logs_read} of the {choice.logs_needed} logs needed could "
+            f"be read. Writes that only {escape(missing)} held are lost with them."
         )
     if choice.uncertain:
         text += f" {choice.uncertain} entries above the commit may have been acknowledged; they are kept."
@@ -165,8 +165,19 @@ def print_report(out: Console, report: Report) -> None:
     out.print(f"  revision {report.revision_after}{before}")
     if report.outcome == "recovered":
         out.print(
-            f"  what was there before lies kept on the nodes; `fleetrecover clean {report.run}` removes it when you are sure"
+            f"  what was there before lies kept on the nodes; `fleetrecover clean {report.run}` removes it when you are "
+            "sure"
         )
+
+
+def print_facts(out: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """A table of names and values."""
+    table = Table(title=title, title_justify="left", show_header=False, expand=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(escape(name), escape(value))
+    out.print(table)
 
 
 class ConsoleEvents:

@@ -11,7 +11,7 @@ from fleetrecover.errors import InputError
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file with mode 0600, replacing one that is there only when all of it is on the disk. Raises InputError."""
+    """Write a file, 0600; one that is there is replaced only when all of it is on the disk. Raises InputError."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -1,0 +1,44 @@
+# Everything works on a fresh Debian or Ubuntu machine, as root, with nothing prepared but make and git.
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help drill test check lint types unit lab-tools e2e nightly clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(READY): requirements-test.txt pyproject.toml scripts/bootstrap.sh
+	@VENV=$(VENV) scripts/bootstrap.sh
+
+lab-tools: $(READY)  ## install what the lab needs (dockerd, sshd, …); starts none of it
+	@$(BIN)/python -m fleetrecover.lab.install
+
+drill: lab-tools  ## build a fleet here, break it, recover it, show the proof
+	@$(BIN)/fleetrecover drill $(ARGS)
+
+test: lab-tools  ## every test, the lab's too
+	@$(MAKE) --no-print-directory lint types
+	@$(BIN)/pytest -m "not slow" --durations=15
+
+check: $(READY)  ## lint, types and unit tests: under a minute
+	@$(MAKE) --no-print-directory lint types unit
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+unit: $(READY)
+	@$(BIN)/pytest -m "not lab and not slow"
+
+e2e: lab-tools  ## only the tests on the lab
+	@$(BIN)/pytest -m lab --durations=15
+
+nightly: lab-tools  ## what takes too long for every change
+	@$(BIN)/pytest -m slow --durations=15
+
+clean:  ## remove the virtual environment and what tools left
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
