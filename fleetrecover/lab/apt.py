@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Package:
-    """One binary package: `path` is relative to the archive, `sha256` in hex, `size` in bytes (0: unknown)."""
+    """One binary package: `path` is relative to the archive, `sha256` in hex."""
 
     name: str
     version: str

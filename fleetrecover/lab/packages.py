@@ -23,7 +23,7 @@ Progress = Callable[[str], None]
 DEFAULT_VERSION = "3.4.23"
 NAMES = ("etcd-server", "etcd-client")
 
-#: upstream version → the suite of Debian that has it, tried last when apt's own suites do not
+#: searched after apt's own suites; a mirror without one of them (Ubuntu's) just has no such index
 DEBIAN_SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 
 _POOL = "pool/main/e/etcd"

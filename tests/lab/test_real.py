@@ -129,6 +129,16 @@ class TestBreaking:
             lab.shell("etcd1", "true")
 
 
+class TestShapes:
+    def test_a_control_plane_and_an_internal_address(self, base: Path) -> None:
+        lab = Lab.up("killed", nodes=1, directory=base, kubernetes=True, internal=True)
+        names = lab.shell("etcd1", "docker ps --format {{.Names}} --filter status=running").split()
+        assert sorted(names) == ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+        assert lab.etcdctl("etcd1", "endpoint", "health").returncode == 0
+        refused = lab.etcdctl("etcd1", "--endpoints=https://127.0.0.1:2379", "endpoint", "health")
+        assert refused.returncode != 0
+
+
 class TestReset:
     @pytest.mark.parametrize("version", ["3.3.25", "3.5.16", "3.5.30", "3.4.23"])
     def test_another_version(self, shared: Lab, version: str) -> None:
