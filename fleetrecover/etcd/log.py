@@ -114,6 +114,8 @@ class Log:
       "conf-change", and "empty" for the entry with which a leader opens its term.
     - `torn`: what etcd would cut off the tail; None for a clean end.
     - `complete`: False when it was read with `partial` and nothing says what the membership was before.
+    - `voters_before`: the voters before the last change of them that the entries tell of; None when they tell of none.
+      The entries with which a cluster is bootstrapped do not count: every member has applied them from the start.
     """
 
     node_id: int
@@ -133,6 +135,7 @@ class Log:
     snapshot_records: tuple[SnapshotRecord, ...]
     unusable_snaps: tuple[tuple[str, str], ...] = ()
     complete: bool = True
+    voters_before: frozenset[int] | None = None
 
     @property
     def terms(self) -> tuple[TermRun, ...]:

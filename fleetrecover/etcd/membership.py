@@ -18,6 +18,8 @@ from fleetrecover.etcd import protobuf
 from fleetrecover.etcd.protobuf import BYTES, VARINT
 
 ADD, REMOVE, UPDATE, ADD_LEARNER = 0, 1, 2, 3
+BOOTSTRAP_TERM = 1
+"""The term of the entries that a new cluster starts with; a leader's first term is 2."""
 _ID = re.compile(r"[0-9a-f]{1,16}")
 ACTIONS = {ADD: "add", REMOVE: "remove", UPDATE: "update", ADD_LEARNER: "add-learner"}
 
@@ -195,6 +197,7 @@ class Roster:
     learners: set[int] = field(default_factory=set)
     removed: set[int] = field(default_factory=set)
     cluster_version: str = ""
+    voters_before: frozenset[int] | None = None
 
     def frozen(self) -> Configuration:
         """The configuration as it stands now."""
@@ -219,7 +222,10 @@ class Roster:
         rejected = self._reason_to_reject(change)
         if rejected:
             return replace(change, rejected=rejected)
+        before = frozenset(self.voters)
         self._take(change)
+        if before != self.voters and change.term > BOOTSTRAP_TERM:
+            self.voters_before = before
         return change
 
     def _reason_to_reject(self, change: ConfChange) -> str:

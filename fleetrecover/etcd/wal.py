@@ -500,6 +500,7 @@ class _Reader:
             snapshot_records=tuple(self.records),
             unusable_snaps=unusable,
             complete=complete,
+            voters_before=roster.voters_before,
         )
 
     def _hard_state(self) -> HardState:

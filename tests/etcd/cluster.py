@@ -135,13 +135,19 @@ class Cluster:
             self.stop(node, signal.SIGKILL)
 
     def ctl(
-        self, *arguments: str, node: Node | None = None, check: bool = True, timeout: float = 20.0
+        self,
+        *arguments: str,
+        node: Node | None = None,
+        check: bool = True,
+        timeout: float = 20.0,
+        text: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run etcdctl against one node."""
+        """Run etcdctl against one node; `text` goes to its standard input."""
         node = node or self.nodes[0]
         done = subprocess.run(
             [str(binaries.find(self.version, "etcdctl")), f"--endpoints={node.client}", *arguments],
             env={**os.environ, "ETCDCTL_API": "3"},
+            input=text or "",
             capture_output=True,
             text=True,
             timeout=timeout,
