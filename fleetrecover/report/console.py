@@ -62,8 +62,8 @@ def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     return (node.name, "yes", told, etcd, log, revision, data, kept)
 
 
-def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis) -> None:
-    """The table, the verdict, the survivor and why, the findings, what to type."""
+def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advise: bool = True) -> None:
+    """The table, the verdict, the survivor and why, the findings, and with `advise` what to type."""
     print_survey(out, survey)
     colour = _COLOURS[diagnosis.verdict]
     out.print(f"\n[bold {colour}]{diagnosis.verdict.value}[/]: {escape(diagnosis.why)}")
@@ -74,7 +74,8 @@ def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis) -> None:
         out.print(f"  {finding.severity.value:7} {escape(where + finding.message)}")
         if finding.advice:
             out.print(f"          → {escape(finding.advice)}")
-    out.print(f"\n{escape(what_next(survey, diagnosis))}")
+    if advise:
+        out.print(f"\n{escape(what_next(survey, diagnosis))}")
 
 
 def choice_text(choice: Choice) -> str:
@@ -118,8 +119,6 @@ def what_next(survey: Survey, diagnosis: Diagnosis) -> str:
 def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *, commands: bool = True) -> None:
     """Every step with its commands, its checks and how it is undone."""
     cli = survey.fleet.etcd.cli
-    if plan.survivor and diagnosis.choice is not None:
-        out.print(choice_text(diagnosis.choice))
     out.print(f"\n[bold]Plan {escape(plan.run)}[/]{' (goes on with that run)' if plan.resumed else ''}")
     number = 0
     for part in [*plan.stages, *([plan.closing] if plan.closing else [])]:
@@ -143,6 +142,46 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
         out.print(f"Left out: {escape(name)}: {escape(why)}")
     for note in plan.notes:
         out.print(f"Note: {escape(note)}")
+
+
+_SHORT = {
+    "OpenRun": "record",
+    "Fence": "stop and set aside",
+    "KeepData": "move the data aside",
+    "CopyData": "copy it and compare",
+    "RaiseCommit": "raise the copy's commit",
+    "Quarantine": "reset the copy in quarantine",
+    "Adopt": "adopt the proven copy",
+    "StartOriginal": "start its own container",
+    "StartRebuilt": "start it rebuilt, without the force flag",
+    "AwaitQuorum": "wait for a leader",
+    "EnsureImage": "bring the image",
+    "CheckFiles": "check files",
+    "RemoveMember": "remove the old member",
+    "AddMember": "add",
+    "Join": "join",
+    "Promote": "promote",
+    "RestorePolicy": "restart policy back",
+    "FinishRun": "mark as finished",
+}
+
+
+def print_outline(out: Console, plan: Plan) -> None:
+    """The plan on a screen: a line for each node of a stage; `fleetrecover plan` has the commands."""
+    out.print(f"\n[bold]What will be done[/] (run {escape(plan.run)}{', which goes on' if plan.resumed else ''})")
+    for number, part in enumerate([*plan.stages, *([plan.closing] if plan.closing else [])], 1):
+        lanes: dict[tuple[str, ...], list[str]] = {}
+        for lane in part.lanes:
+            for name in dict.fromkeys(step.node for step in lane):
+                kinds = [type(step).__name__ for step in lane if step.node == name]
+                lanes.setdefault(tuple(_SHORT.get(kind, kind) for kind in dict.fromkeys(kinds)), []).append(name)
+        told = "; ".join(f"{', '.join(names)}: {' → '.join(verbs)}" for verbs, names in lanes.items())
+        out.print(f" {number}. [bold]{escape(part.title)}[/]: {escape(told)}", soft_wrap=True)
+    for name, why in plan.left_out.items():
+        out.print(f" Left out: {escape(name)}: {escape(why)}")
+    for note in plan.notes:
+        out.print(f" Note: {escape(note)}")
+    out.print(" Nothing is deleted: old data and containers are kept on the nodes, and `fleetrecover undo` puts them back.")
 
 
 def print_judgement(out: Console, judgement: Judgement) -> None:
