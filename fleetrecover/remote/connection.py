@@ -260,19 +260,19 @@ class _Link:
 
     def start(self, shell: str) -> paramiko.Channel:
         """Open a channel and start `shell` in it; the script has not been sent yet, so this may be tried twice."""
-        fresh = self._connection is None
+        was_open = self._connection is not None
         try:
             return self._start(shell)
         except (paramiko.SSHException, EOFError, OSError) as error:
             self.drop()
-            if fresh:
-                raise failures.unreachable(self.target, error, self._timeout) from error
+            if not was_open or isinstance(error, paramiko.ChannelException):
+                raise failures.no_session(self.target, error, self._timeout) from error
         # The connection had died since the last batch; nothing was sent.
         try:
             return self._start(shell)
         except (paramiko.SSHException, EOFError, OSError) as error:
             self.drop()
-            raise failures.unreachable(self.target, error, self._timeout) from error
+            raise failures.no_session(self.target, error, self._timeout) from error
 
     def _start(self, shell: str) -> paramiko.Channel:
         connection = self.connected()

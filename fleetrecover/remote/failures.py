@@ -48,6 +48,17 @@ def unreachable(target: Target, error: BaseException, timeout: float) -> Unreach
     return Unreachable(target.label, f"{where}: the SSH connection could not be set up: {said}", hint=_try(target))
 
 
+def no_session(target: Target, error: BaseException, timeout: float) -> Unreachable:
+    """Say that we are logged in, but no command could be started."""
+    if isinstance(error, paramiko.ChannelException):
+        return Unreachable(
+            target.label,
+            f"{target.address} let {target.user} in, but refused to start a command: {error.args[-1]}",
+            hint="look at MaxSessions and ForceCommand in the node's sshd_config, and at its free memory and processes",
+        )
+    return unreachable(target, error, timeout)
+
+
 def silent(target: Target, timeout: float) -> Unreachable:
     """Say that something accepts TCP there, but does not speak SSH."""
     return Unreachable(

@@ -42,6 +42,8 @@ _ALARM = (
 )
 
 # Descriptor 4 is the real standard error: the shell's own notes ("Terminated") are not a command's output.
+# A `wait` that ends with more than 128 was interrupted, or the child was killed: it is waited for again, until it is gone
+# or cannot even be killed (a hanging disk). bash may lose a child that ends while the alarm rings; that ends here too.
 # The clock is killed with KILL, the process before its group: between the two it cannot start another `sleep`.
 _FUNCTIONS = rf"""
 exec 4>&2 2>/dev/null
@@ -64,11 +66,14 @@ _run() {{
   _child=$!
   setsid sh -c {quote(_ALARM)} alarm "$$" "$2" </dev/null >/dev/null 4>&- &
   _clock=$!
-  _seen=-1
-  while [ "$_seen" != "$_rung" ]; do
+  while :; do
     _seen=$_rung
     wait "$_child"
     _code=$?
+    [ "$_code" -gt 128 ] || break
+    if [ "$_seen" = "$_rung" ]; then kill -0 "$_child" || break
+    elif [ "$_rung" -gt {KILL_GRACE + 1} ]; then break
+    fi
   done
   kill -KILL "$_clock"; kill -KILL "-$_clock"; wait "$_clock"
   if [ "$_rung" != 0 ]; then kill -KILL "-$_child"; _code={TIMED_OUT}; fi

@@ -41,10 +41,11 @@ def public(path: Path) -> str:
 
 @dataclass
 class Sshd:
-    """One sshd; `port` listens on 127.0.0.1. `extra` are further lines of sshd_config."""
+    """One sshd, on loopback unless told otherwise. `extra` are further lines of sshd_config."""
 
     directory: Path
     extra: tuple[str, ...] = ()
+    listen: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +70,7 @@ class Sshd:
     def _settings(self) -> list[str]:
         return [
             f"Port {self.port}",
-            "ListenAddress 127.0.0.1",
+            f"ListenAddress {self.listen}",
             f"HostKey {self.host_key}",
             f"AuthorizedKeysFile {self.open_directory / 'authorized'}",
             f"PidFile {self.directory / 'pid'}",

@@ -489,6 +489,27 @@ def test_with_max_sessions_1(make_sshd: Callable[..., Sshd]) -> None:
     assert outcome == ["hello\n"] * 5
 
 
+@lab
+def test_a_server_that_starts_no_commands(make_sshd: Callable[..., Sshd]) -> None:
+    slept: list[float] = []
+    fleet = make_sshd("MaxSessions 0").fleet()
+    with (
+        transport(fleet, sleep=slept.append) as carrier,
+        pytest.raises(Unreachable, match="refused to start a command"),
+    ):
+        carrier.batch(fleet.hosts[0], [HELLO])
+    assert slept == sorted(slept) and slept
+
+
+@lab
+@pytest.mark.parametrize("sudo", [False, True])
+def test_a_forced_command(make_sshd: Callable[..., Sshd], sudo: bool) -> None:
+    """It must not be taken for a shell that ran something."""
+    fleet = make_sshd("ForceCommand echo no shell for you").fleet(sudo=sudo)
+    error = refusal(fleet, SudoFailed if sudo else LoginFailed)
+    assert "no shell for you" in error.message
+
+
 # --- streams
 
 
