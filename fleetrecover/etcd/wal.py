@@ -101,8 +101,6 @@ MAX_CHANGES = 200_000
 MAX_INDEX = (1 << 63) - 1
 
 _NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
-# The shortest record that the fast path takes: it may look that many bytes ahead without asking.
-_FAST = 16
 
 
 class SnapshotUnusable(FormatError):
@@ -293,8 +291,8 @@ class _Reader:
 
     # -- records
 
-    def segment(self, name: str, data: bytes, is_last: bool) -> None:  # noqa: PLR0915 - the hot loop stays in one piece
-        """Read one segment. The loop is written for speed: segments are 64 MB, and records may be 30 bytes."""
+    def segment(self, name: str, data: bytes, is_last: bool) -> None:
+        """Read one segment. This, and what it calls for each record, decides about the speed of reading."""
         sequence, _ = _name(name)
         if self.names and sequence != _name(self.names[-1])[0] + 1:
             raise FormatError(f"does not follow {self.names[-1]}", source=name)
@@ -317,34 +315,7 @@ class _Reader:
                     raise FormatError("a frame is not aligned: the log is damaged", source=name, offset=offset)
                 if after > size:
                     raise Damage(f"a record of {length} bytes runs over the end of the file")
-                # A record as etcd writes it: 08 type 10 crc 1a length data
-                fast = length >= _FAST and data[start] == 0x08 and data[start + 2] == 0x10
-                if fast:
-                    kind = data[start + 1]
-                    packed = int.from_bytes(data[start + 3 : start + 8], "little")
-                    if packed & 0x8080808080 == 0x80808080:
-                        stored = (
-                            packed & 0x7F
-                            | packed >> 1 & 0x3F80
-                            | packed >> 2 & 0x1FC000
-                            | packed >> 3 & 0xFE00000
-                            | packed >> 4 & 0xF0000000
-                        )
-                        body = start + 10
-                        span = data[start + 9]
-                        if span >= 0x80:
-                            high = data[body]
-                            span = span & 0x7F | (high & 0x7F) << 7
-                            body += 1
-                            if high >= 0x80:
-                                span |= data[body] << 14
-                                fast = data[body] < 0x80
-                                body += 1
-                        fast = fast and kind < 0x80 and data[start + 8] == 0x1A and body + span == end
-                    else:
-                        fast = False
-                if not fast:
-                    kind, stored, body, span = parse_record(data, start, end, name)
+                kind, stored, body, span = parse_record(data, start, end, name)
                 if kind == CRC:
                     if crc and crc != stored:
                         raise FormatError(
