@@ -20,6 +20,8 @@ SECTOR = 512
 FRAME = struct.Struct("<q")
 LENGTH_MASK = (1 << 56) - 1
 
+# Type, checksum, and data of no length: the head of the shortest record with data.
+_SHORTEST = 8
 _ZEROS = bytes(1 << 20)
 # How far behind damage records of a later flush are looked for, and how much is hashed for it at most; bytes.
 _LOOK_AHEAD = 4 << 20
@@ -50,8 +52,12 @@ def span_of(frame: int, offset: int) -> tuple[int, int, int]:
 
 
 def parse_record(data: bytes, start: int, end: int, name: str) -> tuple[int, int, int, int]:
-    """Parse a record the slow way: (type, crc, where its data starts, length of it). Raises Damage."""
+    """Parse the record in `data[start:end]`: (type, crc, where its data starts, length of it). Raises Damage."""
     try:
+        head = parse_head(data, start, end)
+        if head is not None and head[2] + head[3] == end:
+            return head
+        # Not as etcd writes it, but perhaps a record all the same.
         found = protobuf.message(data[start:end], {1: VARINT, 2: VARINT, 3: BYTES}, source=name, base=start)
     except FormatError as error:
         raise Damage(f"not a record: {error.reason}") from None
@@ -62,6 +68,36 @@ def parse_record(data: bytes, start: int, end: int, name: str) -> tuple[int, int
         body.offset if body else end,
         len(body.data) if body else 0,
     )
+
+
+def parse_head(data: bytes, start: int, end: int) -> tuple[int, int, int, int] | None:
+    """Parse the head of a record as etcd writes it, 08 type 10 crc 1a length: (type, crc, start and length of its data).
+
+    None for anything else. Raises FormatError when a number runs over `end`. Written for speed.
+    """
+    if end - start < _SHORTEST or data[start] != 0x08 or data[start + 2] != 0x10 or data[start + 1] >= 0x80:
+        return None
+    packed = int.from_bytes(data[start + 3 : start + 8], "little")
+    if packed & 0x8080808080 == 0x80808080:
+        # Fifteen of sixteen checksums take five bytes.
+        at = start + 8
+        crc = (
+            packed & 0x7F
+            | packed >> 1 & 0x3F80
+            | packed >> 2 & 0x1FC000
+            | packed >> 3 & 0xFE00000
+            | packed >> 4 & 0xF0000000
+        )
+    else:
+        crc, at = read_varint(data, start + 3, end)
+        crc &= 0xFFFFFFFF
+    if at + 1 >= end or data[at] != 0x1A:
+        return None
+    size = data[at + 1]
+    body = at + 2
+    if size >= 0x80:
+        size, body = read_varint(data, at + 1, end)
+    return data[start + 1], crc, body, size
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -165,17 +201,10 @@ def _claimed_length(data: bytes, start: int, end: int) -> int | None:
     if border < head_end and data[border:head_end].count(0) == head_end - border:
         return None
     try:
-        position = start
-        for tag in (0x08, 0x10):
-            if data[position] != tag:
-                return 0
-            _, position = read_varint(data, position + 1, head_end)
-        if data[position] != 0x1A:
-            return 0
-        span, position = read_varint(data, position + 1, head_end)
+        head = parse_head(data, start, head_end)
     except FormatError:
         return 0
-    return position + span - start
+    return head[2] + head[3] - start if head else 0
 
 
 def _later_flush(data: bytes, position: int) -> int | None:
@@ -219,14 +248,12 @@ def _glance(data: bytes, offset: int, size: int) -> tuple[int, int, int, int, in
         return None
     (frame,) = FRAME.unpack_from(data, offset)
     start, end, after = span_of(frame, offset)
-    if end - start < 8 or after > size or after % 8 or data[start] != 0x08 or data[start + 2] != 0x10:
+    if after > size or after % 8:
         return None
     try:
-        crc, position = read_varint(data, start + 3, end)
-        if position >= end or data[position] != 0x1A:
-            return None
-        span, body = read_varint(data, position + 1, end)
+        head = parse_head(data, start, end)
     except FormatError:
         return None
-    kind = data[start + 1]
-    return (kind, crc, body, span, after) if body + span == end and kind in (METADATA, ENTRY, STATE, SNAPSHOT) else None
+    if head is None or head[2] + head[3] != end or head[0] not in (METADATA, ENTRY, STATE, SNAPSHOT):
+        return None
+    return (*head, after)

@@ -167,7 +167,7 @@ def test_damage_is_where_etcd_dies(version: str, tmp_path: Path, where: float) -
     _, source = recorded(version, tmp_path)
     (segment,) = (source / "member/wal").glob("*.wal")
     data = bytearray(segment.read_bytes())
-    offsets = entry_offsets(data)
+    offsets = entry_offsets(bytes(data))
     data[offsets[int((len(offsets) - 1) * where)] + 40] ^= 0x21
     segment.write_bytes(data)
     assert isinstance(inspect(source).log, Broken)
@@ -179,7 +179,7 @@ def test_damaged_length_is_where_etcd_dies_or_forgets(version: str, tmp_path: Pa
     whole, source = recorded(version, tmp_path)
     (segment,) = (source / "member/wal").glob("*.wal")
     data = bytearray(segment.read_bytes())
-    offsets = entry_offsets(data)
+    offsets = entry_offsets(bytes(data))
     data[offsets[int(len(offsets) * 0.8)] + 4] ^= 0x21
     segment.write_bytes(data)
     assert isinstance(inspect(source).log, Broken)
