@@ -13,6 +13,7 @@ Source of the grammar: docker/cli `cli/command/container/opts.go`, spf13/pflag.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -97,17 +98,28 @@ def to_argv(
     detached = verb == "run" and (spec.attach == () if detach is None else detach)
     line = [cli, verb]
     line += [f"--{flag}" if value is None else f"--{flag}={value}" for flag, value in _options(spec, detached, detach)]
+    entrypoint, arguments = _entrypoint(spec, cli)
+    line += entrypoint
     if spec.env and env_file is not None:
         line += [f"--env-file={env_file}"] if env_file_lines(spec) else []
         line += [f"--env={name}" for name in env_inherited(spec)]
     else:
         line += [f"--env={entry}" for entry in spec.env]
-    return (*line, *_security_words(spec, seccomp_file), spec.image, *_arguments(spec))
+    return (*line, *_security_words(spec, seccomp_file), spec.image, *arguments)
 
 
-def _arguments(spec: ContainerSpec) -> tuple[str, ...]:
-    """What stands after the image: an entrypoint's words after the first, then the command."""
-    return (spec.entrypoint or ())[1:] + (spec.command or ())
+def _is_podman(cli: str) -> bool:
+    return cli.rpartition("/")[2].startswith("podman")
+
+
+def _entrypoint(spec: ContainerSpec, cli: str) -> tuple[list[str], tuple[str, ...]]:
+    """The option, and what stands after the image. Docker takes one word, the others then lead the command."""
+    words = spec.entrypoint
+    if words is None:
+        return [], spec.command or ()
+    if len(words) > 1 and _is_podman(cli):
+        return [f"--entrypoint={json.dumps(words)}"], spec.command or ()
+    return [f"--entrypoint={words[0] if words else ''}"], words[1:] + (spec.command or ())
 
 
 def _options(spec: ContainerSpec, detached: bool, detach: bool | None) -> Written:
@@ -131,8 +143,6 @@ def _options(spec: ContainerSpec, detached: bool, detach: bool | None) -> Writte
         elif row.attr == "annotations":
             out += _log_options(spec)
             out += _health_options(spec.healthcheck)
-    if spec.entrypoint is not None:
-        out.append(("entrypoint", spec.entrypoint[0] if spec.entrypoint else ""))
     return out
 
 
@@ -329,6 +339,7 @@ _PAIR_FIELDS = frozenset(words("labels annotations storage_opts sysctls log_opts
 
 @dataclass(frozen=True)
 class _Parsed:
+    cli: str
     values: Mapping[str, list[str]]
     image: str
     arguments: tuple[str, ...]
@@ -357,7 +368,6 @@ def from_argv(argv: Sequence[str], *, files: Mapping[str, str] | None = None) ->
     published = {port.exposed for port in publish}
     exposed = tuple(port for text in parsed.all("expose") for port in parse_exposed(text) if port not in published)
     interactive = bool(rows.get("interactive", False))
-    entrypoint = parsed.values.get("entrypoint")
     names = parsed.all("device")
     requests = [DeviceRequest.parse(text) for text in parsed.all("gpus")]
     cdi = tuple(name for name in names if is_cdi_name(name))
@@ -367,7 +377,7 @@ def from_argv(argv: Sequence[str], *, files: Mapping[str, str] | None = None) ->
         image=parsed.image,
         name=parsed.last("name"),
         command=parsed.arguments or None,
-        entrypoint=None if entrypoint is None else (entrypoint[-1],) if entrypoint[-1] else (),
+        entrypoint=_read_entrypoint(parsed),
         env=_environment(parsed, files),
         attach=_read_attach(parsed, interactive),
         network=network,
@@ -408,7 +418,7 @@ def _split(argv: Sequence[str]) -> _Parsed:
             values.setdefault(flag, []).append(value)
     if at == len(line):
         raise UsageError("no image in `docker run`")
-    return _Parsed(values, line[at], tuple(line[at + 1 :]))
+    return _Parsed(line[0], values, line[at], tuple(line[at + 1 :]))
 
 
 def _flags(word: str) -> list[tuple[str, str | None]]:
@@ -434,6 +444,17 @@ def _known(flag: str) -> str:
     if flag not in _ROWS and flag not in _SPECIAL and flag not in _CLIENT_ONLY:
         raise Unsupported(f"`docker run`: the option {'--' if len(flag) > 1 else '-'}{flag}")
     return flag
+
+
+def _read_entrypoint(parsed: _Parsed) -> tuple[str, ...] | None:
+    """None where the option is not there, nothing where it is empty; podman takes a JSON list of words too."""
+    if "entrypoint" not in parsed.values:
+        return None
+    text = parsed.last("entrypoint")
+    if _is_podman(parsed.cli) and text.startswith("["):
+        with contextlib.suppress(ValueError):
+            return tuple(str(word) for word in json.loads(text))
+    return (text,) if text else ()
 
 
 def _volumes(texts: list[str]) -> dict[str, Any]:

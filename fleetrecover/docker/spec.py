@@ -220,12 +220,13 @@ DERIVED: Mapping[str, Mapping[str, str]] = {
 }
 """Fields that are not reproduced because they follow from others, by section, with the reason."""
 
-_SPECIAL: Mapping[str, frozenset[str]] = {
+SPECIAL: Mapping[str, frozenset[str]] = {
     "Config": frozenset(words("Env Cmd Entrypoint Image Healthcheck ExposedPorts Volumes Shell NetworkDisabled")),
     "HostConfig": frozenset(words("NetworkMode PortBindings LogConfig SecurityOpt Devices DeviceRequests Isolation")),
     "NetworkSettings": frozenset(("Networks",)),
     "NetworkSettings.Networks": frozenset(words("IPAMConfig Links Aliases DriverOpts GwPriority")),
 }
+"""Fields that are reproduced, or refused for some values, outside the table of options."""
 
 _MASKED = re.compile(
     r"/proc/(acpi|asound|interrupts|kcore|keys|latency_stats|sched_debug|scsi|timer_list|timer_stats)"
@@ -255,7 +256,11 @@ def from_inspect(
     Raises FormatError when it is no inspect document, Unsupported naming a field that cannot be reproduced, Refused
     when the document contradicts itself (`Binds` against `Mounts`).
     """
+    from fleetrecover.docker.podman import from_podman, is_podman
+
     config, host = _section(container, "Config"), _section(container, "HostConfig")
+    if is_podman(container):
+        return from_podman(container, image)
     network = container.get("NetworkSettings") or {}
     _refuse_unknown(container, config, host, network)
     image_config = read_image(image) if image else None
@@ -263,13 +268,7 @@ def from_inspect(
     shell = _words(config, "Shell")
     if shell and (image_config is None or shell != image_config.shell):
         raise Unsupported(f"Config.Shell: {list(shell)!r} cannot be given to `docker run`")
-    if image_config and image_config.id and image_id and image_config.id != image_id:
-        moved, image_config = True, None
-    else:
-        moved = False
-    reference = str(config.get("Image") or image_id)
-    if moved or (image_config and not _still_names(reference, image_config)):
-        reference = image_id
+    reference, image_config = pinned(str(config.get("Image") or image_id), image_id, image_config)
     values = {row.attr: row.kind.read((config if row.section == "Config" else host).get(row.key)) for row in TABLE}
     spec = ContainerSpec(
         image=reference,
@@ -289,7 +288,7 @@ def from_inspect(
         log_opts=tuple(sorted(((host.get("LogConfig") or {}).get("Config") or {}).items())),
         image_id=image_id,
         from_image=image_config,
-        mount_points=_mount_points(container.get("Mounts") or ()),
+        mount_points=read_mount_points(container.get("Mounts") or ()),
         **values,
     )
     spec = _anonymous_binds(spec)
@@ -317,7 +316,7 @@ def _refuse_unknown(
     for name, section in sections:
         rows = {row.key for row in TABLE if row.section == name}
         for key, value in section.items():
-            if key in rows or key in DERIVED[name] or key in _SPECIAL[name]:
+            if key in rows or key in DERIVED[name] or key in SPECIAL[name]:
                 continue
             if not is_empty(value):
                 raise Unsupported(f"{name}.{key}: {value!r} cannot be given to `docker run`")
@@ -393,7 +392,8 @@ def _device_request(document: Mapping[str, Any]) -> DeviceRequest:
     return DeviceRequest(driver, int(document.get("Count") or 0), ids, tuple(lists[0][:-1]), options)
 
 
-def _mount_points(mounts: Sequence[Mapping[str, Any]]) -> tuple[MountPoint, ...]:
+def read_mount_points(mounts: Sequence[Mapping[str, Any]]) -> tuple[MountPoint, ...]:
+    """Read the top-level `Mounts` of an inspect document."""
     return tuple(
         MountPoint(
             str(mount.get("Type") or ("volume" if mount.get("Name") else "bind")),
@@ -546,6 +546,18 @@ def normal_reference(reference: str) -> str:
     if at:
         name = name.rpartition("/")[0] + "/" + name.rpartition("/")[2].partition(":")[0]
     return f"{head}/{name.lstrip('/')}{at}{digest}"
+
+
+def pinned(reference: str, image_id: str, image: ImageConfig | None) -> tuple[str, ImageConfig | None]:
+    """The image to name in a new command: the reference where it still means the image that ran, else that one's id.
+
+    An inspected image that is not the one that ran says only that the tag has moved; nothing is taken from it.
+    """
+    if image is None:
+        return reference, None
+    if image.id and image_id and image.id != image_id:
+        return image_id, None
+    return (reference if _still_names(reference, image) else image_id), image
 
 
 def _still_names(reference: str, image: ImageConfig) -> bool:
