@@ -1,0 +1,150 @@
+"""Snapshots for the person at the terminal, and as JSON documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fleetrecover.report.document import SCHEMA
+from fleetrecover.snapshots.catalogue import Catalogue, Found, Row, State
+
+if TYPE_CHECKING:
+    from fleetrecover.snapshots.save import Saved
+
+_COLOURS = {State.WHOLE: "green", State.UNCHECKED: "yellow", State.DAMAGED: "red", State.UNREADABLE: "red"}
+
+
+def size_text(size: int) -> str:
+    """Bytes for a person."""
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
+
+
+def loss_text(row: Row) -> str:
+    """What a row would lose, in words."""
+    loss = row.loss
+    if loss is None:
+        return ""
+    parts = []
+    if loss.revisions is not None:
+        parts.append(f"{loss.revisions} revisions" if loss.revisions >= 0 else f"ahead by {-loss.revisions} revisions")
+    if loss.minutes is not None and loss.minutes > 0:
+        parts.append(f"{loss.minutes:,.0f} min" if loss.minutes >= 1 else "under 1 min")
+    return ", ".join(parts)
+
+
+def print_catalogue(out: Console, catalogue: Catalogue) -> None:
+    """One row for each distinct content."""
+    table = Table(expand=False)
+    for name in ("name", "taken (UTC)", "database", "revision", "keys", "nodes", "state", "kind", "would lose"):
+        table.add_column(name, overflow="fold")
+    for row in catalogue.rows:
+        first = row.first
+        name = escape("\n".join(row.names)) + (" [bold](newest)[/]" if row.newest else "")
+        state = f"[{_COLOURS[row.state]}]{row.state.value}[/]" + (f": {escape(first.reason)}" if first.reason else "")
+        table.add_row(
+            name,
+            f"{row.time:%Y-%m-%d %H:%M:%S}",
+            size_text(first.db_size or first.size),
+            "" if first.revision is None else str(first.revision),
+            "" if first.keys is None else str(first.keys),
+            escape(", ".join(row.places)),
+            state,
+            first.kind.value if first.kind else "",
+            loss_text(row),
+        )
+    out.print(table)
+    if not catalogue.rows:
+        out.print("No snapshots were found.")
+    if catalogue.best is not None and catalogue.rows:
+        best = catalogue.best
+        out.print(f"Losses are against {escape(best.node)}, at revision {best.revision}.")
+    for row in catalogue.rows:
+        for note in row.first.notes:
+            out.print(f"Note: {escape(row.names[0])}: {escape(note)}")
+    for node, why in catalogue.problems:
+        out.print(f"[red]{escape(node)} could not be looked at:[/] {escape(why)}")
+
+
+def file_document(file: Found) -> dict[str, Any]:
+    """One file."""
+    return {"node": file.node, "path": file.path, "name": file.name, "size": file.size}
+
+
+def row_document(row: Row) -> dict[str, Any]:
+    """One row."""
+    first = row.first
+    return {
+        "names": list(row.names),
+        "nodes": list(row.places),
+        "time": row.time.isoformat().replace("+00:00", "Z"),
+        "state": row.state.value,
+        "reason": first.reason or None,
+        "kind": first.kind.value if first.kind else None,
+        "sha256": first.identity or None,
+        "size": first.db_size or first.size,
+        "revision": first.revision,
+        "compact_revision": first.compact_revision,
+        "keys": first.keys,
+        "newest": row.newest,
+        "loses": None if row.loss is None else {"revisions": row.loss.revisions, "minutes": row.loss.minutes},
+        "notes": list(first.notes),
+        "files": [file_document(file) for file in row.files],
+    }
+
+
+def catalogue_document(cluster: str, catalogue: Catalogue) -> dict[str, Any]:
+    """`snapshot list --json`."""
+    best = catalogue.best
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "snapshots": [row_document(row) for row in catalogue.rows],
+        "best": None
+        if best is None
+        else {
+            "node": best.node,
+            "revision": best.revision,
+            "written": best.written.isoformat().replace("+00:00", "Z") if best.written else None,
+        },
+        "problems": [{"node": node, "error": why} for node, why in catalogue.problems],
+    }
+
+
+def print_saved(out: Console, saved: Saved) -> None:
+    """A snapshot that was taken."""
+    quorum = "" if saved.quorum else ", which has no quorum"
+    out.print(
+        f"{saved.name}: from {saved.source}{quorum}, revision {saved.content.revision}, {saved.content.keys} keys, "
+        f"{size_text(saved.content.size)}, packed {size_text(saved.size)}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for node, why in saved.placed.items():
+        out.print(f"  {node}: {why or 'there, and read back as written'}", markup=False, soft_wrap=True)
+    if saved.fetched is not None:
+        out.print(f"  here: {saved.fetched}", markup=False, soft_wrap=True)
+
+
+def saved_document(cluster: str, saved: Saved) -> dict[str, Any]:
+    """`snapshot save --json`."""
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "name": saved.name,
+        "source": saved.source,
+        "quorum": saved.quorum,
+        "revision": saved.content.revision,
+        "keys": saved.content.keys,
+        "size": saved.content.size,
+        "sha256": saved.content.identity,
+        "file_sha256": saved.sha256,
+        "nodes": [{"node": node, "there": not why, "error": why or None} for node, why in saved.placed.items()],
+        "fetched": str(saved.fetched) if saved.fetched else None,
+    }
+
+
+__all__: Sequence[str] = ("catalogue_document", "print_catalogue", "print_saved", "saved_document", "size_text")
