@@ -3,6 +3,9 @@
 Two views are kept, because etcd keeps both: the *members* (names and URLs; server/etcdserver/api/membership, v3.5.16)
 and raft's own configuration, the *voters* and *learners* that count for quorum (raftpb.ConfState). A conf-change entry
 that etcd's ValidateConfigurationChange rejects changes neither.
+
+3.6 restarts with the members of its database instead (`bbolt.DbFacts.members`) and writes the same into its .snap for
+the sake of downgrades; raft's configuration still comes from snapshot and log. 3.7 has not been looked at closely.
 """
 
 from __future__ import annotations
