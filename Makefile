@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help drill test check lint types unit lab-tools e2e nightly clean
+.PHONY: help drill test check lint types unit lab-tools e2e nightly fault-matrix soak clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,12 @@ e2e: lab-tools  ## only the tests on the lab
 
 nightly: lab-tools  ## what takes too long for every change
 	@$(BIN)/pytest -m slow --durations=15
+
+fault-matrix: lab-tools  ## break everything at every moment, run again; writes docs/fault-matrix.md
+	@$(BIN)/python -m benchmarks.fault_matrix $(ARGS)
+
+soak: lab-tools  ## 20 recoveries in a row on one lab, each from another break
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean:  ## remove the virtual environment and what tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

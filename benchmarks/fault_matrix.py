@@ -1,0 +1,451 @@
+"""Whatever fails at whatever moment: the same command again finishes, nothing is lost, the originals stay as they were.
+
+    make fault-matrix          or: python -m benchmarks.fault_matrix --cells 60 --seed 7 --etcd 3.4.23 --lab f1
+
+Each cell: a fresh cluster of three is written to and loses its quorum (power cut of all, one disk corrupt, one wiped), `recover`
+is run, and at one command of one step the controller is killed, or a host loses power, network or dockerd. The host is
+mended and the same command is run again until it ends well. A client goes on writing all the while. Then every
+acknowledged write is looked for on every member, the survivor's kept data is compared with what it was, and nothing of
+ours may be left running. Every cell is a line in benchmarks/results/fault-matrix.jsonl; the table is docs/fault-matrix.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faulty import SURVIVOR, Fault, Point, hash_tree, mend
+from fleetrecover.errors import FleetRecoverError
+from fleetrecover.lab import EtcdFailed, Lab
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "fault-matrix.jsonl"
+TABLE = ROOT / "docs" / "fault-matrix.md"
+CORRUPT, WIPED = "etcd2", "etcd3"
+HOSTS = (SURVIVOR, CORRUPT, WIPED)
+RERUNS = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the matrix."""
+
+    etcd: str
+    point: Point
+    kind: str
+    moment: str
+    target: str
+    lasting: bool = False
+    elsewhere: bool = False
+    delay: float = 0.1
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What makes it this cell and no other."""
+        p = self.point
+        return (self.etcd, p.step, p.node, p.command, str(p.nth), self.kind, self.moment, self.target)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a cell. `codes` are the exit codes, the broken run's first."""
+
+    codes: tuple[int, ...]
+    converged: bool
+    acknowledged: int
+    lost: int
+    intact: bool
+    leftovers: tuple[str, ...]
+    seconds: float
+    note: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether the promise was kept."""
+        return self.converged and not self.lost and self.intact and not self.leftovers
+
+
+# --- the scene ---------------------------------------------------------------------------------------------------------
+
+
+def break_cluster(lab: Lab) -> dict[str, str]:
+    """Write under load and lose quorum for good; returns what was acknowledged by way of the member that stays."""
+    writer = lab.client().writer(prefix="/before/", threads=4, hosts=[SURVIVOR])
+    writer.start()
+    writer.wait_for(40)
+    lab.remove_etcd(WIPED)
+    writer.wait_for(120)
+    lab.kill_all_at_once(power=True)
+    acknowledged = writer.stop()
+    flip_bits(lab.host(CORRUPT).path("/var/lib/etcd/member/wal"))
+    clear(lab.host(WIPED).path("/var/lib/etcd"))
+    lab.power_on(*HOSTS)
+    return acknowledged
+
+
+def flip_bits(wal: Path) -> None:
+    """Damage a WAL in the middle of what it holds, as a failing disk does."""
+    segment = sorted(wal.glob("*.wal"))[-1]
+    with segment.open("r+b") as file:
+        file.seek(6000)
+        byte = file.read(64)
+        file.seek(6000)
+        file.write(bytes(value ^ 0x55 for value in byte))
+
+
+def clear(directory: Path) -> None:
+    """Empty a host's data directory while the host is off."""
+    import shutil
+
+    for entry in directory.iterdir():
+        shutil.rmtree(entry)
+
+
+class Trickle:
+    """A client that keeps writing, twenty times a second, and remembers what was acknowledged."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.acknowledged: dict[str, str] = {}
+        self._client = lab.client(timeout=2.0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Trickle:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=20)
+
+    def _work(self) -> None:
+        count = 0
+        while not self._stop.wait(0.05):
+            key = f"/during/{count:06d}"
+            count += 1
+            try:
+                self._client.put(key, f"value of {key}", SURVIVOR)
+            except EtcdFailed:
+                self._stop.wait(0.3)
+                continue
+            self.acknowledged[key] = f"value of {key}"
+
+
+def run(lab: Lab, fault: Fault, *words: str, limit: float = 400.0) -> tuple[int, str]:
+    """Run the program with a fault (or none); exit code and what it said. Each time as from a bastion that knows nothing."""
+    with tempfile.TemporaryDirectory() as state:
+        spec = Path(state) / "fault.json"
+        spec.write_text(fault.dumps())
+        argv = [sys.executable, "-m", "benchmarks.faulty", str(spec), "--inventory", str(lab.inventory), *words]
+        try:
+            done = subprocess.run(
+                argv,
+                env=os.environ | {"FLEETRECOVER_STATE": state},
+                capture_output=True,
+                text=True,
+                timeout=limit,
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            return -1, f"did not end in {limit:g} s: {str(error.stderr)[-600:]}"
+    return done.returncode, done.stderr[-1500:]
+
+
+def points(lab: Lab) -> list[tuple[Point, float]]:
+    """Every command of every step of this plan with the seconds that it takes: one run without a fault, written down."""
+    lab.reset_etcd()
+    break_cluster(lab)
+    with tempfile.TemporaryDirectory() as directory:
+        trace = Path(directory) / "trace"
+        code, said = run(lab, Fault(lab.name, trace=str(trace)), "recover", "--yes", lab.name)
+        if code != 0:
+            raise SystemExit(f"the run without a fault ended with {code}:\n{said}")
+        rows = [json.loads(line) for line in trace.read_text().splitlines()]
+    return [(Point(r["step"], r["node"], r["command"], r["nth"]), r["seconds"]) for r in rows]
+
+
+def all_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.Random) -> list[Cell]:
+    """Every cell of one version, in a random order."""
+    cells: list[Cell] = []
+    for point, seconds in found:
+        for moment in ("before", "during", "after"):
+            delay = round(max(0.02, seconds * random_.uniform(0.2, 0.9)), 3)
+            elsewhere = random_.random() < 0.1
+            cells.append(Cell(etcd, point, "kill", moment, "controller", elsewhere=elsewhere, delay=delay))
+        for kind in ("power", "cut", "dockerd"):
+            for target in (SURVIVOR, point.node if point.node != SURVIVOR else random_.choice((CORRUPT, WIPED))):
+                how = "dockerd-crash" if kind == "dockerd" and random_.random() < 0.5 else kind
+                moment = random_.choice(("before", "during", "after"))
+                delay = round(max(0.02, seconds * random_.uniform(0.2, 0.9)), 3)
+                cells.append(Cell(etcd, point, how, moment, target, random_.random() < 0.4, delay=delay))
+    random_.shuffle(cells)
+    return cells
+
+
+# --- one cell ----------------------------------------------------------------------------------------------------------
+
+
+def try_cell(lab: Lab, cell: Cell) -> Finding:
+    """Run one cell to its end."""
+    begun = time.monotonic()
+    lab.reset_etcd()
+    acknowledged = break_cluster(lab)
+    with tempfile.TemporaryDirectory() as directory, Trickle(lab) as trickle:
+        before = Path(directory) / "hash"
+        fault = Fault(
+            lab.name,
+            point=cell.point,
+            kind=cell.kind,
+            target=cell.target,
+            moment=cell.moment,
+            delay=cell.delay,
+            mend_after=None if cell.lasting or cell.kind == "kill" else 4.0,
+            hash_file=str(before),
+        )
+        codes = []
+        code, said = run(lab, fault, "recover", "--yes", lab.name)
+        codes.append(code)
+        for name in HOSTS:
+            mend(lab, name)
+        healed = Fault(lab.name, elsewhere=cell.elsewhere, hash_file=str(before))
+        if code != 0:
+            for _ in range(RERUNS):
+                code, said = run(lab, healed, "recover", "--yes", lab.name)
+                codes.append(code)
+                if code == 0:
+                    break
+        hashed = before.read_text() if before.exists() else ""
+    acknowledged |= trickle.acknowledged
+    note = "" if code == 0 else said
+    lost = count_lost(lab, acknowledged) if code == 0 else 0
+    kept = original_of(lab)
+    intact = bool(hashed) and kept is not None and hash_tree(kept) == hashed
+    left = leftovers(lab) if code == 0 else ()
+    if code == 0:
+        checked, said = run(lab, Fault(lab.name), "verify")
+        left += (f"verify: {checked}: {said[-300:]}",) if checked else ()
+    seconds = round(time.monotonic() - begun, 1)
+    return Finding(tuple(codes), code == 0, len(acknowledged), lost, intact, left, seconds, note)
+
+
+def original_of(lab: Lab) -> Path | None:
+    """The survivor's kept data; there must be one."""
+    found = sorted(lab.host(SURVIVOR).path("/var/lib/etcd.fleetrecover").glob("*/original/member"))
+    return found[0] if len(found) == 1 else None
+
+
+def count_lost(lab: Lab, acknowledged: dict[str, str]) -> int:
+    """How many acknowledged writes are missing or wrong on the worst member."""
+    client = lab.client()
+    worst = 0
+    for name in HOSTS:
+        seen = client.verify(acknowledged, name)
+        worst = max(worst, len(seen.missing) + len(seen.wrong))
+    return worst
+
+
+_LOOK = r"""
+docker ps -a --format '{{.Names}} {{.State}}' | while read -r name state; do
+  case "$name" in
+    etcd) [ "$state" = running ] || echo "container $name is $state" ;;
+    etcd.fleetrecover-*) [ "$state" != running ] || echo "container $name runs" ;;
+    *) echo "container $name is left" ;;
+  esac
+done
+[ ! -e /var/lib/etcd.fleetrecover/hold ] || echo "hold is left"
+ps -eo args | grep -E '^(setsid )?sh$|[ ]alarm [0-9]+ [0-9]+$' || true
+"""
+
+
+def leftovers(lab: Lab) -> tuple[str, ...]:
+    """What of ours is left on the hosts beyond what is kept: containers, holds, processes."""
+    found: list[str] = []
+    for name in HOSTS:
+        said: list[str] = []
+        for _ in range(8):
+            said = [line for line in lab.shell(name, _LOOK).splitlines() if line.strip()]
+            if not said:
+                break
+            time.sleep(1)
+        found += [f"{name}: {line}" for line in said]
+    return tuple(found)
+
+
+# --- the whole ---------------------------------------------------------------------------------------------------------
+
+
+def run_cells(
+    lab_name: str, etcd: str, cells: int, seed: int, results: Path | None, *, only: str = ""
+) -> list[Finding]:
+    """Make a lab, run a random choice of cells on it, write each down as it ends."""
+    random_ = random.Random(f"{seed} {etcd}")
+    Lab.clear(lab_name)
+    lab = Lab.up(lab_name, nodes=3, etcd=etcd)
+    found: list[Finding] = []
+    try:
+        chosen = all_cells(etcd, points(lab), random_)
+        if only:
+            chosen = [cell for cell in chosen if only in " ".join(cell.key)]
+        done = {key for key, row in read_results(results).items() if row["good"]} if results else set()
+        chosen = [cell for cell in chosen if cell.key not in done][:cells]
+        for number, cell in enumerate(chosen, 1):
+            try:
+                finding = try_cell(lab, cell)
+            except (FleetRecoverError, EtcdFailed, subprocess.SubprocessError) as error:
+                finding = Finding((), False, 0, 0, False, (), 0.0, f"{type(error).__name__}: {error}")
+            found.append(finding)
+            tell(number, len(chosen), cell, finding)
+            if results is not None:
+                write_result(results, cell, finding)
+    finally:
+        lab.down()
+    return found
+
+
+def tell(number: int, total: int, cell: Cell, finding: Finding) -> None:
+    """One line on the terminal."""
+    word = "ok  " if finding.good else "FAIL"
+    where = f"{cell.point.step}({cell.point.node}) {cell.point.command}"
+    how = f"{cell.kind} of {cell.target} {cell.moment}{', lasting' if cell.lasting else ''}"
+    rest = f"codes {list(finding.codes)}, {finding.acknowledged} writes, {finding.lost} lost, {finding.seconds:.0f} s"
+    print(f"{word} {number}/{total} {cell.etcd} {where}: {how}: {rest}", flush=True)
+    if not finding.good:
+        print(f"     intact {finding.intact}; left: {finding.leftovers}; {finding.note}", flush=True)
+
+
+_write_lock = threading.Lock()
+
+
+def write_result(path: Path, cell: Cell, finding: Finding) -> None:
+    """Append one line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row = asdict(cell) | {"finding": asdict(replace(finding, note=finding.note[-800:])), "good": finding.good}
+    with _write_lock, path.open("a") as sink:
+        sink.write(json.dumps(row) + "\n")
+
+
+def read_results(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The last result of each cell."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    if path.exists():
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            p = row["point"]
+            key = (row["etcd"], p["step"], p["node"], p["command"], str(p["nth"]))
+            found[(*key, row["kind"], row["moment"], row["target"])] = row
+    return found
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """docs/fault-matrix.md."""
+    lines = [
+        "# The fault matrix",
+        "",
+        "Made by `make fault-matrix` (benchmarks/fault_matrix.py): at one command of one step of `recover` something fails; it",
+        "is mended, and the same command is run again, as from a bastion that knows only the inventory. A client writes all",
+        "the while.",
+        "*Converged*: `recover` ended with 0 within three reruns, and `verify` and a look for leftovers agree. *Lost*:",
+        "acknowledged writes that any member does not have. *Intact*: the survivor's kept data equals, byte by byte, what it was",
+        "right before it was moved. Lines of the runs: benchmarks/results/fault-matrix.jsonl; a cell that was run again counts",
+        "with its last run.",
+        "",
+        f"**{len(rows)} cells, {sum(r['finding']['converged'] and not r['finding']['leftovers'] for r in rows)} converged,"
+        f" {sum(r['finding']['lost'] for r in rows)} of {sum(r['finding']['acknowledged'] for r in rows):,} acknowledged writes"
+        f" lost, {sum(r['finding']['intact'] for r in rows)} originals intact.**",
+        "",
+    ]
+    for title, of in (
+        ("By etcd version", lambda r: r["etcd"]),
+        ("By fault", _fault_word),
+        ("By step", _step_word),
+        ("By what the first, broken run said", lambda r: _code_word(r["finding"]["codes"])),
+    ):
+        lines += [f"## {title}", "", "| | cells | converged | writes lost | originals intact | reruns, most |"]
+        lines.append("|---|---|---|---|---|---|")
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            groups.setdefault(of(row), []).append(row)
+        for name in sorted(groups):
+            found = [row["finding"] for row in groups[name]]
+            whole = sum(f["converged"] and not f["leftovers"] for f in found)
+            most = max(len(f["codes"]) - 1 for f in found)
+            lost, intact = sum(f["lost"] for f in found), sum(f["intact"] for f in found)
+            lines.append(f"| {name} | {len(found)} | {whole} | {lost} | {intact} | {most} |")
+        lines.append("")
+    bad = [row for row in rows if not row["good"]]
+    if bad:
+        lines += ["## Not good", ""]
+        lines += [f"- {row['etcd']} {row['point']}: {row['kind']} of {row['target']} {row['moment']}" for row in bad]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _fault_word(row: dict[str, Any]) -> str:
+    where = {"controller": "", SURVIVOR: " on the survivor"}.get(row["target"], " on a joiner")
+    what = {
+        "kill": "controller killed (SIGKILL)",
+        "power": "power cut",
+        "cut": "network cut",
+        "dockerd": "dockerd stopped and started",
+        "dockerd-crash": "dockerd killed and started",
+    }[row["kind"]]
+    if row["kind"] == "kill":
+        return f"{what}, {row['moment']} the command"
+    return f"{what}{where}{', until the run had ended' if row['lasting'] else ''}"
+
+
+def _step_word(row: dict[str, Any]) -> str:
+    return f"{row['point']['step']} on {'the survivor' if row['point']['node'] == SURVIVOR else 'a joiner'}"
+
+
+def _code_word(codes: Sequence[int]) -> str:
+    first = codes[0] if codes else None
+    return {-9: "it was killed", 0: "it finished by itself, exit code 0"}.get(first or 0, f"exit code {first}")
+
+
+def main() -> None:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=60, help="how many of each version")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--etcd", action="append", help="repeatable; 3.4.23, 3.5.16 and 3.3.25 if not said")
+    parser.add_argument("--lab", default="faults", help="the beginning of the labs' names")
+    parser.add_argument("--jobs", type=int, default=1, help="how many labs at once")
+    parser.add_argument("--only", default="", help="only cells whose words contain this")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="only write the table anew")
+    chosen = parser.parse_args()
+    if not chosen.table:
+        versions = chosen.etcd or ["3.4.23", "3.5.16", "3.3.25"]
+        print(f"seed {chosen.seed}", flush=True)
+        with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
+            work = [
+                pool.submit(
+                    run_cells, f"{chosen.lab}{n}", version, chosen.cells, chosen.seed, chosen.results, only=chosen.only
+                )
+                for n, version in enumerate(versions)
+            ]
+            found = [finding for future in work for finding in future.result()]
+        print(Counter("good" if finding.good else "bad" for finding in found))
+    rows = [row for _, row in sorted(read_results(chosen.results).items())]
+    TABLE.write_text(table(rows))
+    print(f"{len(rows)} cells in {TABLE}")
+
+
+if __name__ == "__main__":
+    main()
