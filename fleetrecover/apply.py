@@ -406,6 +406,8 @@ class Applier:
 
     @do.register
     def _(self, step: s.Adopt) -> str:
+        # an interruption right after the reset was proven leaves its container
+        self.remove_ours(step, step.paths.quarantine_name(self.survey.fleet.etcd.container))
         self.act(step, actions.adopt(step.paths, step.data))
         return step.data
 

@@ -1,0 +1,335 @@
+"""A fleet made of values: what each step of a plan does to it, and what a survey of it would show.
+
+It knows what the steps mean, not how they are done, so the planner can be asked again after every prefix of every plan
+without any node. Each step is a row of small effects; an interruption may fall between any two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide import steps as s
+from fleetrecover.docker.argv import from_argv
+from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.etcd.wal import Log, read_log
+from fleetrecover.facts import (
+    ROLE_LABEL,
+    RUN_LABEL,
+    Container,
+    DataDir,
+    EtcdStatus,
+    Keep,
+    LiveMember,
+    NodeFacts,
+    Problem,
+    Proof,
+    Role,
+    Survey,
+)
+from fleetrecover.model import Fleet, Host
+from tests.etcd.writers import WalWriter, conf_change, put
+
+CLUSTER = 0xC1
+DATA = "/var/lib/etcd"
+Effect = Callable[[], None]
+
+
+def address(number: int) -> str:
+    """The address of the host with that number, from 1."""
+    return f"10.0.0.{number}"
+
+
+@cache
+def make_log(node_id: int, members: int, entries: int) -> Log:
+    """A sound log of a cluster of so many members, ids 1 and up, with so many writes after its beginning."""
+    writer = WalWriter(node_id=node_id, cluster_id=CLUSTER).open()
+    for number in range(1, members + 1):
+        member = {"peerURLs": [f"https://{address(number)}:2380"], "name": f"etcd-n{number}"}
+        writer.change(1, number, conf_change(0, number, member))
+    for count in range(entries):
+        writer.entry(2, members + 1 + count, put(f"k{count}"))
+    writer.state(2, 1, members + entries)
+    return read_log(writer.done())
+
+
+def make_container(number: int, nodes: int, *, version: str = "3.4.23") -> Container:
+    """RKE's etcd container of the host with that number."""
+    mine = f"https://{address(number)}"
+    cluster = ",".join(f"etcd-n{each}=https://{address(each)}:2380" for each in range(1, nodes + 1))
+    spec = from_argv(
+        [
+            *("docker", "run", "-d", "--name=etcd", "--network=host", "--restart=always"),
+            *("--volume=/var/lib/etcd:/var/lib/rancher/etcd/:z", "--volume=/etc/kubernetes:/etc/kubernetes:z"),
+            *(f"rancher/mirrored-coreos-etcd:v{version}-rancher1", "/usr/local/bin/etcd", f"--name=etcd-n{number}"),
+            *("--data-dir=/var/lib/rancher/etcd/", "--listen-client-urls=https://0.0.0.0:2379"),
+            *(f"--advertise-client-urls={mine}:2379", f"--initial-advertise-peer-urls={mine}:2380"),
+            *(f"--initial-cluster={cluster}", "--initial-cluster-state=new"),
+        ]
+    )
+    return Container(
+        id=f"own{number}",
+        name="etcd",
+        state="running",
+        image=spec.image,
+        image_id="sha256:etcd",
+        restart_policy="always",
+        network="host",
+        labels={},
+        exit_code=0,
+        created="2026-01-01T00:00:00Z",
+        config=EtcdConfig.of(spec),
+        data_path=DATA,
+        endpoint="https://127.0.0.1:2379",
+        spec=spec,
+    )
+
+
+@dataclass
+class Node:
+    """One node. `data` is the log of what lies in the data directory; `kept` of what was moved aside as original."""
+
+    number: int
+    container: Container | None
+    data: Log | None
+    accessible: bool = True
+    others: list[Container] = field(default_factory=list)
+    kept: Log | None = None
+    keeps: dict[str, Keep] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"n{self.number}"
+
+    @property
+    def containers(self) -> list[Container]:
+        return [*([self.container] if self.container else []), *self.others]
+
+    @property
+    def serving(self) -> Container | None:
+        return next((c for c in self.containers if c.state == "running" and c.network != "none"), None)
+
+
+@dataclass
+class FakeFleet:
+    """All nodes and the cluster that they form now. `live` is its member list; empty while there is no quorum."""
+
+    nodes: list[Node]
+    version: str = "3.4.23"
+    live: list[LiveMember] = field(default_factory=list)
+    next_id: int = 100
+
+    @classmethod
+    def broken(cls, nodes: int, wiped: int = 0, dead: int = 0, version: str = "3.4.23") -> FakeFleet:
+        """So many nodes whose etcds are all down; the last ones wiped, the very last ones not reachable at all."""
+        made = []
+        for number in range(1, nodes + 1):
+            own = replace(make_container(number, nodes, version=version), state="exited")
+            lost = number > nodes - wiped - dead
+            # the first one's log is the longest
+            log = None if lost else make_log(number, nodes, 20 - number)
+            made.append(Node(number, own, log, accessible=number <= nodes - dead))
+        return cls(made, version)
+
+    def node(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
+
+    # --- what a survey shows ---
+
+    def survey(self) -> Survey:
+        hosts = tuple(Host(node.name, address(node.number)) for node in self.nodes)
+        facts = tuple(self._facts(node, host) for node, host in zip(self.nodes, hosts, strict=True))
+        return Survey(Fleet("fake", hosts), facts, "2026-01-01T00:00:00Z")
+
+    def _facts(self, node: Node, host: Host) -> NodeFacts:
+        if not node.accessible:
+            return NodeFacts(host, reachable=False, problem=Problem("unreachable", f"{node.name}: no answer"))
+        healthy = self._healthy(node)
+        status = None
+        if healthy and node.data is not None:
+            me = next(member for member in self.live if member.id == node.data.node_id)
+            status = EtcdStatus(self.version, me.id, CLUSTER, self.live[0].id, 3, 50, 30, 1, me.is_learner, True)
+        log = node.data or node.kept
+        return NodeFacts(
+            host=host,
+            reachable=True,
+            hostname=node.name,
+            cli_version="20.10",
+            containers=tuple(node.containers),
+            images=frozenset(text for c in node.containers for text in (c.image, c.image_id)),
+            data=DataDir(DATA, DATA, True, node.data is not None, DATA + ".fleetrecover", size=10**6, free=10**10),
+            keeps=tuple(node.keeps.values()),
+            log=log,
+            log_problem=None if log else Problem("missing", "no WAL there"),
+            status=status,
+            members=tuple(self.live) if healthy else None,
+            alarms=() if healthy else None,
+        )
+
+    def _healthy(self, node: Node) -> bool:
+        me = next((m for m in self.live if node.data is not None and m.id == node.data.node_id), None)
+        return node.serving is not None and me is not None
+
+    # --- what a step does ---
+
+    def effects(self, step: s.Step) -> Iterator[Effect]:
+        """The effects of a step, in order; an interruption may fall after any of them."""
+        node = self.node(step.node)
+        run = step.paths.run
+        match step:
+            case s.OpenRun():
+                yield lambda: self._keep(node, step.paths, pin=step.pin)
+                yield lambda: self._keep(node, step.paths, containers=True, policies=self._policies(node, run))
+            case s.Fence():
+                for target in step.targets:
+                    yield lambda t=target: self._change(node, t.id, restart_policy="no")
+                    yield lambda t=target: self._change(node, t.id, state="exited")
+                    yield lambda t=target: self._change(node, t.id, name=t.keep_as)
+            case s.KeepData():
+                yield lambda: self._move_aside(node, step)
+            case s.CopyData():
+                yield lambda: self._drop_ours(node)
+                yield lambda: self._keep(node, step.paths, partial=True, work=False, booted=False)
+            case s.RaiseCommit():
+                yield lambda: self._keep(node, step.paths, partial=False, work=True)
+            case s.Quarantine():
+                yield from self._quarantine(node, step)
+            case s.Adopt():
+                yield lambda: self._drop_ours(node)
+                yield lambda: self._adopt(node, step)
+            case s.StartOriginal():
+                if step.replaces:
+                    yield lambda: self._drop_ours(node)
+                yield lambda: self._change(node, step.container_id, name=step.name)
+                yield lambda: self._change(node, step.container_id, restart_policy=step.restart_policy)
+                yield lambda: self._start(node, step.container_id)
+            case s.AwaitQuorum() | s.EnsureImage() | s.CheckFiles():
+                pass
+            case s.RemoveMember():
+                yield lambda: self._remove(step.member_id)
+            case s.AddMember():
+                yield lambda: self._add(step)
+            case s.Join():
+                yield lambda: self._join(node, step)
+                yield lambda: self._publish(node, step)
+            case s.Promote():
+                yield lambda: self._promote(step.peer_urls)
+            case s.RestorePolicy():
+                yield lambda: self._change_named(node, step.name, restart_policy=step.restart_policy)
+            case s.FinishRun():
+                yield lambda: self._keep(node, step.paths, finished=True)
+            case _:
+                raise AssertionError(f"the fake fleet does not know {type(step).__name__}")
+
+    def _keep(self, node: Node, paths: RunPaths, **parts: object) -> None:
+        keep = node.keeps.get(paths.run) or Keep(paths.run, paths.root, None)
+        node.keeps[paths.run] = replace(keep, **parts)  # type: ignore[arg-type]
+
+    def _policies(self, node: Node, run: str) -> dict[str, str]:
+        known = node.keeps[run].policies if run in node.keeps else {}
+        return dict(known) or {c.id: c.restart_policy for c in node.containers if c.role is None}
+
+    def _change(self, node: Node, container_id: str, **parts: object) -> None:
+        if node.container is not None and node.container.id == container_id:
+            node.container = replace(node.container, **parts)  # type: ignore[arg-type]
+            return
+        node.others = [replace(c, **parts) if c.id == container_id else c for c in node.others]  # type: ignore[arg-type]
+
+    def _change_named(self, node: Node, name: str, **parts: object) -> None:
+        for container in node.containers:
+            if container.name == name:
+                self._change(node, container.id, **parts)
+
+    def _drop_ours(self, node: Node) -> None:
+        node.others = [c for c in node.others if c.role is None]
+
+    def _move_aside(self, node: Node, step: s.KeepData) -> None:
+        assert node.serving is None, "data is moved while an etcd runs on it"
+        if node.data is None:
+            return
+        if step.part == "original":
+            assert node.kept is None, "the original would be moved over another one"
+            node.kept, node.data = node.data, None
+            self._keep(node, step.paths, original=True)
+        else:
+            node.data = None
+            self._keep(node, step.paths, discarded=(*node.keeps[step.paths.run].discarded, step.part))
+
+    def _quarantine(self, node: Node, step: s.Quarantine) -> Iterator[Effect]:
+        assert node.container is not None
+        labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.QUARANTINE.value}
+        container = replace(
+            node.container,
+            id="quarantine",
+            name=step.container,
+            network="none",
+            labels=labels,
+            forced=True,
+            state="running",
+            restart_policy="no",
+        )
+        proof = Proof(30, 7, 0, step.member_id, CLUSTER, self.version)
+        yield lambda: self._keep(node, step.paths, work=False, booted=True)
+        yield lambda: node.others.append(container)
+        yield lambda: self._change(node, "quarantine", state="exited")
+        yield lambda: self._keep(node, step.paths, proof=proof)
+        yield lambda: self._keep(node, step.paths, booted=False, reset=True)
+        yield lambda: self._drop_ours(node)
+
+    def _adopt(self, node: Node, step: s.Adopt) -> None:
+        assert node.data is None and node.kept is not None
+        node.data = node.kept
+        self._keep(node, step.paths, reset=False)
+
+    def _start(self, node: Node, container_id: str) -> None:
+        self._change(node, container_id, state="running")
+        assert sum(1 for c in node.containers if c.state == "running") == 1, "two etcds run on one node"
+        if self.live or node.data is None:
+            return
+        reset = any(keep.proof for keep in node.keeps.values())
+        voters = [node.number] if reset else [n.number for n in self.nodes]
+        up = [n for n in self.nodes if n.serving and n.data is not None]
+        if len(up) > len(voters) // 2:
+            self.live = [self._member(number, f"etcd-n{number}") for number in voters]
+
+    def _member(self, number: int, name: str, *, member_id: int | None = None, learner: bool = False) -> LiveMember:
+        urls = (f"https://{address(number)}:2380",)
+        return LiveMember(member_id or number, name, urls, (), learner)
+
+    def _remove(self, member_id: int) -> None:
+        self.live = [member for member in self.live if member.id != member_id]
+
+    def _at(self, urls: tuple[str, ...]) -> LiveMember | None:
+        return next((member for member in self.live if member.peer_urls == urls), None)
+
+    def _add(self, step: s.AddMember) -> None:
+        assert self.live, "a member is added to no cluster"
+        assert not any(m.is_learner or not m.name for m in self.live if m.peer_urls != step.peer_urls), "two at once"
+        if self._at(step.peer_urls) is None:
+            self.next_id += 1
+            self.live.append(LiveMember(self.next_id, "", step.peer_urls, (), step.learner))
+
+    def _join(self, node: Node, step: s.Join) -> None:
+        me = self._at(step.peer_urls)
+        assert me is not None, "it joins without having been added"
+        if any(c.role is Role.JOINING and c.state == "running" for c in node.others):
+            return
+        assert node.data is None or node.data.node_id == me.id, "it joins on old data"
+        model = node.container or self.nodes[0].container
+        assert model is not None
+        labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.JOINING.value}
+        self._drop_ours(node)
+        assert all(c.name != step.name for c in node.containers), "the name is taken"
+        joining = replace(model, id=f"join{me.id}", name=step.name, labels=labels, state="running", restart_policy="no")
+        node.others.append(joining)
+
+    def _publish(self, node: Node, step: s.Join) -> None:
+        me = self._at(step.peer_urls)
+        assert me is not None
+        node.data = replace(make_log(1, 1, 1), node_id=me.id)
+        self.live = [replace(m, name=step.member_name) if m.id == me.id else m for m in self.live]
+
+    def _promote(self, urls: tuple[str, ...]) -> None:
+        self.live = [replace(m, is_learner=False) if m.peer_urls == urls else m for m in self.live]
