@@ -115,7 +115,7 @@ def drill(
 
 def _rehearse(lab: Lab, recover: Recover, say: Say, lose: int, keys: int) -> Proof:
     client = lab.client()
-    leader = _leader(lab)
+    leader = leader_of(lab)
     say(f"Writing with 8 clients; {leader} leads")
     writer = client.writer(prefix="/drill/", threads=8)
     writer.start()
@@ -145,7 +145,7 @@ def _rehearse(lab: Lab, recover: Recover, say: Say, lose: int, keys: int) -> Pro
     )
 
 
-def _leader(lab: Lab) -> str:
+def leader_of(lab: Lab) -> str:
     """Who leads now: everybody's own answer, compared with its own id."""
     for host in lab.hosts:
         answer = lab.etcdctl(host.name, "endpoint", "status", "-w", "json")

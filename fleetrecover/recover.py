@@ -129,8 +129,8 @@ def refuse(diagnosis: Diagnosis) -> None:
     """Raise what the verdict calls for, where nothing safe can be done."""
     if diagnosis.remedy is not Remedy.BLOCKED:
         return
-    worst = next(iter(diagnosis.findings), None)
-    hint = worst.advice if worst else None
+    cause = next((finding for finding in diagnosis.findings if finding.message == diagnosis.why), None)
+    hint = cause.advice if cause else None
     if diagnosis.verdict is Verdict.UNDETERMINED:
         raise Undetermined(f"{diagnosis.why}; nothing was changed", hint=hint)
     raise Refused(f"{diagnosis.why}; nothing was changed", hint=hint)

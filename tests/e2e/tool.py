@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleetrecover.drill import leader_of
 from fleetrecover.lab import Lab
+
+__all__ = ["Ran", "Tool", "leader_of", "original_containers", "restart_policy", "state_of", "tree_hash"]
 
 ROOT = Path(__file__).parents[2]
 
