@@ -192,12 +192,13 @@ class _Tree:
     def __init__(self, meta: MetaPage, source: str) -> None:
         self.meta = meta
         self.source = source
+        self.loaded = 0
 
     def fail(self, message: str, offset: int) -> FormatError:
         return FormatError(message, source=self.source, offset=offset)
 
     def load(self, ids: Sequence[int]) -> Plan[list[_Page]]:
-        """Read pages by id, with their overflow."""
+        """Read pages by id, with their overflow. No page is part of two trees, so all of them fit in the file."""
         size = self.meta.page_size
         for page_id in ids:
             if not 2 <= page_id < self.meta.high_water:
@@ -220,7 +221,10 @@ class _Tree:
                 if page_id + overflow >= self.meta.high_water or overflow * size > MAX_NODE:
                     raise self.fail(f"page {page_id} claims {overflow} overflow pages", offset)
                 more.append((offset + size, overflow * size))
+            self.loaded += (1 + overflow) * size
             pages.append(_Page(data, offset, flags & 0x1F, count))
+        if self.loaded > self.meta.high_water * size:
+            raise self.fail("pages are part of each other", pages[0].offset)
         if more:
             rests = yield more
             by_offset = {start - size: (length, rest) for (start, length), rest in zip(more, rests, strict=True)}
@@ -280,6 +284,7 @@ class _Tree:
         if bucket.inline is not None:
             return list(self.pairs(bucket.inline))
         found: list[tuple[int, bytes, bytes]] = []
+        total = 0
         seen: set[int] = set()
         ids = [bucket.root]
         while ids:
@@ -292,6 +297,9 @@ class _Tree:
                     below.extend(self.children(page))
                 else:
                     found.extend(self.pairs(page))
+                    total += len(page.data)
+            if total > MAX_NODE:
+                raise self.fail(f"a bucket of more than {MAX_NODE} bytes that should be small", 0)
             if len(set(below)) != len(below) or seen.intersection(below):
                 raise self.fail("pages refer to each other in a circle", bucket.root * self.meta.page_size)
             ids = below

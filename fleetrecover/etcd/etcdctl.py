@@ -35,6 +35,7 @@ __all__ = [
     "parse_snapshot_status",
 ]
 
+_MAX_OUTPUT = 64 << 20
 _HEALTHY = re.compile(r"^(?P<endpoint>\S+) is healthy: .*?(?:took = (?P<took>\S+))?$")
 _UNHEALTHY = re.compile(r"^(?P<endpoint>\S+) is unhealthy: (?P<error>.*)$")
 _DURATION = re.compile(r"([0-9.]+)(h|ms|m|s|µs|μs|us|ns)")
@@ -258,7 +259,7 @@ def parse_get(text: str) -> KeyValues:
 
 
 def _json(text: str, source: str) -> Any:
-    return parse_json(text.strip().encode("utf-8", "surrogatepass"), source=f"etcdctl {source}")
+    return parse_json(text.strip().encode("utf-8", "surrogatepass"), source=f"etcdctl {source}", limit=_MAX_OUTPUT)
 
 
 def _rows(text: str, source: str) -> list[dict[str, Any]]:

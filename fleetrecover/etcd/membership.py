@@ -24,6 +24,10 @@ ADD, REMOVE, UPDATE, ADD_LEARNER = 0, 1, 2, 3
 BOOTSTRAP_TERM = 1
 """The term of the entries that a new cluster starts with; a leader's first term is 2."""
 _ID = re.compile(r"[0-9a-f]{1,16}")
+# What is refused as hostile, bytes: the JSON of one member, the v2 store of a .snap, a ConfState.
+MAX_JSON = 1 << 20
+MAX_STORE = 256 << 20
+MAX_CONF_STATE = 1 << 16
 ACTIONS = {ADD: "add", REMOVE: "remove", UPDATE: "update", ADD_LEARNER: "add-learner"}
 
 
@@ -114,8 +118,13 @@ class ClusterVersion:
 Change = ConfChange | Attributes | ClusterVersion
 
 
-def parse_json(data: bytes, *, source: str, offset: int | None = None) -> Any:
-    """Parse JSON; FormatError instead of anything else, also for nesting that is too deep."""
+def parse_json(data: bytes, *, source: str, offset: int | None = None, limit: int = MAX_JSON) -> Any:
+    """Parse JSON; FormatError instead of anything else, also for nesting that is too deep.
+
+    More than `limit` bytes are refused: parsed they take many times as much memory.
+    """
+    if len(data) > limit:
+        raise FormatError(f"{len(data)} bytes of JSON, more than {limit}", source=source, offset=offset)
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -162,6 +171,8 @@ def parse_member_id(text: str, *, source: str = "", offset: int | None = None) -
 
 def conf_state(data: bytes, *, source: str = "", base: int = 0) -> ConfState:
     """Parse raftpb.ConfState: {1 voters (3.3: nodes), 2 learners, 3 voters outgoing, 4 learners next, 5 auto leave}."""
+    if len(data) > MAX_CONF_STATE:
+        raise FormatError(f"a configuration of {len(data)} bytes", source=source, offset=base)
     lists: dict[int, list[int]] = {1: [], 2: [], 3: [], 4: []}
     auto_leave = False
     for item in protobuf.fields(data, source=source, base=base):
@@ -302,7 +313,7 @@ def members_from_v2store(
     JSON in a string; under `removed_members` one key per hex id. Written by 3.3 to 3.5 as the whole v2 store, by 3.6
     with just these three. Raises FormatError.
     """
-    top = _object(parse_json(data, source=source, offset=base), "the v2 store", source, base)
+    top = _object(parse_json(data, source=source, offset=base, limit=MAX_STORE), "the v2 store", source, base)
 
     def child(node: dict[str, Any], name: str) -> dict[str, Any]:
         children = _object(node.get("Children"), f"what holds {name!r}", source, base)

@@ -98,6 +98,7 @@ __all__ = [
 
 # Membership changes and publications kept from one log; etcd takes a snapshot every 10,000 to 100,000 entries.
 MAX_CHANGES = 200_000
+MAX_SNAPSHOTS = 100_000
 MAX_INDEX = (1 << 63) - 1
 
 _NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
@@ -407,6 +408,8 @@ class _Reader:
     def _snapshot(self, name: str, data: bytes, offset: int) -> None:
         found = protobuf.message(data, {1: VARINT, 2: VARINT, 3: BYTES}, source=name, base=offset)
         index, term = protobuf.number(found, 1), protobuf.number(found, 2)
+        if len(self.records) >= MAX_SNAPSHOTS:
+            raise FormatError(f"more than {MAX_SNAPSHOTS} snapshots", source=name, offset=offset)
         if index > MAX_INDEX:
             raise FormatError(f"a snapshot has the index {index}", source=name, offset=offset)
         state = conf_state(found[3].data, source=name, base=found[3].offset) if 3 in found else None

@@ -206,9 +206,9 @@ def test_circles_end() -> None:
     head, count = branch * 4096, int.from_bytes(data[branch * 4096 + 10 : branch * 4096 + 12], "little")
     for element in range(count):
         struct.pack_into("<Q", data, head + 16 + 16 * element + 8, branch)
-    with pytest.raises(FormatError, match="deep"):
+    with pytest.raises(FormatError, match="part of each other"):
         bbolt.read_facts(Recorder(bytes(data)))
-    with pytest.raises(FormatError, match="circle"):
+    with pytest.raises(FormatError, match="circle|part of each other"):
         snapshot.status(io.BytesIO(bytes(data)))
 
 

@@ -547,3 +547,49 @@ def test_snapshot_against_an_entry_of_another_term() -> None:
     other = read_log(WalWriter().open().snapshot(4, 50).entries(4, 51, 52).state(4, 2, 51).done(), [snap(4, 50)])
     assert compare_logs(one, other).fork is not None
     assert compare_logs(other, one).fork is not None
+
+
+# -- hostile sizes: bounded, and soon
+
+
+def test_many_snapshot_records_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wal, "MAX_SNAPSHOTS", 5)
+    writer = cluster()
+    for index in range(4, 12):
+        writer.snapshot(2, index)
+    with pytest.raises(FormatError, match="more than 5 snapshots"):
+        read_log(writer.done())
+
+
+def test_many_changes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wal, "MAX_CHANGES", 5)
+    writer = cluster()
+    for index in range(4, 8):
+        writer.change(2, index, conf_change(1, index))
+    with pytest.raises(FormatError, match="more than 5 changes"):
+        read_log(writer.done())
+
+
+def test_huge_context_is_refused() -> None:
+    data = add(4, "n" * (2 << 20))
+    with pytest.raises(FormatError, match="bytes of JSON"):
+        read_log(cluster().change(2, 4, data).done())
+
+
+def test_huge_conf_state_is_refused() -> None:
+    with pytest.raises(FormatError, match="a configuration of"):
+        read_log(cluster().snapshot(2, 4, list(range(1, 50_000))).done())
+
+
+@pytest.mark.timeout(60)
+def test_search_for_later_flushes_is_bounded() -> None:
+    """Behind a torn record, heads of records that each claim megabytes, so that each would have to be hashed."""
+    start = cluster().entries(2, 4, 6).state(2, 1, 5).done()[0][1].rstrip(b"\0")
+    start += bytes(-len(start) % 8)
+    size = 6 << 20
+    claim = (size - 64) // 8 * 8
+    head = claim.to_bytes(8, "little") + b"\x08\x02\x10\xff\xff\xff\xff\x0f\x1a" + b"\xf0\xff\xff\x02"
+    small = (16).to_bytes(8, "little") + b"\x08\x02\x10\xff\xff\xff\xff\x0f\x1a\x06......"
+    block = small.ljust(24, b".") + head.ljust(24, b".")
+    log = try_read_log([(FIRST, start + bytes(512) + block * (2 * size // len(block)))])
+    assert isinstance(log, Broken | wal.Log)
