@@ -142,6 +142,8 @@ def choose_survivor(
         if wanted is None:
             return NoChoice(_not_eligible(override, aside, ranked), aside=aside)
         chosen = wanted
+    # a membership that the chosen log still knows to be possible counts, whatever a longer one has seen since
+    possible = tuple(dict.fromkeys((*possible, *electorates(chosen.log))))
     return _explain(chosen, best, evidence, possible, names, aside)
 
 
@@ -209,7 +211,7 @@ def _forgetful(voting: Sequence[Candidate], possible: Electorates) -> list[Aside
                 f"its own log only knows term {other.log.hard_state.term}",
             )
     top = max(voting, key=lambda c: c.log.commit, default=None)
-    if top is None:
+    if top is None or not _settled(top.log, possible):
         return list(found.values())
     decided = top.log.commit
     lacking = [c for c in voting if _lacks(c.log, top.log, decided)]
@@ -229,6 +231,15 @@ def _forgetful(voting: Sequence[Candidate], possible: Electorates) -> list[Aside
             )
             found.setdefault(candidate.host, Aside(candidate.host, "rolled-back", reason))
     return list(found.values())
+
+
+def _settled(log: Log, possible: Electorates) -> bool:
+    """Whether the membership is the one by which the last decided entry, and the newest leader, came about.
+
+    Members that were added since do lack what was decided before them, and have forgotten nothing.
+    """
+    newest_began = log.terms[-1].first if log.terms else 0
+    return len(possible) == 1 and min(log.commit, newest_began) > log.snapshot.index
 
 
 def _lacks(log: Log, top: Log, index: int) -> bool:
