@@ -163,7 +163,7 @@ class _Maker:
             resumed=open_run is not None,
         )
 
-    # --- what every plan needs ---------------------------------------------------------------------------------------
+    # --- what every plan needs ---
 
     @property
     def name(self) -> str:
@@ -231,7 +231,7 @@ class _Maker:
             targets.append(FenceTarget(container.id, container.name, keep_as, container.state == "paused"))
         return [Fence(node.name, paths, self.data(node), tuple(targets))] if targets else []
 
-    # --- the reset ---------------------------------------------------------------------------------------------------
+    # --- the reset ---
 
     def reset(self, survivor: str) -> tuple[list[Stage | None], list[str]]:
         fence_lanes: list[list[Step]] = []
@@ -245,7 +245,7 @@ class _Maker:
             stage("fence", "Fence every node", fence_lanes, essential=[n.name for n in self.nodes()]),
             stage("reset", f"Reset a copy on {survivor}, prepare the others", reset_lanes, essential=[survivor]),
         ]
-        stages += [self.grow(node, chief, fresh=True) for node in joiners]
+        stages += [self.grow(node, chief) for node in joiners]
         stages.append(self.settle([(node, True) for node in joiners]))
         return stages, [node.name for node in joiners]
 
@@ -322,7 +322,7 @@ class _Maker:
             part = f"discarded-{own}-{count}"
         return part
 
-    # --- starting what a node has of its own -----------------------------------------------------------------------
+    # --- starting what a node has of its own ---
 
     def own(self, node: NodeFacts) -> Container:
         own = node.original(self.name)
@@ -340,7 +340,7 @@ class _Maker:
             )
         if own.config is None or own.config.wal_dir:
             raise Unsupported(
-                f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_dir if own.config else '?'}); this is not supported"
+                f"{node.name}: its etcd keeps the WAL apart (--wal-dir); this is not supported"
             )
         return own.spec
 
@@ -383,7 +383,7 @@ class _Maker:
             stage("quorum", "Wait for a leader", [[wait]], essential=names),
         ]
 
-    # --- growing --------------------------------------------------------------------------------------------------
+    # --- growing ---
 
     def joiners(self, survivor: str) -> list[NodeFacts]:
         found = []
@@ -468,8 +468,8 @@ class _Maker:
             )
         return (int(numbers.group(1)), int(numbers.group(2))) >= (3, 4)
 
-    def grow(self, node: NodeFacts, chief: NodeFacts, *, fresh: bool) -> Stage | None:
-        """Add, start and promote one member. `fresh`: nothing of it is known to stand in the cluster yet."""
+    def grow(self, node: NodeFacts, chief: NodeFacts, seat: Seat | None = None) -> Stage | None:
+        """Add, start and promote one member; of one that has a seat only what is missing."""
         spec, replaced = self.join_spec(node, chief)
         name, urls = self.member_of(node, spec)
         learner = self.learners(chief)
@@ -479,11 +479,16 @@ class _Maker:
         owner, mode = (chief.data.owner, chief.data.mode) if chief.data else ("", "")
         if node.data is not None and node.data.exists:
             owner, mode = node.data.owner, node.data.mode
-        steps: list[Step] = [
-            AddMember(node.name, paths, data, chief.name, name, urls, learner),
-            Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced),
-        ]
-        if learner:
+        steps: list[Step] = []
+        if seat is None:
+            steps.append(AddMember(node.name, paths, data, chief.name, name, urls, learner))
+        there = node.named(self.name)
+        joined = seat is not None and bool(seat.name) and there is not None and there.state == "running"
+        if not joined:
+            steps.append(
+                Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced)
+            )
+        if learner and (seat is None or seat.learner):
             steps.append(Promote(node.name, paths, data, chief.name, urls))
         essential = [] if learner else [node.name]
         return stage(f"join-{node.name}", f"Bring {node.name} in", [steps], essential=essential)
@@ -523,7 +528,7 @@ class _Maker:
                 return true_policy(node, own)
         return "always"
 
-    # --- quorum stands ---------------------------------------------------------------------------------------------
+    # --- quorum stands ---
 
     def repair(self, survivor: str | None) -> tuple[list[Stage | None], list[str]]:
         chief = self.leader()
@@ -584,7 +589,7 @@ class _Maker:
         usable = mine and node.data is not None and node.data.has_member
         there = node.named(self.name)
         if usable and there is not None and there.role is Role.JOINING and seat is not None:
-            return [self.grow(node, chief, fresh=False)], True
+            return [self.grow(node, chief, seat)], True
         if usable and own is not None:
             title = f"Start {node.name} as it is"
             return [stage(f"start-{node.name}", title, [self.start_own(node)])], False
@@ -619,7 +624,7 @@ class _Maker:
             why = "its data is gone" if node.log is None else "its data belongs to another member"
             step = RemoveMember(node.name, self.paths(node), self.data(node), chief.name, seat.id, seat.label, why)
             stages.append(stage(f"remove-{node.name}", f"Remove the old member of {node.name}", [[step]], [node.name]))
-        stages.append(self.grow(node, chief, fresh=seat is None))
+        stages.append(self.grow(node, chief, seat if seat is not None and not seat.name else None))
         return stages
 
 
@@ -649,7 +654,7 @@ def check_plan(plan: Plan) -> None:
             if not started and any(isinstance(s, StartOriginal | StartRebuilt) for s in plan.steps):
                 raise FleetRecoverError(f"invariant broken: {step.node} would be added before the survivor was started")
             adding = step.node
-        if isinstance(step, Join) and adding != step.node:
+        if isinstance(step, Join) and adding != step.node and plan.remedy is Remedy.RESET:
             raise FleetRecoverError(f"invariant broken: {step.node} would join without having been added")
 
 

@@ -84,7 +84,7 @@ def test_unknown_and_changed_host_keys(fleet: Fleet, tmp_path: Path) -> None:
 
 def test_wrong_login_and_no_sudo(fleet: Fleet, tmp_path: Path) -> None:
     """A login that is refused, and one that may not sudo, are told as such; one that may works as root does."""
-    lab, tool = fleet(3)
+    _, tool = fleet(3)
     user = next(line for line in tool.inventory.read_text().splitlines() if line.startswith("user"))
     wrong = with_inventory(tool, tmp_path, user, 'user = "nobody-here"').run("diagnose", "--json")
     assert wrong.code == 12
