@@ -219,6 +219,8 @@ class Tally:
     best_lost: int = 0
     most_lost: int = 0
     contradictions: int = 0
+    nobody: int = 0
+    accused: int = 0
     sure: int = 0
     sure_wrong: int = 0
     boots: int = 0
@@ -407,8 +409,10 @@ def judge(found: Sequence[Evidence], acknowledged: set[str], tally: Tally) -> No
         for subset in itertools.combinations(found, count):
             choice = choose_survivor([Candidate(each.name, each.log) for each in subset], names)
             if isinstance(choice, NoChoice):
-                tally.contradictions += 1
+                tally.contradictions += choice.contradiction
+                tally.nobody += not choice.contradiction
                 continue
+            tally.accused += any(found.code == "rolled-back" for found in choice.aside)
             chosen = by_name[choice.survivor]
             lost = acknowledged - chosen.keys
             if choice.proof is ProofKind.COMPLETE:
@@ -463,8 +467,9 @@ def table(tallies: Mapping[tuple[str, int], Tally]) -> str:
     rows.append(row("**all**", "", total))
     rows += [
         "",
-        f"With fewer logs than needed, the worst choice lost {total.most_lost} acknowledged writes.",
-        f"Contradictions found, where there are none: {total.contradictions}.",
+        f"With fewer logs than needed, the worst choice lost {total.most_lost:,} acknowledged writes.",
+        f"Subsets in which no log belongs to a voter (killed before it had joined): {total.nobody}.",
+        f"Contradictions, and disks said to be rolled back, where there are none: {total.contradictions + total.accused}.",
         "",
         f"Other rules, on the {total.complete} subsets from which ours is provably complete:",
         "",
@@ -528,7 +533,7 @@ def main() -> int:
     print(text)
     if arguments.write:
         write_between(arguments.write, BEGIN, END, text)
-    wrong = sum(t.complete_lost + t.sure_wrong + t.contradictions for t in tallies.values())
+    wrong = sum(t.complete_lost + t.sure_wrong + t.contradictions + t.accused for t in tallies.values())
     return 1 if wrong else 0
 
 
