@@ -428,28 +428,41 @@ def write_note(paths: RunPaths, name: str, value: Mapping[str, object]) -> Actio
 class RestoreState:
     """How far a restore is on a node: `note` is its restore.json, `parts` what stands in the run's directory.
 
-    `stopped` names the containers, other than etcd's, that the run has stopped.
+    `stopped` names the containers, other than etcd's, that the run has stopped; `trial` is what the trial boot answered.
     """
 
-    note: Mapping[str, Any] | None
-    parts: frozenset[str]
-    stopped: tuple[str, ...]
+    note: Mapping[str, Any] | None = None
+    parts: frozenset[str] = frozenset()
+    stopped: tuple[str, ...] = ()
+    trial: Mapping[str, Any] | None = None
+
+    @property
+    def restored(self) -> bool:
+        """Whether the snapshot has been restored here, and is not in place yet."""
+        return "restored" in self.parts
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the restored data is in place."""
+        return "adopted" in self.parts
 
 
 def restore_state(paths: RunPaths) -> Probe[RestoreState]:
     """What a run of ours has put on a node so far."""
-    tests = "".join(f"[ ! -e {quote(paths.at(part))} ] || echo part={part}\n" for part in ("snapshot.db", "finished"))
+    tests = "".join(f"[ ! -e {quote(paths.at(part))} ] || echo part={part}\n" for part in ("snapshot.db", "adopted"))
     tests += "".join(
         f"[ ! -d {quote(paths.at(part))}/member ] || echo part={part}\n" for part in ("restored", "trial", "original")
     )
     note, stopped = quote(paths.at("restore.json")), quote(paths.at("stopped"))
+    trial = quote(paths.at("trial.json"))
     script = (
         f"{tests}[ ! -f {note} ] || {{ printf 'note='; tr -d '\\n' < {note}; echo; }}\n"
+        f"[ ! -f {trial} ] || {{ printf 'trial='; tr -d '\\n' < {trial}; echo; }}\n"
         f"[ ! -f {stopped} ] || sed 's/^/stopped=/' {stopped}\n"
     )
 
     def parse(result: Result) -> RestoreState:
-        note: Mapping[str, Any] | None = None
+        found: dict[str, Mapping[str, Any]] = {}
         parts, stopped = set(), []
         for line in result.text.splitlines():
             key, _, value = line.partition("=")
@@ -457,9 +470,9 @@ def restore_state(paths: RunPaths) -> Probe[RestoreState]:
                 parts.add(value)
             elif key == "stopped":
                 stopped.append(value)
-            elif key == "note":
-                note = _object(value)
-        return RestoreState(note, frozenset(parts), tuple(stopped))
+            elif key in ("note", "trial"):
+                found[key] = _object(value)
+        return RestoreState(found.get("note"), frozenset(parts), tuple(stopped), found.get("trial"))
 
     return Probe(Command("restore-state", script, timeout=20), parse)
 
@@ -480,10 +493,12 @@ def adopt_restored(paths: RunPaths, data: str) -> Action:
     return _action(
         "adopt-restored",
         [
-            f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] && exit 0 || exit {OCCUPIED}; fi",
-            f"[ -e {quote(source)} ]",
-            f"mv {quote(source)} {quote(member)}",
+            f"[ ! -e {quote(paths.at('adopted'))} ] || exit 0",
+            f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] || exit {OCCUPIED}; else",
+            f"  mv {quote(source)} {quote(member)}",
+            "fi",
             f"rmdir {quote(paths.at('restored'))} 2>/dev/null || true",
+            f": > {quote(paths.at('adopted'))}",
             _SYNC.format(quote(data)),
         ],
         undo=f"mv {quote(member)} away, then the original back",

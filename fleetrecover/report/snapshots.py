@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fleetrecover.decide.explain import explain
+from fleetrecover.report.console import print_judgement
 from fleetrecover.report.document import SCHEMA
 from fleetrecover.snapshots.catalogue import Catalogue, Found, Row, State
 
 if TYPE_CHECKING:
+    from fleetrecover.decide.restore import RestorePlan
+    from fleetrecover.facts import Survey
+    from fleetrecover.snapshots.restore import Report
     from fleetrecover.snapshots.save import Saved
 
 _COLOURS = {State.WHOLE: "green", State.UNCHECKED: "yellow", State.DAMAGED: "red", State.UNREADABLE: "red"}
@@ -147,4 +151,76 @@ def saved_document(cluster: str, saved: Saved) -> dict[str, Any]:
     }
 
 
-__all__: Sequence[str] = ("catalogue_document", "print_catalogue", "print_saved", "saved_document", "size_text")
+def print_restore_plan(out: Console, survey: Survey, plan: RestorePlan, *, commands: bool) -> None:
+    """Every step; with `commands` each with what it runs."""
+    chosen = plan.chosen
+    out.print(
+        f"Restore {chosen.name} (from {chosen.source}): revision {chosen.revision}, {size_text(chosen.size)}, "
+        f"database {chosen.identity[:16]}…, on {', '.join(plan.targets)}",
+        markup=False,
+        soft_wrap=True,
+    )
+    number = 0
+    for part in [*plan.stages, *([plan.closing] if plan.closing else [])]:
+        out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
+        for step in part.steps:
+            number += 1
+            said = explain(step, survey.fleet.etcd.cli)
+            out.print(f" {number:3}. {escape(step.node)}: {escape(said.title)}")
+            for line in (line for command in said.commands if commands for line in command.splitlines()):
+                out.print(f"        [dim]{escape(line)}[/]", soft_wrap=True)
+            if commands and said.undo:
+                out.print(f"        undo:   {escape(said.undo)}", soft_wrap=True)
+    for name, why in plan.left_out.items():
+        out.print(f"Left out: {escape(name)}: {escape(why)}")
+    for note in plan.notes:
+        out.print(f"Note: {escape(note)}", soft_wrap=True)
+
+
+def print_restored(out: Console, report: Report) -> None:
+    """What a restore did."""
+    out.print(f"\n[bold]Run {report.run}: {report.outcome}[/]")
+    print_judgement(out, report.judgement)
+    if report.trial is not None:
+        out.print(f"  in its trial the snapshot had revision {report.trial.revision}, hash {report.trial.hash}")
+    out.print(
+        f"  writable after {report.seconds_to_writable} s, whole after {report.seconds_to_whole} s, revision "
+        f"{report.judgement.revision}"
+    )
+    out.print(f"  the old data lies kept on the nodes; `fleetrecover clean {report.run}` removes it when you are sure")
+
+
+def restored_document(cluster: str, report: Report) -> dict[str, Any]:
+    """`snapshot restore --json`."""
+    trial = report.trial
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "run": report.run,
+        "outcome": report.outcome,
+        "snapshot": {
+            "name": report.plan.chosen.name,
+            "sha256": report.plan.chosen.identity,
+            "revision": report.plan.chosen.revision,
+            "hash": trial.hash if trial else None,
+            "compact_revision": trial.compact_revision if trial else None,
+        },
+        "revision_after": report.judgement.revision,
+        "revision_raised_by": report.plan.bump,
+        "hash_equal": report.judgement.hash_equal,
+        "members": list(report.judgement.members),
+        "left_out": dict(report.plan.left_out),
+        "seconds_to_writable": report.seconds_to_writable,
+        "seconds_to_whole": report.seconds_to_whole,
+        "checks": [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in report.judgement.checks],
+        "steps": [
+            {
+                "step": outcome.step,
+                "node": outcome.node,
+                "seconds": outcome.seconds,
+                "detail": outcome.detail,
+                "error": outcome.error.message if outcome.error else None,
+            }
+            for outcome in report.outcomes
+        ],
+    }

@@ -1,0 +1,736 @@
+"""PURE: the plan of a restore: from a survey, a snapshot that was looked at, and what an interrupted restore has left.
+
+Nothing that serves is touched before the snapshot has been booted in a container without network, and before every node has
+its restored data lying ready beside the old. Only then etcd is stopped, the old data moved aside, the new moved in, and every
+node's own container started as it was: once a WAL is there etcd ignores `--initial-*`, so the original command is right.
+
+Invariants, checked by `check_restore`:
+
+- a node's data is never replaced before it was moved aside, and never before its new data stands ready;
+- every node gets the same bytes, the same token and the same list of members;
+- no etcd is started while another one is still to be stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fleetrecover.commands import snapshots as commands
+from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
+from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
+from fleetrecover.decide.diagnosis import Wish, unaccounted
+from fleetrecover.decide.explain import Explained, explain
+from fleetrecover.decide.membership import Seat, quorum
+from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN, true_policy
+from fleetrecover.decide.steps import (
+    AwaitQuorum,
+    CheckFiles,
+    Fence,
+    FenceTarget,
+    FinishRun,
+    KeepData,
+    OpenRun,
+    Stage,
+    StartOriginal,
+    Step,
+    stage,
+)
+from fleetrecover.docker import rewrite
+from fleetrecover.docker.argv import masked, to_argv
+from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin, Role, Survey
+
+KIND = "restore"
+BUMP = 1_000_000_000
+"""So much the revision is raised, that no client has seen one that is higher: etcd's own advice."""
+ROLLING = "etcd-rolling-snapshots"
+"""RKE's container that takes snapshots; without quorum it takes none but goes on removing old ones."""
+
+
+# --- steps of its own ---
+
+
+@dataclass(frozen=True)
+class NoteRestore(Step):
+    """Write restore.json: what is restored, with which token and members, so that any bastion can finish it."""
+
+    note: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SendSnapshot(Step):
+    """Bring the snapshot to the node, whole and with that hash, or not at all. `size` in bytes."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TrialBoot(Step):
+    """Restore into a scratch directory and boot it without network: it must answer, and have the snapshot's revision."""
+
+    image: str
+    tool: Tool
+    container: str
+    size: int
+    revision: int
+    environment: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RestoreData(Step):
+    """Restore beside the old data, in a container without network. `owner` is uid:gid, `size` in bytes."""
+
+    image: str
+    tool: Tool
+    identity: Identity
+    size: int
+    bump: int
+    owner: str
+
+
+@dataclass(frozen=True)
+class StopNeighbours(Step):
+    """Stop the containers that live by etcd, noting which of them ran."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AdoptRestored(Step):
+    """Move the restored data to where etcd looks for it."""
+
+
+@dataclass(frozen=True)
+class StartNew(Step):
+    """Start a container that was made from another node's, or without the force flag. It does not wait."""
+
+    spec: ContainerSpec
+    name: str
+    restart_policy: str
+    reason: str
+    replacements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StartNeighbours(Step):
+    """Start again, in order, those that the run has stopped, and see that they stay up."""
+
+    names: tuple[str, ...]
+
+
+# --- what the plan is made from ---
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The snapshot. `sha256` is of the plain file that is sent, `identity` of the database in it; sizes in bytes."""
+
+    name: str
+    identity: str
+    sha256: str
+    size: int
+    revision: int
+    auth: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that a plan of a restore is a function of, beside the survey.
+
+    `states` and `tools` are by host; `neighbours` names the containers beside etcd that exist on each. `image` is what a
+    host without a container would run. `like` is a container's spec given by the operator, with its host's name.
+    """
+
+    chosen: Chosen
+    dead: frozenset[str]
+    states: Mapping[str, RestoreState]
+    tools: Mapping[str, Tool]
+    neighbours: Mapping[str, tuple[str, ...]]
+    seats: tuple[Seat, ...] = ()
+    open_run: RunUnderWay | None = None
+    replace_living: bool = False
+    like: ContainerSpec | None = None
+    like_hostname: str = ""
+
+
+@dataclass(frozen=True)
+class RestorePlan:
+    """Everything that would be done. `targets` are the hosts that will be members; `bump` is 0 where no tool can."""
+
+    run: str
+    cluster: str
+    chosen: Chosen
+    token: str
+    bump: int
+    targets: tuple[str, ...]
+    prover: str
+    stages: tuple[Stage, ...]
+    closing: Stage | None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    resumed: bool = False
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps but the closing ones."""
+        return tuple(step for part in self.stages for step in part.steps)
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name."""
+        return next((part for part in self.stages if part.name == name), None)
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether the snapshot still has to be brought to a node."""
+        return any(isinstance(step, SendSnapshot) for step in self.steps)
+
+
+def check_accounted(survey: Survey, situation: Situation) -> None:
+    """Raise Undetermined for a voter that may be serving elsewhere, Refused for a cluster that serves."""
+    if under_way(situation):
+        return
+    away = unaccounted(survey, Wish(situation.dead), situation.seats)
+    hosts = {node.name for node in survey.nodes if not node.accessible} - situation.dead
+    missing = tuple(dict.fromkeys([*away, *sorted(hosts)]))
+    if missing:
+        names, options = ", ".join(missing), " ".join(f"--dead {name}" for name in missing)
+        raise Undetermined(
+            f"{names} can neither be reached nor is declared dead, and may go on serving the old data; nothing was changed",
+            hint=f"bring it back, or declare it dead: {options}",
+        )
+    living = [node.name for node in survey.nodes if node.healthy]
+    if living and not situation.replace_living:
+        raise Refused(
+            f"the cluster has quorum and serves ({', '.join(living)}); a restore throws away what was written since the "
+            "snapshot; nothing was changed",
+            hint="if that is what you want: --replace-living",
+        )
+
+
+def under_way(situation: Situation) -> bool:
+    """Whether a restore has begun to change nodes: from then on it is only ever finished, or undone."""
+    run = situation.open_run
+    return (
+        run is not None
+        and run.kind == KIND
+        and any(
+            state.note is not None and ("original" in state.parts or state.adopted)
+            for state in situation.states.values()
+        )
+    )
+
+
+def make_restore_plan(
+    survey: Survey, situation: Situation, *, run: str, token: str, started: str, tool: str
+) -> RestorePlan:
+    """Order the steps that remain. `run` and `token` are used unless a restore is under way. Raises Refused, Unsupported."""
+    known = situation.open_run
+    if known is not None and known.kind != KIND and known.pinned:
+        raise Refused(
+            f"run {known.run} ({known.kind}) is open on {', '.join(known.nodes)} and has moved data; nothing was changed",
+            hint=f"finish it with `fleetrecover recover`, or take it back with `fleetrecover undo {known.run}`",
+        )
+    check_accounted(survey, situation)
+    resumed = known is not None and known.kind == KIND
+    note = next((s.note for s in situation.states.values() if s.note is not None), None) if resumed else None
+    if note is not None and note.get("identity") != situation.chosen.identity:
+        raise Refused(
+            f"run {known.run if known else ''} is restoring {note.get('snapshot')}, which is another snapshot",
+            hint=f"finish it with `fleetrecover snapshot restore {note.get('snapshot')}`, or `fleetrecover undo` it",
+        )
+    maker = _Maker(
+        survey,
+        situation,
+        run=known.run if known and resumed else run,
+        token=str(note["token"]) if note else token,
+        started=known.started if known and resumed else started,
+        tool=tool,
+        note=note,
+    )
+    plan = maker.plan(resumed=resumed)
+    check_restore(plan)
+    return plan
+
+
+@dataclass
+class _Maker:
+    survey: Survey
+    situation: Situation
+    run: str
+    token: str
+    started: str
+    tool: str
+    note: Mapping[str, Any] | None
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    # --- who and where ---
+
+    @property
+    def name(self) -> str:
+        return self.survey.fleet.etcd.container
+
+    def data(self, node: NodeFacts) -> str:
+        return node.data.real if node.data else DEFAULT_DATA
+
+    def paths(self, node: NodeFacts) -> RunPaths:
+        return RunPaths(node.data.keep_root if node.data else DEFAULT_DATA + ".fleetrecover", self.run)
+
+    def state(self, node: NodeFacts) -> RestoreState:
+        return self.situation.states.get(node.name, RestoreState())
+
+    def base(self, node: NodeFacts) -> tuple[str, RunPaths, str]:
+        return node.name, self.paths(node), self.data(node)
+
+    def targets(self) -> list[NodeFacts]:
+        found = []
+        for node in self.survey.nodes:
+            if node.name in self.situation.dead:
+                self.left_out[node.name] = "declared dead"
+            elif not node.accessible:
+                self.left_out[node.name] = node.problem.message if node.problem else "not reachable"
+            else:
+                found.append(node)
+        if not found:
+            raise Refused("there is no node left to restore on")
+        return found
+
+    def spec(self, node: NodeFacts) -> tuple[ContainerSpec, tuple[str, ...]]:
+        """The node's own command, or another's with the identity exchanged; and what was exchanged."""
+        own = node.original(self.name)
+        if own is not None:
+            return self.sound(node, own), ()
+        model, hostname = self.model()
+        old = replace(rewrite.identity_of(model), hostname=hostname)
+        address = node.host.etcd_address or node.host.address
+        new = rewrite.Identity(self.member_name(node, old, hostname), (address,), hostname=node.hostname)
+        spec, replaced = rewrite.exchange_identity(model, old, new)
+        return spec, tuple(change.text for change in replaced)
+
+    def sound(self, node: NodeFacts, own: Container) -> ContainerSpec:
+        if own.spec is None or own.config is None:
+            raise Unsupported(
+                f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
+            )
+        if own.config.wal_dir:
+            raise Unsupported(f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_dir})")
+        return own.spec
+
+    def model(self) -> tuple[ContainerSpec, str]:
+        for node in self.survey.nodes:
+            own = node.original(self.name)
+            if own is not None and own.spec is not None:
+                return self.sound(node, own), node.hostname
+        if self.situation.like is not None:
+            return self.situation.like, self.situation.like_hostname
+        raise Refused(
+            "no node has an etcd container, so its command is not known; nothing was changed",
+            hint="give `docker inspect` of one from before as --like FILE: every run keeps it as containers.json",
+        )
+
+    def member_name(self, node: NodeFacts, old: rewrite.Identity, hostname: str) -> str:
+        for seat in self.situation.seats:
+            if seat.host == node.name and seat.name:
+                return seat.name
+        if hostname and hostname in old.name and node.hostname:
+            return old.name.replace(hostname, node.hostname)
+        return node.name
+
+    # --- the plan ---
+
+    def plan(self, *, resumed: bool) -> RestorePlan:
+        targets = self.targets()
+        cluster = self.cluster(targets)
+        members = {name for name, _ in cluster}
+        specs = {node.name: self.spec(node) for node in targets}
+        bump = self.bump(targets)
+        prover = next((node for node in targets if node.original(self.name)), targets[0])
+        note = self.note or self.fresh_note(cluster, bump, targets)
+        ready = all(self.state(n).adopted or self.state(n).restored for n in targets)
+        moved = under_way(self.situation)
+        stages: list[Stage | None] = [
+            stage(
+                "open", "Record the run on the nodes", [self.open(node, note) for node in targets], self.all(targets)
+            ),
+            None if moved or ready else self.prove(prover, specs[prover.name][0]),
+            stage(
+                "prepare",
+                "Restore on every node, beside what is there; nothing is stopped yet",
+                [self.prepare(node, specs[node.name][0], cluster, bump) for node in targets],
+                self.all(targets),
+            ),
+            stage("fence", "Stop what lives by etcd, and etcd", self.fences(targets), self.all(targets)),
+            stage("switch", "Old data aside, new data in", [self.switch(n) for n in targets], self.all(targets)),
+            stage("start", "Start every node's etcd", [self.start(n, *specs[n.name]) for n in targets]),
+        ]
+        if any(part is not None for part in stages[2:]) or not any(node.healthy for node in targets):
+            wait = AwaitQuorum(*self.base(prover), tuple(node.name for node in targets))
+            stages.append(stage("quorum", "Wait for a leader", [[wait]], [prover.name]))
+        again = [self.again(node) for node in self.survey.nodes if node.accessible]
+        stages.append(stage("kubernetes", "Start again what lives by etcd", again))
+        closing = stage("finish", "Close the run", [[FinishRun(*self.base(node))] for node in targets])
+        self.tell(targets, bump, members)
+        return RestorePlan(
+            run=self.run,
+            cluster=self.survey.fleet.cluster,
+            chosen=self.situation.chosen,
+            token=self.token,
+            bump=bump,
+            targets=tuple(node.name for node in targets),
+            prover=prover.name,
+            stages=tuple(part for part in stages if part is not None),
+            closing=closing,
+            left_out=dict(self.left_out),
+            notes=tuple(self.notes),
+            resumed=resumed,
+        )
+
+    def all(self, targets: Sequence[NodeFacts]) -> list[str]:
+        return [node.name for node in targets]
+
+    def cluster(self, targets: Sequence[NodeFacts]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Name and peer URLs of every member; those that the restore began with, where it has begun."""
+        if self.note is not None and isinstance(self.note.get("cluster"), list):
+            listed = tuple((str(name), tuple(str(url) for url in urls)) for name, urls in self.note["cluster"])
+            hosts = [str(host) for host in self.note.get("hosts", [])]
+            here = [node.name for node in targets]
+            strangers = [name for name in here if name not in hosts]
+            if strangers or len([name for name in hosts if name in here]) < quorum(len(hosts)):
+                raise Refused(
+                    f"run {self.run} restores on {', '.join(hosts)}; now it would be {', '.join(here)}",
+                    hint=f"`fleetrecover undo {self.run}`, then restore anew",
+                )
+            return listed
+        found: dict[str, tuple[str, ...]] = {}
+        for node in targets:
+            config = EtcdConfig.of(self.spec(node)[0])
+            if not config.name or not config.advertise_peer_urls:
+                raise Unsupported(
+                    f"{node.name}: its etcd's command gives no --name or no --initial-advertise-peer-urls"
+                )
+            if config.name in found:
+                raise Refused(f"{node.name}: another node's etcd is called {config.name}, too")
+            found[config.name] = config.advertise_peer_urls
+        return tuple(found.items())
+
+    def fresh_note(
+        self, cluster: tuple[tuple[str, tuple[str, ...]], ...], bump: int, targets: Sequence[NodeFacts]
+    ) -> Mapping[str, Any]:
+        chosen = self.situation.chosen
+        return {
+            "snapshot": chosen.name,
+            "identity": chosen.identity,
+            "sha256": chosen.sha256,
+            "size": chosen.size,
+            "revision": chosen.revision,
+            "token": self.token,
+            "bump": bump,
+            "cluster": [[name, list(urls)] for name, urls in cluster],
+            "hosts": [node.name for node in targets],
+        }
+
+    def bump(self, targets: Sequence[NodeFacts]) -> int:
+        if self.note is not None:
+            return int(self.note.get("bump") or 0)
+        return BUMP if all(self.situation.tools[node.name].bumps for node in targets) else 0
+
+    def tell(self, targets: Sequence[NodeFacts], bump: int, members: set[str]) -> None:
+        if bump:
+            self.notes.append(
+                f"the revision is raised by {bump} and what is below is compacted, so that watches start anew"
+            )
+        else:
+            self.notes.append(
+                "these etcd images cannot raise the revision (from 3.4.27 and 3.5.10): clients that have seen a higher one "
+                "must be restarted; the containers of [kubernetes] restart are, on the hosts of this inventory"
+            )
+        gone = [seat.label for seat in self.situation.seats if seat.host not in {node.name for node in targets}]
+        if gone and not self.note:
+            self.notes.append(f"{', '.join(gone)} will not be a member any more")
+        if self.situation.chosen.auth:
+            self.notes.append("authentication is on in this snapshot: checks that ask etcd need a user and may fail")
+
+    def open(self, node: NodeFacts, note: Mapping[str, Any]) -> list[Step]:
+        keep = node.keep(self.run)
+        if keep is not None and keep.pin is not None and keep.containers and self.state(node).note is not None:
+            return []
+        pin = Pin(
+            run=self.run,
+            cluster=self.survey.fleet.cluster,
+            survivor=str(note["hosts"][0]),
+            started=self.started,
+            kind=KIND,
+            dead=tuple(sorted(self.situation.dead)),
+            tool=self.tool,
+        )
+        theirs = tuple(c.id for c in node.containers if c.role is None)
+        return [OpenRun(*self.base(node), pin, theirs), NoteRestore(*self.base(node), note)]
+
+    def send(self, node: NodeFacts) -> SendSnapshot:
+        chosen = self.situation.chosen
+        return SendSnapshot(*self.base(node), chosen.name, chosen.size, chosen.sha256)
+
+    def image(self, spec: ContainerSpec) -> str:
+        return spec.image
+
+    def prove(self, node: NodeFacts, spec: ContainerSpec) -> Stage | None:
+        chosen = self.situation.chosen
+        environment = tuple(entry for entry in spec.env if entry.startswith("ETCD_UNSUPPORTED_ARCH="))
+        container = self.paths(node).quarantine_name(self.name)
+        trial = TrialBoot(
+            *self.base(node),
+            self.image(spec),
+            self.situation.tools[node.name],
+            container,
+            chosen.size,
+            chosen.revision,
+            environment,
+        )
+        title = f"Prove the snapshot on {node.name}: restore it aside and boot it without network"
+        return stage("prove", title, [[self.send(node), trial]], [node.name])
+
+    def prepare(
+        self, node: NodeFacts, spec: ContainerSpec, cluster: tuple[tuple[str, tuple[str, ...]], ...], bump: int
+    ) -> list[Step]:
+        state = self.state(node)
+        if state.adopted or state.restored:
+            return []
+        self.check_space(node)
+        config = EtcdConfig.of(spec)
+        identity = Identity(config.name, config.advertise_peer_urls, cluster, self.token)
+        steps: list[Step] = []
+        if node.original(self.name) is None:
+            files = tuple(sorted({named.host for named in rewrite.files_named(spec)} - {self.data(node)}))
+            if files:
+                steps.append(CheckFiles(*self.base(node), files))
+        owner = node.data.owner if node.data and node.data.exists else ""
+        tool, size = self.situation.tools[node.name], self.situation.chosen.size
+        steps += [
+            self.send(node),
+            RestoreData(*self.base(node), self.image(spec), tool, identity, size, bump, owner),
+        ]
+        return steps
+
+    def check_space(self, node: NodeFacts) -> None:
+        need = 2 * self.situation.chosen.size + 2 * SPACE_MARGIN
+        free = node.data.free if node.data else None
+        if free is not None and free < need:
+            raise Refused(
+                f"{node.name}: the restore needs {need / 1e6:,.0f} MB beside its data, only {free / 1e6:,.0f} MB are free",
+                hint=f"free {(need - free) / 1e6:,.0f} MB on the filesystem of {self.data(node)}",
+            )
+
+    def fences(self, targets: Sequence[NodeFacts]) -> list[list[Step]]:
+        """Every node that answers, those declared dead too: an old etcd must not go on serving."""
+        names = {node.name for node in targets}
+        return [self.fence(node, target=node.name in names) for node in self.survey.nodes if node.accessible]
+
+    def fence(self, node: NodeFacts, *, target: bool) -> list[Step]:
+        if target and self.state(node).adopted:
+            return []
+        steps: list[Step] = []
+        names = self.situation.neighbours.get(node.name, ())
+        if names:
+            steps.append(StopNeighbours(*self.base(node), names))
+        paths, taken, found = self.paths(node), {c.name for c in node.containers}, []
+        for container in node.containers:
+            harmless = not container.running and container.restart_policy in ("no", "")
+            if container.role is Role.QUARANTINE or (harmless and container.name != self.name):
+                continue
+            base = container.kept_name or container.name
+            keep_as = container.name if container.kept_name else paths.kept_name(base)
+            while keep_as != container.name and keep_as in taken:
+                keep_as += "-"
+            taken.add(keep_as)
+            found.append(FenceTarget(container.id, container.name, keep_as, container.state == "paused"))
+        if found:
+            steps.append(Fence(*self.base(node), tuple(found)))
+        return steps
+
+    def switch(self, node: NodeFacts) -> list[Step]:
+        state = self.state(node)
+        if state.adopted:
+            return []
+        steps: list[Step] = []
+        if node.data is not None and node.data.has_member:
+            keep = node.keep(self.run)
+            taken = set(keep.discarded) if keep else set()
+            part = "original"
+            if "original" in state.parts:
+                number = 1
+                while f"discarded-{number}" in taken:
+                    number += 1
+                part = f"discarded-{number}"
+            steps.append(KeepData(*self.base(node), part))
+        return [*steps, AdoptRestored(*self.base(node))]
+
+    def start(self, node: NodeFacts, spec: ContainerSpec, replaced: tuple[str, ...]) -> list[Step]:
+        own = node.original(self.name)
+        there = node.named(self.name)
+        adopted = self.state(node).adopted
+        if own is not None and not own.forced:
+            policy = true_policy(node, own)
+            policy = policy if policy not in ("no", "") else "always"
+            if adopted and own.name == self.name and own.running and own.restart_policy == policy:
+                return []
+            replaces = self.name if there is not None and there.role is Role.MEMBER else None
+            return [StartOriginal(*self.base(node), own.id, self.name, policy, replaces, "nothing")]
+        if adopted and there is not None and there.role is Role.MEMBER and there.running:
+            return []
+        labels = {RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
+        plain = rewrite.plain(replace(spec, name=self.name), name=self.name, labels=labels)
+        reason = f"{own.name} carries --force-new-cluster" if own else "the node has no etcd container of its own"
+        return [StartNew(*self.base(node), plain, self.name, self.policy(), reason, replaced)]
+
+    def policy(self) -> str:
+        for node in self.survey.nodes:
+            own = node.original(self.name)
+            if own is not None and true_policy(node, own) not in ("no", ""):
+                return true_policy(node, own)
+        return "always"
+
+    def again(self, node: NodeFacts) -> list[Step]:
+        if node.name in self.situation.dead:
+            return []
+        names = self.situation.neighbours.get(node.name, ())
+        return [StartNeighbours(*self.base(node), names)] if names else []
+
+
+def check_restore(plan: RestorePlan) -> None:
+    """Check the invariants of the module's docstring. Raises FleetRecoverError: a fault of the program itself."""
+    seen: dict[str, set[type[Step]]] = {}
+    identities = {(s.identity.token, s.identity.cluster, s.bump) for s in plan.steps if isinstance(s, RestoreData)}
+    sent = {(s.sha256, s.size) for s in plan.steps if isinstance(s, SendSnapshot)}
+    if len(identities) > 1 or len(sent) > 1:
+        raise FleetRecoverError("invariant broken: the nodes would not all get the same")
+    started = False
+    for step in plan.steps:
+        done = seen.setdefault(step.node, set())
+        if isinstance(step, Fence) and started:
+            raise FleetRecoverError(f"invariant broken: {step.node} would be stopped after another was started")
+        if isinstance(step, RestoreData) and done & {Fence, KeepData}:
+            raise FleetRecoverError(f"invariant broken: {step.node} would be stopped before its new data is ready")
+        if isinstance(step, StartOriginal | StartNew):
+            started = True
+        if isinstance(step, StartNew):
+            rewrite.assert_no_force(step.spec)
+        done.add(type(step))
+
+
+def fingerprint(survey: Survey, plan: RestorePlan) -> str:
+    """What the plan rests on, in one short word: if it is equal, what was agreed to is what will be done."""
+    basis: list[object] = [plan.cluster, plan.chosen.sha256, plan.targets, plan.bump]
+    for node in survey.nodes:
+        basis.append((node.name, node.accessible, node.healthy, [(c.id, c.name) for c in node.containers]))
+        basis.append([(keep.run, keep.original) for keep in node.open_keeps()])
+    basis += [(type(step).__name__, step.node) for step in plan.steps]
+    return hashlib.sha256(repr(basis).encode()).hexdigest()[:16]
+
+
+def restore_under_way(run: RunUnderWay) -> tuple[str, str] | None:
+    """For `recover`: a restore has moved data, so nothing but finishing it or taking it back is safe. Why, and what to do."""
+    if run.kind != KIND or not run.pinned:
+        return None
+    return (
+        f"run {run.run} is restoring a snapshot on {', '.join(run.nodes)} and has moved data",
+        f"finish it: the same `fleetrecover snapshot restore` again; or take it back: `fleetrecover undo {run.run}`",
+    )
+
+
+# --- in words ---
+
+
+def _words(title: str, commands_: Sequence[str], after: str, undo: str) -> Explained:
+    return Explained(title, tuple(commands_), "", after, undo)
+
+
+@explain.register
+def _(step: NoteRestore, cli: str) -> Explained:
+    action = commands.write_note(step.paths, "restore.json", step.note)
+    return _words("note what is restored, with which token and members", [action.command.display], "", "a record")
+
+
+@explain.register
+def _(step: SendSnapshot, cli: str) -> Explained:
+    action = commands.receive(step.paths.at("snapshot.db"), step.size, step.sha256)
+    return _words(f"bring {step.name} there", [action.command.display], "size and SHA-256 are right", action.undo)
+
+
+@explain.register
+def _(step: TrialBoot, cli: str) -> Explained:
+    made = commands.restore_into(
+        cli,
+        step.image,
+        step.tool,
+        step.paths,
+        "trial",
+        trial_identity(step.paths.run),
+        size=step.size,
+        bump=0,
+        owner="",
+    )
+    boot = commands.boot_proof(cli, step.image, step.paths, step.container, step.environment)
+    return _words(
+        "restore into a scratch directory and boot it without network",
+        [made.command.display, boot.command.display],
+        f"it answers, at revision {step.revision}; its content hash is kept; then it is removed",
+        "nothing else is touched",
+    )
+
+
+@explain.register
+def _(step: RestoreData, cli: str) -> Explained:
+    action = commands.restore_into(
+        cli,
+        step.image,
+        step.tool,
+        step.paths,
+        "restored",
+        step.identity,
+        size=step.size,
+        bump=step.bump,
+        owner=step.owner,
+    )
+    return _words(
+        "restore beside the old data", [action.command.display], "a database and a WAL stand there", action.undo
+    )
+
+
+@explain.register
+def _(step: StopNeighbours, cli: str) -> Explained:
+    action = commands.stop_neighbours(cli, step.paths, step.names)
+    return _words(f"stop {', '.join(step.names)}, where they run", [action.command.display], "", action.undo)
+
+
+@explain.register
+def _(step: AdoptRestored, cli: str) -> Explained:
+    action = commands.adopt_restored(step.paths, step.data)
+    return _words("move the restored data in", [action.command.display], "", action.undo)
+
+
+@explain.register
+def _(step: StartNew, cli: str) -> Explained:
+    words = " ".join(to_argv(masked(step.spec), cli=cli, detach=True))
+    changed = [line for text in step.replacements for line in text.splitlines()]
+    return _words(f"start a new container {step.name}: {step.reason}", [words, *changed], "", "it is removed")
+
+
+@explain.register
+def _(step: StartNeighbours, cli: str) -> Explained:
+    action = commands.start_neighbours(cli, step.names)
+    return _words("start again those that were stopped", [action.command.display], "they stay up", action.undo)
+
+
+def trial_identity(run: str) -> Identity:
+    """Who the trial is: alone, on its own loopback."""
+    url = "http://127.0.0.1:2380"
+    return Identity("trial", (url,), (("trial", (url,)),), f"trial-{run}")

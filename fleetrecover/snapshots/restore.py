@@ -1,0 +1,561 @@
+"""The whole restore: survey → find and check the snapshot → plan → confirm → prove → restore beside → switch → start → verify.
+
+The same command again resumes: the plan is made from what the nodes show. It shares with `recover` the steps, the hold, the
+journal and the directory in which the old data is kept, so `undo` and `clean` work on it, too.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fleetrecover import __version__
+from fleetrecover.apply import Applier, Events, Outcome
+from fleetrecover.commands import probes
+from fleetrecover.commands import snapshots as commands
+from fleetrecover.commands.etcdctl import Etcdctl
+from fleetrecover.commands.snapshots import RestoreState, Tool
+from fleetrecover.decide import restore as r
+from fleetrecover.decide import steps as s
+from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
+from fleetrecover.decide.verdict import Judgement
+from fleetrecover.docker import rewrite
+from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
+from fleetrecover.docker.spec import ContainerSpec, from_inspect
+from fleetrecover.errors import (
+    CheckFailed,
+    CommandFailed,
+    FleetRecoverError,
+    FormatError,
+    InputError,
+    OutcomeUnknown,
+    Refused,
+    RemoteError,
+    StoppedPartWay,
+)
+from fleetrecover.facts import NodeFacts, Proof, Survey
+from fleetrecover.hold import NodeHold, make_holder
+from fleetrecover.journal import Journal, now
+from fleetrecover.model import Command, Fleet, Result, Transport
+from fleetrecover.recover import new_run, run_paths
+from fleetrecover.remote import fan_out, wait_until
+from fleetrecover.snapshots.catalogue import select
+from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_file
+from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, scratch, silent
+from fleetrecover.survey import Reader, take_survey, tls_files
+from fleetrecover.verify import expectation, verify
+
+TRIAL_TIMEOUT = 180.0
+SETTLE_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a restore needs from outside. `confirm` raises if the operator does not say yes."""
+
+    fleet: Fleet
+    transport: Transport
+    events: Events
+    confirm: Callable[[Survey, r.RestorePlan], None]
+    progress: Progress = silent
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the operator asked for: a snapshot's name or file, who is dead, and the options of the command."""
+
+    snapshot: str
+    dead: frozenset[str] = frozenset()
+    local: Path | None = None
+    replace_living: bool = False
+    like: Path | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a restore did. Seconds count from the confirmation; `trial` is what the trial boot answered."""
+
+    run: str
+    outcome: str
+    plan: r.RestorePlan
+    trial: Proof | None
+    judgement: Judgement
+    seconds_to_writable: float | None
+    seconds_to_whole: float
+    outcomes: tuple[Outcome, ...] = ()
+    failures: Mapping[str, FleetRecoverError] = field(default_factory=dict)
+
+
+def restore(means: Means, wanted: Wanted) -> Report:
+    """Restore. Raises InputError, Refused, Undetermined before anything was changed; StoppedPartWay, CheckFailed after."""
+    with scratch() as directory:
+        looker = _Looker(means, wanted, directory)
+        survey, plan = looker.look(new_run(), secrets.token_hex(8))
+        means.confirm(survey, plan)
+        paths = {node.name: run_paths(node, plan.run) for node in survey.nodes}
+        hold = NodeHold(
+            means.transport, survey.nodes, lambda n: paths[n.name], make_holder(plan.run), sleep=means.sleep
+        )
+        with hold as held:
+            means.events.note("looking again, right before the first change")
+            again, fresh = looker.look(plan.run, plan.token)
+            if r.fingerprint(again, fresh) != r.fingerprint(survey, plan):
+                raise Refused(
+                    "the fleet changed while the plan was being read; nothing was changed",
+                    hint="run the same command again",
+                )
+            journal = Journal.open(means.fleet.cluster, plan.run)
+            try:
+                return _Run(means, looker, journal, held.token).go(again, fresh)
+            finally:
+                journal.close()
+
+
+# --- looking ---
+
+
+@dataclass
+class _Looker:
+    """Surveys and plans. The snapshot is fetched and checked once; `file` is where it lies."""
+
+    means: Means
+    wanted: Wanted
+    directory: Path
+    file: Obtained | None = None
+    chosen: r.Chosen | None = None
+
+    def look(self, run: str, token: str) -> tuple[Survey, r.RestorePlan]:
+        fleet, transport = self.means.fleet, self.means.transport
+        survey = take_survey(fleet, transport)
+        under_way = find_open_run(survey)
+        mine = under_way if under_way is not None and under_way.kind == r.KIND else None
+        states = self.states(survey, mine.run) if mine else {}
+        dead = self.wanted.dead | self.remembered(survey, states, mine.dead if mine else ())
+        note = next((state.note for state in states.values() if state.note), None)
+        chosen = self.choose(survey, note)
+        diagnosis = diagnose(survey, Wish(dead))
+        situation = r.Situation(
+            chosen=chosen,
+            dead=dead,
+            states=states,
+            tools={},
+            neighbours=self.neighbours(survey),
+            seats=diagnosis.seats,
+            open_run=under_way,
+            replace_living=self.wanted.replace_living,
+            **self.like(),
+        )
+        r.check_accounted(survey, situation)
+        situation = replace(situation, tools=self.tools(survey, situation))
+        tool = f"fleetrecover {__version__}"
+        return survey, r.make_restore_plan(survey, situation, run=run, token=token, started=now(), tool=tool)
+
+    def states(self, survey: Survey, run: str) -> dict[str, RestoreState]:
+        nodes = [node for node in survey.nodes if node.accessible]
+        by_name = {node.name: node for node in nodes}
+
+        def one(host: Any) -> RestoreState:
+            node = by_name[host.name]
+            return Reader(host, self.means.transport).read(commands.restore_state(run_paths(node, run)))
+
+        return _good(fan_out([node.host for node in nodes], one))
+
+    def remembered(self, survey: Survey, states: Mapping[str, RestoreState], told: tuple[str, ...]) -> frozenset[str]:
+        """Whoever was declared dead when data was first moved is not waited for now."""
+        if not any("original" in state.parts or state.adopted for state in states.values()):
+            return frozenset()
+        return frozenset(told) & {node.name for node in survey.nodes if not node.reachable}
+
+    def choose(self, survey: Survey, note: Mapping[str, Any] | None) -> r.Chosen:
+        """Find the snapshot, fetch it, check it. A restore that is under way goes on with the snapshot that it noted."""
+        if self.chosen is not None:
+            return self.chosen
+        path = local_file(self.wanted.snapshot)
+        if path is not None:
+            self.file = obtain_local(path, self.directory)
+        else:
+            found = list_snapshots(
+                self.means.fleet, self.means.transport, self.wanted.local, progress=self.means.progress
+            )
+            noted = note is not None and note.get("snapshot") == self.wanted.snapshot
+            row = select(found, str(note["identity"]) if noted and note else self.wanted.snapshot)
+            hosts = hosts_by_name(self.means.fleet.hosts)
+            self.file = obtain(row, hosts, self.means.transport, self.directory, self.means.progress)
+        content = self.file.content
+        name = self.wanted.snapshot if path is None else str(path)
+        self.chosen = r.Chosen(
+            name, content.identity, self.file.sha256, self.file.size, content.revision, content.auth, self.file.source
+        )
+        return self.chosen
+
+    def neighbours(self, survey: Survey) -> dict[str, tuple[str, ...]]:
+        names = (r.ROLLING, *self.means.fleet.kubernetes.restart)
+        probe = commands.neighbours(self.means.fleet.etcd.cli, names)
+        hosts = [node.host for node in survey.nodes if node.accessible]
+        found = _good(fan_out(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
+        return {name: tuple(each.name for each in there) for name, there in found.items()}
+
+    def tools(self, survey: Survey, situation: r.Situation) -> dict[str, Tool]:
+        """What every target's image restores with. Raises Refused where the image is missing or cannot."""
+        targets = [n for n in survey.nodes if n.accessible and n.name not in situation.dead]
+        images = {node.name: self.image(survey, situation, node) for node in targets}
+        cli = self.means.fleet.etcd.cli
+
+        def one(host: Any) -> Tool | str:
+            reader = Reader(host, self.means.transport)
+            image = images[host.name]
+            if reader.read(probes.has_image(cli, image)) is None:
+                return f"it does not have the image {image}: {cli} save {image} | ssh {host.name} {cli} load"
+            try:
+                return reader.read(commands.restore_tool(cli, image))
+            except FormatError as error:
+                return error.message
+
+        found = fan_out([node.host for node in targets], one)
+        bad = {n: v.reason if isinstance(v, RemoteError) else v for n, v in found.items() if not isinstance(v, Tool)}
+        if bad:
+            told = "; ".join(f"{name}: {why}" for name, why in bad.items())
+            raise Refused(f"the snapshot cannot be restored there: {told}; nothing was changed")
+        return {name: value for name, value in found.items() if isinstance(value, Tool)}
+
+    def image(self, survey: Survey, situation: r.Situation, node: NodeFacts) -> str:
+        own = node.original(survey.fleet.etcd.container)
+        if own is not None:
+            return own.image
+        for other in survey.nodes:
+            model = other.original(survey.fleet.etcd.container)
+            if model is not None:
+                return model.image
+        if situation.like is not None:
+            return situation.like.image
+        raise Refused(
+            "no node has an etcd container, so its command is not known; nothing was changed",
+            hint="give `docker inspect` of one from before as --like FILE: every run keeps it as containers.json",
+        )
+
+    def like(self) -> dict[str, Any]:
+        """The container's inspect document that the operator gave, as a spec."""
+        if self.wanted.like is None:
+            return {}
+        try:
+            value = json.loads(self.wanted.like.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"--like {self.wanted.like}: {error}") from error
+        document = value[0] if isinstance(value, list) and value else value
+        if not isinstance(document, dict):
+            raise InputError(f"--like {self.wanted.like}: not the output of `docker inspect`")
+        spec: ContainerSpec = from_inspect(document)
+        hostname = str((document.get("Config") or {}).get("Hostname") or "")
+        return {"like": spec, "like_hostname": hostname}
+
+
+def _good(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Every host's value; the first failure is raised, since nothing is known of that node then."""
+    for value in found.values():
+        if isinstance(value, RemoteError):
+            raise value
+    return dict(found)
+
+
+# --- doing ---
+
+
+class RestoreApplier(Applier):
+    """Does the steps of a restore, and those that it shares with `recover`."""
+
+    looker: _Looker
+    progress: Progress = staticmethod(silent)
+
+    def do(self, step: s.Step) -> str | None:
+        """Do one step; returns what is worth telling of it."""
+        match step:
+            case r.NoteRestore():
+                self.act(step, commands.write_note(step.paths, "restore.json", step.note))
+                return f"token {step.note['token']}"
+            case r.SendSnapshot():
+                return self.send(step)
+            case r.TrialBoot():
+                return self.trial(step)
+            case r.RestoreData():
+                return self.restore_data(step)
+            case r.StopNeighbours():
+                self.act(step, commands.stop_neighbours(self.cli, step.paths, step.names))
+                return ", ".join(step.names)
+            case r.AdoptRestored():
+                self.act(step, commands.adopt_restored(step.paths, step.data))
+                return step.data
+            case r.StartNew():
+                return self.start_new(step)
+            case r.StartNeighbours():
+                return self.start_neighbours(step)
+            case _:
+                done: str | None = super().do(step)
+                return done
+
+    def send(self, step: r.SendSnapshot) -> str:
+        """Bring the snapshot there; one that stands there whole is left."""
+        file = self.looker.file
+        if file is None:
+            raise FleetRecoverError("the snapshot to be sent is not at hand")
+        action = commands.receive(step.paths.at("snapshot.db"), step.size, step.sha256)
+        command = action.guarded(step.paths.hold, self.token)
+        self.journal.write("command", node=step.node, name=command.name, shown=command.display)
+
+        def attempt() -> Result:
+            with file.path.open("rb") as source:
+                result = self.transport.upload(self.host(step.node), command, source, self.told(step))
+            if result.exit_code in (124, 98):
+                raise OutcomeUnknown(step.node, f"{command.name} has not ended in time")
+            return result
+
+        self.judge(step, command, self.retry(attempt))
+        return f"{step.size / 1e6:,.1f} MB, SHA-256 checked there"
+
+    def told(self, step: r.SendSnapshot) -> Callable[[int], None]:
+        """What an upload tells of its progress."""
+        return lambda done: self.progress(f"to {step.node}", done, step.size)
+
+    def judge(self, step: s.Step, command: Command, result: Result) -> Result:
+        """As for every action, with the reasons of the snapshots' own exit codes."""
+        if not result.ok and result.exit_code in commands.REFUSALS:
+            said = result.error_text[-400:]
+            why = commands.REFUSALS[result.exit_code]
+            message = f"{command.name}: " + "; ".join(part for part in (why, said) if part)
+            raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
+        return super().judge(step, command, result)
+
+    def restore_data(self, step: r.RestoreData) -> str:
+        """Restore beside the old data."""
+        action = commands.restore_into(
+            self.cli,
+            step.image,
+            step.tool,
+            step.paths,
+            "restored",
+            step.identity,
+            size=step.size,
+            bump=step.bump,
+            owner=step.owner,
+        )
+        self.act(step, action)
+        return f"{step.tool.name}, as {step.identity.name}" + (f", revision raised by {step.bump}" if step.bump else "")
+
+    def trial(self, step: r.TrialBoot) -> str:
+        """Restore aside, boot without network, ask; what it answers is kept as trial.json."""
+        identity = r.trial_identity(step.paths.run)
+        self.remove_ours(step, step.container)
+        self.act(step, commands.remove_part(step.paths, "trial", "trial.partial"))
+        made = commands.restore_into(
+            self.cli, step.image, step.tool, step.paths, "trial", identity, size=step.size, bump=0, owner=""
+        )
+        self.act(step, made)
+        boot = commands.boot_proof(self.cli, step.image, step.paths, step.container, step.environment)
+        self.act(step, boot, look=lambda: self.is_ours(step, step.container))
+        proof = self.ask_trial(step)
+        self.remove_ours(step, step.container)
+        self.act(step, commands.remove_part(step.paths, "trial"))
+        if proof.revision != step.revision:
+            raise CommandFailed(
+                step.node,
+                f"booted, the snapshot is at revision {proof.revision}; its database says {step.revision}",
+                exit_code=0,
+            )
+        self.act(step, commands.write_note(step.paths, "trial.json", asdict(proof)))
+        return f"revision {proof.revision}, hash {proof.hash}, etcd {proof.version}"
+
+    def ask_trial(self, step: r.TrialBoot) -> Proof:
+        """Wait until the trial answers; its last words if it ends instead."""
+        ctl = Etcdctl(self.cli, step.container, "http://127.0.0.1:2379")
+
+        def answers() -> bool | None:
+            state = self.try_read(step.node, probes.container_state(self.cli, step.container))
+            if state is not None and (state.get("State") or {}).get("Status") in ("exited", "dead"):
+                raise CommandFailed(
+                    step.node,
+                    f"etcd does not run on this snapshot: {self.describe(step.node, step.container)}",
+                    exit_code=1,
+                )
+            return bool(self.try_read(step.node, ctl.health())) or None
+
+        wait_until(
+            answers,
+            what="the snapshot to answer in its trial",
+            timeout=TRIAL_TIMEOUT,
+            host=step.node,
+            interval=0.2,
+            describe=lambda: self.describe(step.node, step.container),
+            sleep=self.sleep,
+        )
+        status = self.read(step.node, ctl.status())
+        content = self.read(step.node, ctl.hashkv(status.header.revision))
+        return Proof(
+            revision=status.header.revision,
+            hash=content.hash,
+            compact_revision=content.compact_revision,
+            member_id=status.header.member_id,
+            cluster_id=status.header.cluster_id,
+            version=status.version,
+        )
+
+    def start_new(self, step: r.StartNew) -> str:
+        """Start a container that was made from another one; it is not waited for."""
+        rewrite.assert_no_force(step.spec)
+        from fleetrecover.commands import actions
+
+        if not self.is_ours(step, step.name):
+            self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
+        else:
+            self.act(step, actions.start_existing(self.cli, step.name))
+        self.know(step)
+        return f"{step.name}: {step.reason}"
+
+    def know(self, step: r.StartNew) -> None:
+        """Remember how the etcd in a new container is asked."""
+        config = EtcdConfig.of(step.spec)
+        tls = tls_files(step.spec, config)
+        self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls)
+
+    def start_neighbours(self, step: r.StartNeighbours) -> str:
+        """Start those that the run stopped, in order, and see that they stay up for some seconds."""
+        stopped = self.read(step.node, commands.restore_state(step.paths)).stopped
+        names = [name for name in step.names if name in stopped]
+        if not names:
+            return "none had run"
+        # the snapshots are taken again only when the rest stands
+        names.sort(key=lambda name: name == r.ROLLING)
+        self.act(step, commands.start_neighbours(self.cli, names))
+        probe = commands.neighbours(self.cli, names)
+        before = {each.name: each for each in self.read(step.node, probe)}
+        self.sleep(SETTLE_SECONDS)
+        after = {each.name: each for each in self.read(step.node, probe)}
+        ill = [
+            name
+            for name in names
+            if name not in after
+            or after[name].state != "running"
+            or (name in before and after[name].started != before[name].started)
+        ]
+        if ill:
+            raise CommandFailed(
+                step.node,
+                f"{', '.join(ill)} did not stay up: {self.describe(step.node, ill[0])}",
+                exit_code=1,
+            )
+        return f"{', '.join(names)} run"
+
+
+@dataclass
+class _Run:
+    means: Means
+    looker: _Looker
+    journal: Journal
+    token: str
+    outcomes: list[Outcome] = field(default_factory=list)
+    failures: dict[str, FleetRecoverError] = field(default_factory=dict)
+
+    def go(self, survey: Survey, plan: r.RestorePlan) -> Report:
+        begun = self.means.clock()
+        self.journal.write(
+            "begin",
+            command="snapshot restore",
+            cluster=plan.cluster,
+            survivor=plan.chosen.name,
+            remedy=r.KIND,
+            dead=sorted(plan.left_out),
+            sha256=plan.chosen.sha256,
+            revision=plan.chosen.revision,
+            fingerprint=r.fingerprint(survey, plan),
+            resumed=plan.resumed,
+        )
+        try:
+            report = self.work(survey, plan, begun)
+        except BaseException as error:
+            self.journal.write("end", outcome="stopped", error=str(error), kind=type(error).__name__)
+            raise
+        self.journal.write(
+            "end",
+            outcome=report.outcome,
+            seconds_to_writable=report.seconds_to_writable,
+            seconds_to_whole=report.seconds_to_whole,
+            revision_after=report.judgement.revision,
+        )
+        return self.judged(report)
+
+    def work(self, survey: Survey, plan: r.RestorePlan, begun: float) -> Report:
+        applier = RestoreApplier(
+            survey,
+            self.means.transport,
+            self.token,
+            self.journal,
+            self.means.events,
+            self.means.sleep,
+            self.means.clock,
+            self.outcomes,
+        )
+        applier.looker, applier.progress = self.looker, self.means.progress
+        for stage in plan.stages:
+            self.failures.update(applier.stage(stage))
+        self.means.events.note("checking the result with a fresh survey")
+        trial = self.trial(survey, plan)
+        judgement = self.verify(plan, trial)
+        whole = self.means.clock()
+        closed = judgement.ok and not self.failures
+        if closed and plan.closing is not None:
+            applier.stage(plan.closing)
+        writable = applier.moments.get("writable")
+        return Report(
+            run=plan.run,
+            outcome="restored" if closed else "partial" if judgement.ok else "check-failed",
+            plan=plan,
+            trial=trial,
+            judgement=judgement,
+            seconds_to_writable=None if writable is None else round(writable - begun, 1),
+            seconds_to_whole=round(whole - begun, 1),
+            outcomes=tuple(self.outcomes),
+            failures=dict(self.failures),
+        )
+
+    def trial(self, survey: Survey, plan: r.RestorePlan) -> Proof | None:
+        """What the trial boot answered, as it was noted on whichever node it ran."""
+        for state in self.looker.states(survey, plan.run).values():
+            if state.trial is not None:
+                return probes.parse_proof(json.dumps(state.trial))
+        return None
+
+    def verify(self, plan: r.RestorePlan, trial: Proof | None) -> Judgement:
+        """Verify; what is only not yet so is looked at again for a while."""
+        hosts = tuple(plan.targets)
+        for attempt in range(10):
+            seen = take_survey(self.means.fleet, self.means.transport, logs=False)
+            wanted = expectation(seen, hosts, dict(plan.left_out), trial)
+            _, judgement = verify(self.means.fleet, self.means.transport, wanted)
+            if judgement.ok or attempt == 9:
+                return judgement
+            self.means.sleep(2.0)
+        raise AssertionError("unreachable")
+
+    def judged(self, report: Report) -> Report:
+        """Return a good report; raise for one that is not, with what stands and what to do next."""
+        if not report.judgement.ok:
+            bad = "; ".join(f"{check.name}: {check.detail}" for check in report.judgement.checks if not check.ok)
+            raise CheckFailed(
+                f"the snapshot was restored, but the final check failed: {bad}",
+                hint="`fleetrecover verify` looks again; the same command again goes on where something is missing",
+            )
+        if report.failures:
+            rest = "; ".join(f"{name}: {error.message}" for name, error in report.failures.items())
+            raise StoppedPartWay(
+                f"the cluster serves again with {len(report.judgement.members)} members; what remains: {rest}",
+                hint="when that is mended, run the same command again",
+            )
+        return report
+
+
+__all__ = ["Means", "Report", "RestoreApplier", "Wanted", "restore"]
