@@ -309,7 +309,7 @@ class Applier:
     @do.register
     def _(self, step: s.OpenRun) -> str:
         self.act(step, actions.open_run(step.paths, asdict(step.pin)))
-        self.act(step, actions.record_containers(self.cli, step.paths, step.containers))
+        self.act(step, actions.record_containers(self.cli, step.paths, step.containers, step.data))
         return step.paths.root
 
     @do.register
@@ -453,12 +453,27 @@ class Applier:
     def _(self, step: s.EnsureImage) -> str:
         if self.read(step.node, probes.has_image(self.cli, step.image)):
             return "already there"
-        raise CommandFailed(
-            step.node,
-            f"it does not have the image {step.image}; bring it there: "
-            f"{self.cli} save {step.image} | ssh {step.node} {self.cli} load",
-            exit_code=1,
+        there = self.read(step.source, probes.has_image(self.cli, step.image))
+        wanted = step.image if there and (not step.image_id or there == step.image_id) else step.image_id
+        if not wanted or not self.read(step.source, probes.has_image(self.cli, wanted)):
+            raise CommandFailed(
+                step.node,
+                f"it does not have the image {step.image}, nor has {step.source}",
+                exit_code=1,
+                hint=f"load it there (`{self.cli} load`), then run the same command again",
+            )
+        self.events.note(f"{step.node}: bringing the image {step.image} from {step.source}")
+        write = actions.load_image(self.cli, step.image, step.image_id).guarded(step.paths.hold, self.token)
+        self.journal.write("command", node=step.node, name=write.name, shown=write.display)
+        moved = [0]
+        self.transport.relay(
+            self.host(step.source),
+            actions.save_image(self.cli, wanted),
+            self.host(step.node),
+            write,
+            lambda count: moved.__setitem__(0, count),
         )
+        return f"{step.image} from {step.source}, {moved[0] / 1e6:,.0f} MB"
 
     @do.register
     def _(self, step: s.CheckFiles) -> str:

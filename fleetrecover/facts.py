@@ -191,6 +191,8 @@ class Keep:
     bytes: int = 0
     policies: Mapping[str, str] = field(default_factory=dict)  # container id → restart policy before the run
     ran: frozenset[str] = frozenset()  # ids of the containers that ran before the run
+    names: Mapping[str, str] = field(default_factory=dict)  # container id → name before the run
+    no_data: bool = False  # the node had no data when the run began
     discarded: tuple[str, ...] = ()
     problem: str | None = None
 

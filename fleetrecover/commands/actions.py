@@ -69,8 +69,8 @@ def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
     )
 
 
-def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str]) -> Action:
-    """Save what `inspect` says of the node's etcd containers, once, before the first of them is touched."""
+def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], data: str) -> Action:
+    """Save what `inspect` says of the node's etcd containers, and whether there is data, once, before anything is touched."""
     target, temporary = quote(paths.containers), quote(paths.containers + ".new")
     ids = " ".join(quote(container) for container in container_ids)
     inspect = f"{cli} inspect --type container {ids}" if container_ids else "echo '[]'"
@@ -78,7 +78,12 @@ def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str]) -
         "record-containers",
         [
             "umask 077",
-            f"[ -s {target} ] || {{ {inspect} > {temporary}; mv {temporary} {target}; {_sync(paths.root)}; }}",
+            f"[ ! -s {target} ] || exit 0",
+            f"{inspect} > {temporary}",
+            f"if [ -e {quote(posixpath.join(data, 'member'))} ]; then rm -f {quote(paths.no_data)};"
+            f" else : > {quote(paths.no_data)}; fi",
+            f"mv {temporary} {target}",
+            _sync(paths.root),
         ],
         undo="nothing to take back",
     )
@@ -203,6 +208,28 @@ def run_container(name: str, argv: Sequence[str], env_file: Sequence[str], shown
     return Action(Command(name, f"set -eu\n{script}\n", timeout=120.0, shown=visible), undo="the container is removed")
 
 
+def save_image(cli: str, reference: str) -> Command:
+    """Write an image to standard output, as `load` reads it; a read, though a long one."""
+    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0)
+
+
+def load_image(cli: str, reference: str, image_id: str) -> Action:
+    """Load an image from standard input and see that it can be named as the joiner's command names it."""
+    tag = [
+        f"{cli} inspect --type image {quote(reference)} >/dev/null 2>&1 || {cli} tag {quote(image_id)} {quote(reference)}"
+    ]
+    return _action(
+        "image-load",
+        [
+            f"{cli} load >/dev/null",
+            *(tag if image_id and image_id != reference and "@" not in reference else []),
+            f"{cli} inspect --type image {quote(reference)} >/dev/null",
+        ],
+        timeout=3600.0,
+        undo="the image stays",
+    )
+
+
 def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
     """Stop and remove a container, but only if it carries this run's label."""
     template = quote("{{index .Config.Labels " + json.dumps(run_label) + "}}")
@@ -247,7 +274,7 @@ def adopt(paths: RunPaths, data: str) -> Action:
             f"rmdir {quote(paths.at('reset'))}",
             _sync(data),
         ],
-        undo=f"mv {quote(member)} to {quote(paths.at('undone'))}, then mv the original back",
+        undo=f"mv {quote(member)} to {quote(paths.at('withdrawn'))}, then mv the original back",
     )
 
 
@@ -292,6 +319,82 @@ def ensure_data_dir(data: str, owner: str | None, mode: str | None) -> Action:
 def mark(paths: RunPaths, word: str) -> Action:
     """Mark a run on a node: `finished` or `undone`."""
     return _action(f"mark-{word}", [f": > {quote(paths.at(word))}", _sync(paths.root)])
+
+
+def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
+    """Take what the run put in place out again, and move the original back. Renames on one filesystem: never a copy.
+
+    Where the run moved no data, nothing is moved; where there was none, what a join has made since is taken out.
+    """
+    member, original = posixpath.join(data, "member"), posixpath.join(paths.at("original"), "member")
+    return _action(
+        "put-data-back",
+        [
+            f"[ -e {quote(original)} ] || [ -e {quote(paths.no_data)} ] || exit 0",
+            f"[ -e {quote(original)} ] || [ -e {quote(member)} ] || exit 0",
+            *_refuse_running(cli, data),
+            f"if [ -e {quote(member)} ]; then",
+            f"  away={quote(paths.at('withdrawn'))}",
+            '  while [ -e "$away/member" ]; do away=$away-; done',
+            '  mkdir -p "$away"; chmod 700 "$away"',
+            f'  mv {quote(member)} "$away/member"',
+            f"  {_sync(paths.root)}",
+            "fi",
+            f"[ -e {quote(original)} ] || exit 0",
+            f"mv {quote(original)} {quote(member)}",
+            f"rmdir {quote(paths.at('original'))} 2>/dev/null || true",
+            _sync(data),
+        ],
+    )
+
+
+def put_container_back(cli: str, container_id: str, name: str, restart_policy: str, *, start: bool) -> Action:
+    """Give a container the name and restart policy that it had, and start it if it ran."""
+    cid = quote(container_id)
+    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
+    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
+    return _action(
+        "put-container-back",
+        [
+            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
+            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
+            f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
+            *([f"{cli} start {cid} >/dev/null"] if start else []),
+        ],
+        timeout=90.0,
+    )
+
+
+def remove_kept_container(cli: str, container_id: str, kept_name: str) -> Action:
+    """Remove a container that a run set aside, if it still has that name and does not run."""
+    cid = quote(container_id)
+    template = quote("{{.Name}} {{.State.Running}}")
+    return _action(
+        "remove-kept-container",
+        [
+            f"{cli} inspect --type container {cid} >/dev/null 2>&1 || exit 0",
+            f'[ "$({cli} inspect --type container -f {template} {cid})" = {quote(f"/{kept_name} false")} ]'
+            f" || exit {STILL_RUNNING}",
+            f"{cli} rm {cid} >/dev/null",
+        ],
+        undo="it cannot be taken back",
+    )
+
+
+def remove_run(paths: RunPaths) -> Action:
+    """Remove a run's directory: all that it kept. `run.json` goes last, so that an interrupted removal can be told."""
+    root = quote(paths.root)
+    return _action(
+        "remove-run",
+        [
+            f"[ -d {root} ] || exit 0",
+            f"find {root} -mindepth 1 -maxdepth 1 ! -name run.json ! -name finished ! -name undone"
+            " -exec rm -rf -- {} +",
+            f"rm -rf -- {root}",
+        ],
+        timeout=1800.0,
+        undo="it cannot be taken back",
+    )
 
 
 HELD = 75

@@ -21,6 +21,7 @@ class RunPaths:
     booted/     the copy while the reset runs on it; dirty until it is called reset/
     reset/      the copy after a reset that has answered; `proof.json` is what it answered
     discarded-N/  data of a join that did not come to its end
+    withdrawn/  what the run had put in place, moved here by `undo`
     """
 
     keep_root: str
@@ -59,6 +60,11 @@ class RunPaths:
     def token(self) -> str:
         """The file with the token of the run that holds this node."""
         return posixpath.join(self.hold, "token")
+
+    @property
+    def no_data(self) -> str:
+        """A mark: the node had no data when the run began."""
+        return self.at("no-data")
 
     def kept_name(self, container: str) -> str:
         """The name under which this run sets a container aside."""

@@ -182,7 +182,7 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
     for part in original partial work booted reset; do
       if [ -e "$k/$part/member" ]; then echo "part=$part"; fi
     done
-    for part in containers.json finished undone; do
+    for part in containers.json no-data finished undone; do
       if [ -e "$k/$part" ]; then echo "part=$part"; fi
     done
     if [ -f "$k/containers.json" ]; then printf 'before=%s\n' "$(tr -d '\n' < "$k/containers.json")"; fi
@@ -288,6 +288,8 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         ran=frozenset(
             str(c["Id"]) for c in before if isinstance(c, dict) and "Id" in c and _running(c.get("State", {}))
         ),
+        names={str(c["Id"]): str(c.get("Name", "")).lstrip("/") for c in before if isinstance(c, dict) and "Id" in c},
+        no_data="no-data" in parts,
         discarded=tuple(found["discarded"]),
         problem=problem,
     )

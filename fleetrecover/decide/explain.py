@@ -14,6 +14,7 @@ from fleetrecover.commands import actions
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.shell import join
 from fleetrecover.decide import steps as s
+from fleetrecover.decide import undo as u
 from fleetrecover.docker.argv import masked, to_argv
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.facts import RUN_LABEL
@@ -49,7 +50,7 @@ def explain(step: s.Step, cli: str) -> Explained:
 def _(step: s.OpenRun, cli: str) -> Explained:
     did = [
         actions.open_run(step.paths, asdict(step.pin)),
-        actions.record_containers(cli, step.paths, step.containers),
+        actions.record_containers(cli, step.paths, step.containers, step.data),
     ]
     return _said("record the run, and what the containers are", did, "", "the record reads back")
 
@@ -243,3 +244,44 @@ def _(step: s.RestorePolicy, cli: str) -> Explained:
 def _(step: s.FinishRun, cli: str) -> Explained:
     did = [actions.mark(step.paths, "finished")]
     return _said("mark the run as finished", did, "the final check was good", "", "")
+
+
+@explain.register
+def _(step: u.RemoveOurs, cli: str) -> Explained:
+    did = [actions.remove_container(cli, name, RUN_LABEL, step.paths.run) for name in step.names]
+    return _said(f"stop and remove {', '.join(step.names)}, which the run made", did, "they carry the run's label", "")
+
+
+@explain.register
+def _(step: u.PutDataBack, cli: str) -> Explained:
+    return _said(
+        "move what the run put in place aside, and the original data back",
+        [actions.put_data_back(cli, step.paths, step.data)],
+        "no container runs on it",
+        "the original is in its place",
+    )
+
+
+@explain.register
+def _(step: u.PutContainerBack, cli: str) -> Explained:
+    did = [actions.put_container_back(cli, step.container_id, step.name, step.restart_policy, start=step.start)]
+    end = "and start it" if step.start else "and leave it stopped"
+    title = f"give {step.name} its name and its restart policy {step.restart_policy} back, {end}"
+    return _said(title, did, "no other container has the name", "")
+
+
+@explain.register
+def _(step: u.MarkUndone, cli: str) -> Explained:
+    return _said("mark the run as undone", [actions.mark(step.paths, "undone")], "", "")
+
+
+@explain.register
+def _(step: u.RemoveKept, cli: str) -> Explained:
+    did = [actions.remove_kept_container(cli, cid, name) for cid, name in step.containers]
+    return _said(f"remove {', '.join(name for _, name in step.containers)}", did, "it does not run", "it is gone")
+
+
+@explain.register
+def _(step: u.RemoveRun, cli: str) -> Explained:
+    did = [actions.remove_run(step.paths)]
+    return _said(f"remove {step.paths.root} ({step.frees / 1e6:,.1f} MB)", did, "the cluster is whole", "it is gone")

@@ -1,0 +1,200 @@
+"""`undo`: put everything back as it was before a run. `clean`: remove what a run kept, once the cluster is well.
+
+Both look, plan, ask, look again under the hold, act, and look once more. Both can be interrupted and given again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+
+from fleetrecover.apply import Applier, Events, Outcome
+from fleetrecover.commands import actions
+from fleetrecover.decide import steps as s
+from fleetrecover.decide import undo as u
+from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, StoppedPartWay
+from fleetrecover.facts import RUN_LABEL, Survey
+from fleetrecover.hold import NodeHold, make_holder
+from fleetrecover.journal import Journal
+from fleetrecover.model import Fleet, Transport
+from fleetrecover.recover import run_paths
+from fleetrecover.survey import take_survey
+from fleetrecover.verify import verify
+
+
+@dataclass(frozen=True)
+class Means:
+    """What undo and clean need from outside. `confirm` is shown what would be done; it raises if the answer is not yes."""
+
+    fleet: Fleet
+    transport: Transport
+    events: Events
+    confirm: Callable[[Survey, u.UndoPlan | u.CleanPlan], None]
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What came of it. `outcome`: undone, cleaned, or nothing (it had been done before)."""
+
+    run: str
+    outcome: str
+    nodes: tuple[str, ...]
+    bytes: int = 0
+    written_since: int | None = 0
+    outcomes: tuple[Outcome, ...] = ()
+
+
+@dataclass
+class Undoer(Applier):
+    """Does the steps of undo and clean, and those that they share with recover."""
+
+    failed: dict[str, FleetRecoverError] = field(default_factory=dict)
+
+    @singledispatchmethod
+    def do(self, step: s.Step) -> str | None:
+        """Do one step; returns what is worth telling of it."""
+        return super().do(step)
+
+    @do.register
+    def _(self, step: u.RemoveOurs) -> str:
+        for name in step.names:
+            self.act(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
+        return ", ".join(step.names)
+
+    @do.register
+    def _(self, step: u.PutDataBack) -> str:
+        self.act(step, actions.put_data_back(self.cli, step.paths, step.data))
+        return step.data
+
+    @do.register
+    def _(self, step: u.PutContainerBack) -> str:
+        action = actions.put_container_back(
+            self.cli, step.container_id, step.name, step.restart_policy, start=step.start
+        )
+        self.act(step, action)
+        return f"{step.name}, restart policy {step.restart_policy}, {'started' if step.start else 'stopped'}"
+
+    @do.register
+    def _(self, step: u.MarkUndone) -> str:
+        self.act(step, actions.mark(step.paths, "undone"))
+        return step.paths.run
+
+    @do.register
+    def _(self, step: u.RemoveKept) -> str:
+        for cid, name in step.containers:
+            self.act(step, actions.remove_kept_container(self.cli, cid, name))
+        return ", ".join(name for _, name in step.containers)
+
+    @do.register
+    def _(self, step: u.RemoveRun) -> str:
+        self.act(step, actions.remove_run(step.paths))
+        return f"{step.frees / 1e6:,.1f} MB"
+
+    def all_of(self, stages: tuple[s.Stage, ...]) -> None:
+        """Do every stage; a node that failed is left out of what follows, the others go on."""
+        from fleetrecover.recover import without
+
+        for part in stages:
+            rest = without(part, set(self.failed))
+            if rest is not None:
+                self.failed.update(self.stage(rest))
+
+
+def undo(means: Means, wanted: str) -> Undone:
+    """Put back what was before the run. Raises InputError, Refused, Held before anything was changed; else StoppedPartWay."""
+    survey = take_survey(means.fleet, means.transport)
+    run = u.find_run(survey, wanted)
+    plan = u.make_undo(survey, run)
+    if not plan.stages:
+        return _nothing_left(plan)
+    means.confirm(survey, plan)
+    journal = Journal.open(means.fleet.cluster, run)
+    try:
+        with _hold(means, survey, run) as held:
+            again = take_survey(means.fleet, means.transport)
+            fresh = u.make_undo(again, run)
+            if fresh.nodes != plan.nodes or (fresh.written_since or 0) > (plan.written_since or 0) + 1000:
+                raise Refused(
+                    "the fleet changed while that was being read; nothing was changed", hint="give the command again"
+                )
+            journal.write("begin", command="undo", cluster=plan.cluster, survivor=plan.survivor)
+            worker = _worker(means, again, held.token, journal)
+            try:
+                worker.all_of(fresh.stages)
+                result = _judge_undo(means, fresh, worker)
+            except BaseException as error:
+                journal.write("end", outcome="undo-stopped", error=str(error), kind=type(error).__name__)
+                raise
+        journal.write("end", outcome="undone", written_since=fresh.written_since)
+        return result
+    finally:
+        journal.close()
+
+
+def _nothing_left(plan: u.UndoPlan) -> Undone:
+    if plan.away:
+        raise StoppedPartWay(
+            f"run {plan.run} is undone on every node that can be reached; what remains: "
+            + "; ".join(f"{name}: {why}" for name, why in plan.away.items()),
+            hint=f"when that is mended: fleetrecover undo {plan.run}",
+        )
+    return Undone(plan.run, "nothing", ())
+
+
+def _judge_undo(means: Means, plan: u.UndoPlan, worker: Undoer) -> Undone:
+    away = dict(plan.away) | {name: error.message for name, error in worker.failed.items()}
+    if away:
+        raise StoppedPartWay(
+            f"run {plan.run} is undone on {', '.join(n for n in plan.nodes if n not in away) or 'no node'}; what remains: "
+            + "; ".join(f"{name}: {why}" for name, why in away.items()),
+            hint=f"when that is mended, give the same command again: fleetrecover undo {plan.run}",
+        )
+    wrong = u.remains(take_survey(means.fleet, means.transport, logs=False), plan.run)
+    if wrong:
+        raise CheckFailed(
+            f"everything was done, but not all is as it was: {'; '.join(wrong)}", hint="see `fleetrecover survey`"
+        )
+    return Undone(plan.run, "undone", plan.nodes, 0, plan.written_since, tuple(worker.outcomes))
+
+
+def clean(means: Means, wanted: str) -> Undone:
+    """Remove what a run kept. Raises Refused unless the run is closed and the cluster is whole and healthy."""
+    survey, judgement = verify(means.fleet, means.transport)
+    run = u.find_run(survey, wanted)
+    plan = u.make_clean(survey, run)
+    if not judgement.ok:
+        bad = "; ".join(f"{check.name}: {check.detail}" for check in judgement.checks if not check.ok)
+        raise Refused(
+            f"the cluster is not whole, so what was kept may still be needed; nothing was removed ({bad})",
+            hint="see `fleetrecover verify`",
+        )
+    means.confirm(survey, plan)
+    journal = Journal.open(means.fleet.cluster, run)
+    try:
+        with _hold(means, survey, run) as held:
+            journal.write("begin", command="clean", cluster=plan.cluster)
+            worker = _worker(means, survey, held.token, journal)
+            worker.all_of(plan.stages)
+        outcome = "partial" if worker.failed else "cleaned"
+        journal.write("end", outcome=outcome, bytes=plan.bytes)
+    finally:
+        journal.close()
+    if worker.failed:
+        raise StoppedPartWay(
+            "not everything was removed: " + "; ".join(error.message for error in worker.failed.values()),
+            hint=f"when that is mended, give the same command again: fleetrecover clean {run}",
+        )
+    return Undone(run, "cleaned", tuple(plan.frees), plan.bytes, None, tuple(worker.outcomes))
+
+
+def _worker(means: Means, survey: Survey, token: str, journal: Journal) -> Undoer:
+    return Undoer(survey, means.transport, token, journal, means.events, means.sleep, means.clock)
+
+
+def _hold(means: Means, survey: Survey, run: str) -> NodeHold:
+    paths = {node.name: run_paths(node, run) for node in survey.nodes}
+    return NodeHold(means.transport, survey.nodes, lambda node: paths[node.name], make_holder(run), sleep=means.sleep)
