@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -51,12 +51,13 @@ class Cell:
     lasting: bool = False
     elsewhere: bool = False
     delay: float = 0.1
+    then: str = "recover"
 
     @property
     def key(self) -> tuple[str, ...]:
         """What makes it this cell and no other."""
         p = self.point
-        return (self.etcd, p.step, p.node, p.command, str(p.nth), self.kind, self.moment, self.target)
+        return (self.etcd, p.step, p.node, p.command, str(p.nth), self.kind, self.moment, self.target, self.then)
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,16 @@ def all_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.R
     return cells
 
 
+def undo_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.Random) -> list[Cell]:
+    """The controller is killed during or after each command, and then comes `undo`."""
+    cells = []
+    for point, seconds in found:
+        delay = round(max(0.02, seconds * random_.uniform(0.2, 0.9)), 3)
+        moment = random_.choice(("during", "after"))
+        cells.append(Cell(etcd, point, "kill", moment, "controller", delay=delay, then="undo"))
+    return cells
+
+
 # --- one cell ----------------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +229,7 @@ def try_cell(lab: Lab, cell: Cell) -> Finding:
             hash_file=str(before),
         )
         codes = []
-        code, said = run(lab, fault, "recover", "--yes", lab.name)
+        code, said = first = run(lab, fault, "recover", "--yes", lab.name)
         codes.append(code)
         for name in HOSTS:
             mend(lab, name)
@@ -231,16 +242,55 @@ def try_cell(lab: Lab, cell: Cell) -> Finding:
                     break
         hashed = before.read_text() if before.exists() else ""
     acknowledged |= trickle.acknowledged
-    note = "" if code == 0 else said
     lost = count_lost(lab, acknowledged) if code == 0 else 0
     kept = original_of(lab)
     intact = bool(hashed) and kept is not None and hash_tree(kept) == hashed
     left = leftovers(lab) if code == 0 else ()
     if code == 0:
         checked, said = run(lab, Fault(lab.name), "verify")
+        if cell.lasting and codes == [0]:
+            # the host came back after the run had ended: the hold there is a dead one, which blocks nobody
+            left = tuple(text for text in left if text != f"{cell.target}: hold is left")
         left += (f"verify: {checked}: {said[-300:]}",) if checked else ()
     seconds = round(time.monotonic() - begun, 1)
-    return Finding(tuple(codes), code == 0, len(acknowledged), lost, intact, left, seconds, note)
+    finding = Finding(tuple(codes), code == 0, len(acknowledged), lost, intact, left, seconds)
+    return finding if finding.good else replace(finding, note=f"first: {first[1]}\nlast: {said}")
+
+
+def try_undo(lab: Lab, cell: Cell) -> Finding:
+    """Kill the controller at a command, then `undo`: containers, names, policies, states and data are as they were."""
+    begun = time.monotonic()
+    lab.reset_etcd()
+    acknowledged = break_cluster(lab)
+    for name in (SURVIVOR, CORRUPT):
+        lab.shell(name, "docker kill etcd >/dev/null 2>&1 || docker stop etcd")  # so that nothing changes by itself
+    before = {name: picture(lab, name) for name in HOSTS}
+    fault = Fault(lab.name, point=cell.point, kind=cell.kind, moment=cell.moment, delay=cell.delay)
+    code, said = run(lab, fault, "recover", "--yes", lab.name)
+    codes = [code]
+    found = sorted(lab.host(SURVIVOR).path("/var/lib/etcd.fleetrecover").glob("r*"))
+    if not found:
+        return Finding(tuple(codes), False, 0, 0, False, (), 0.0, f"no run was begun: {said}")
+    for _ in range(RERUNS):
+        code, said = run(lab, Fault(lab.name), "undo", found[0].name, "--yes", lab.name)
+        codes.append(code)
+        if code == 0:
+            break
+    after = {name: picture(lab, name) for name in HOSTS}
+    differ = tuple(f"{name}: was {before[name]}, is {after[name]}" for name in HOSTS if before[name] != after[name])
+    seconds = round(time.monotonic() - begun, 1)
+    finding = Finding(tuple(codes), code == 0, len(acknowledged), 0, not differ, differ, seconds)
+    return finding if finding.good else replace(finding, note=said)
+
+
+_PICTURE = """for c in $(docker ps -aq --no-trunc | sort); do
+docker inspect -f '{{.Id}} {{.Name}} {{.State.Running}} {{json .HostConfig}} {{json .Config}}' $c; done"""
+
+
+def picture(lab: Lab, name: str) -> tuple[str, str]:
+    """All that undo must bring back on a host: what inspect says of every container, and a hash of the data."""
+    member = lab.host(name).path("/var/lib/etcd/member")
+    return lab.shell(name, _PICTURE), hash_tree(member) if member.is_dir() else "no data"
 
 
 def original_of(lab: Lab) -> Path | None:
@@ -290,7 +340,7 @@ def leftovers(lab: Lab) -> tuple[str, ...]:
 
 
 def run_cells(
-    lab_name: str, etcd: str, cells: int, seed: int, results: Path | None, *, only: str = ""
+    lab_name: str, etcd: str, cells: int, seed: int, results: Path | None, *, only: str = "", undo: bool = False
 ) -> list[Finding]:
     """Make a lab, run a random choice of cells on it, write each down as it ends."""
     random_ = random.Random(f"{seed} {etcd}")
@@ -298,14 +348,14 @@ def run_cells(
     lab = Lab.up(lab_name, nodes=3, etcd=etcd)
     found: list[Finding] = []
     try:
-        chosen = all_cells(etcd, points(lab), random_)
+        chosen = (undo_cells if undo else all_cells)(etcd, points(lab), random_)
         if only:
             chosen = [cell for cell in chosen if only in " ".join(cell.key)]
         done = {key for key, row in read_results(results).items() if row["good"]} if results else set()
         chosen = [cell for cell in chosen if cell.key not in done][:cells]
         for number, cell in enumerate(chosen, 1):
             try:
-                finding = try_cell(lab, cell)
+                finding = try_undo(lab, cell) if cell.then == "undo" else try_cell(lab, cell)
             except (FleetRecoverError, EtcdFailed, subprocess.SubprocessError) as error:
                 finding = Finding((), False, 0, 0, False, (), 0.0, f"{type(error).__name__}: {error}")
             found.append(finding)
@@ -321,7 +371,8 @@ def tell(number: int, total: int, cell: Cell, finding: Finding) -> None:
     """One line on the terminal."""
     word = "ok  " if finding.good else "FAIL"
     where = f"{cell.point.step}({cell.point.node}) {cell.point.command}"
-    how = f"{cell.kind} of {cell.target} {cell.moment}{', lasting' if cell.lasting else ''}"
+    then = "then undo: " if cell.then == "undo" else ""
+    how = f"{then}{cell.kind} of {cell.target} {cell.moment}{', lasting' if cell.lasting else ''}"
     rest = f"codes {list(finding.codes)}, {finding.acknowledged} writes, {finding.lost} lost, {finding.seconds:.0f} s"
     print(f"{word} {number}/{total} {cell.etcd} {where}: {how}: {rest}", flush=True)
     if not finding.good:
@@ -347,12 +398,14 @@ def read_results(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
             row = json.loads(line)
             p = row["point"]
             key = (row["etcd"], p["step"], p["node"], p["command"], str(p["nth"]))
-            found[(*key, row["kind"], row["moment"], row["target"])] = row
+            found[(*key, row["kind"], row["moment"], row["target"], row.get("then", "recover"))] = row
     return found
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """docs/fault-matrix.md."""
+    undone = [row for row in rows if row.get("then") == "undo"]
+    rows = [row for row in rows if row.get("then", "recover") == "recover"]
     lines = [
         "# The fault matrix",
         "",
@@ -364,7 +417,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "right before it was moved. Lines of the runs: benchmarks/results/fault-matrix.jsonl; a cell that was run again counts",
         "with its last run.",
         "",
-        f"**{len(rows)} cells, {sum(r['finding']['converged'] and not r['finding']['leftovers'] for r in rows)} converged,"
+        f"**{len(rows)} cells, {sum(map(_converged, rows))} converged,"
         f" {sum(r['finding']['lost'] for r in rows)} of {sum(r['finding']['acknowledged'] for r in rows):,} acknowledged writes"
         f" lost, {sum(r['finding']['intact'] for r in rows)} originals intact.**",
         "",
@@ -375,24 +428,39 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         ("By step", _step_word),
         ("By what the first, broken run said", lambda r: _code_word(r["finding"]["codes"])),
     ):
-        lines += [f"## {title}", "", "| | cells | converged | writes lost | originals intact | reruns, most |"]
-        lines.append("|---|---|---|---|---|---|")
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for row in rows:
-            groups.setdefault(of(row), []).append(row)
-        for name in sorted(groups):
-            found = [row["finding"] for row in groups[name]]
-            whole = sum(f["converged"] and not f["leftovers"] for f in found)
-            most = max(len(f["codes"]) - 1 for f in found)
-            lost, intact = sum(f["lost"] for f in found), sum(f["intact"] for f in found)
-            lines.append(f"| {name} | {len(found)} | {whole} | {lost} | {intact} | {most} |")
-        lines.append("")
-    bad = [row for row in rows if not row["good"]]
+        lines += [f"## {title}", "", *_rows(rows, of), ""]
+    if undone:
+        lines += ["## The controller killed, then `undo`", ""]
+        lines += [
+            "*Intact*: inspect of every container and the data of every host are as before the run, byte by byte.",
+            "",
+        ]
+        lines += [*_rows(undone, _step_word), ""]
+    bad = [row for row in [*rows, *undone] if not row["good"]]
     if bad:
         lines += ["## Not good", ""]
         lines += [f"- {row['etcd']} {row['point']}: {row['kind']} of {row['target']} {row['moment']}" for row in bad]
         lines.append("")
     return "\n".join(lines)
+
+
+def _converged(row: dict[str, Any]) -> bool:
+    finding = row["finding"]
+    return bool(finding["converged"] and not finding["leftovers"])
+
+
+def _rows(rows: Sequence[dict[str, Any]], of: Callable[[dict[str, Any]], str]) -> list[str]:
+    lines = ["| | cells | converged | writes lost | originals intact | reruns, most |", "|---|---|---|---|---|---|"]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(of(row), []).append(row)
+    for name in sorted(groups):
+        found = [row["finding"] for row in groups[name]]
+        whole = sum(map(_converged, groups[name]))
+        most = max(len(f["codes"]) - 1 for f in found)
+        lost, intact = sum(f["lost"] for f in found), sum(f["intact"] for f in found)
+        lines.append(f"| {name} | {len(found)} | {whole} | {lost} | {intact} | {most} |")
+    return lines
 
 
 def _fault_word(row: dict[str, Any]) -> str:
@@ -426,6 +494,7 @@ def main() -> None:
     parser.add_argument("--etcd", action="append", help="repeatable; 3.4.23, 3.5.16 and 3.3.25 if not said")
     parser.add_argument("--lab", default="faults", help="the beginning of the labs' names")
     parser.add_argument("--jobs", type=int, default=1, help="how many labs at once")
+    parser.add_argument("--undo", action="store_true", help="kill at every command, then `undo` instead of `recover`")
     parser.add_argument("--only", default="", help="only cells whose words contain this")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="only write the table anew")
@@ -436,7 +505,14 @@ def main() -> None:
         with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
             work = [
                 pool.submit(
-                    run_cells, f"{chosen.lab}{n}", version, chosen.cells, chosen.seed, chosen.results, only=chosen.only
+                    run_cells,
+                    f"{chosen.lab}{n}",
+                    version,
+                    chosen.cells,
+                    chosen.seed,
+                    chosen.results,
+                    only=chosen.only,
+                    undo=chosen.undo,
                 )
                 for n, version in enumerate(versions)
             ]
