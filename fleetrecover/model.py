@@ -146,5 +146,18 @@ class Transport(Protocol):
     ) -> Result:
         """Run one command and stream its standard output into `sink`; the Result's stdout is empty."""
 
+    def relay(
+        self,
+        source: Host,
+        read: Command,
+        destination: Host,
+        write: Command,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[Result, Result]:
+        """Stream the output of `read` on one host to the input of `write` on another, through this machine.
+
+        Returns both results, both accepted. Raises CommandFailed, or the RemoteError of the side that failed.
+        """
+
     def close(self) -> None:
         """Drop every connection. Can be called twice."""

@@ -339,9 +339,7 @@ class _Maker:
                 f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
             )
         if own.config is None or own.config.wal_dir:
-            raise Unsupported(
-                f"{node.name}: its etcd keeps the WAL apart (--wal-dir); this is not supported"
-            )
+            raise Unsupported(f"{node.name}: its etcd keeps the WAL apart (--wal-dir); this is not supported")
         return own.spec
 
     def start_own(self, node: NodeFacts, *, waits_for: str = "health") -> list[Step]:
@@ -408,8 +406,7 @@ class _Maker:
             steps.append(KeepData(node.name, paths, data, part=part))
         spec, _ = self.join_spec(node, chief)
         image_id = chief_image(chief, self.name) if spec.image == self.own(chief).image else ""
-        if spec.image not in node.images and (not image_id or image_id not in node.images):
-            steps.append(EnsureImage(node.name, paths, data, spec.image, image_id, chief.name))
+        steps.append(EnsureImage(node.name, paths, data, spec.image, image_id, chief.name))
         files = tuple(
             sorted({named.host for named in rewrite.files_named(spec)} - {data, node.data.path if node.data else data})
         )
@@ -485,9 +482,7 @@ class _Maker:
         there = node.named(self.name)
         joined = seat is not None and bool(seat.name) and there is not None and there.state == "running"
         if not joined:
-            steps.append(
-                Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced)
-            )
+            steps.append(Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced))
         if learner and (seat is None or seat.learner):
             steps.append(Promote(node.name, paths, data, chief.name, urls))
         essential = [] if learner else [node.name]

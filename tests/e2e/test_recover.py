@@ -173,3 +173,23 @@ def test_the_same_command_again_finds_nothing_to_do(fleet: Fleet) -> None:
     assert {host.name: state_of(lab, host.name) for host in lab.hosts} == before
     listed = tool.run("runs", "--json").document["runs"]
     assert [(row["run"], row["outcome"]) for row in listed] == [(run, "recovered")]
+
+
+def test_a_replaced_host_gets_image_and_command_from_the_survivor(fleet: Fleet) -> None:
+    """A bare node in the place of a lost one: no container, no image, no data. Registries may be out of reach."""
+    lab, tool = fleet(3)
+    acknowledged, leader, (bare, other) = write_and_kill(lab)
+    lab.wipe(bare)
+    lab.wipe(other)
+    lab.shell(bare, "docker rm -f etcd; docker rmi -f $(docker images -q) || true; rm -rf /var/lib/etcd")
+    done = tool.recover(lab.name).document
+    assert done["survivor"]["name"] == leader
+    brought = [step for step in done["steps"] if (step["step"], step["node"]) == ("EnsureImage", bare)]
+    assert "from " + leader in brought[0]["detail"]
+    assert_whole(lab, tool, acknowledged)
+    config = original_containers(lab)[bare]
+    assert any(f"--name=etcd-{lab.host(bare).hostname}" == word for word in config["command"])
+    assert config["restart"] == "always"
+    lab.power_off(bare)
+    lab.power_on(bare)
+    lab.wait_healthy()
