@@ -208,7 +208,7 @@ def test_circles_end() -> None:
         struct.pack_into("<Q", data, head + 16 + 16 * element + 8, branch)
     with pytest.raises(FormatError, match="part of each other"):
         bbolt.read_facts(Recorder(bytes(data)))
-    with pytest.raises(FormatError, match="circle|part of each other"):
+    with pytest.raises(FormatError, match=r"circle|part of each other"):
         snapshot.status(io.BytesIO(bytes(data)))
 
 
