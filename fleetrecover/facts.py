@@ -66,6 +66,8 @@ class Container:
     spec: ContainerSpec | None = None
     spec_problem: str | None = None
     error: str = ""
+    started_at: str = ""  # as the engine says it, ISO 8601
+    finished_at: str = ""
 
     @property
     def peer_urls(self) -> tuple[str, ...]:
@@ -249,6 +251,24 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """A sign of life: a file of the data directory, and when it was last written, in seconds by the node's clock."""
+
+    name: str
+    mtime: int
+
+
+@dataclass(frozen=True)
+class PeerPort:
+    """Whether a node reaches another's peer port: "open", "refused" (nothing listens), "silent", "unknown"."""
+
+    name: str
+    address: str
+    port: int
+    answer: str
+
+
+@dataclass(frozen=True)
 class NodeFacts:
     """Everything that is known of one node."""
 
@@ -276,6 +296,8 @@ class NodeFacts:
     members: tuple[LiveMember, ...] | None = None
     alarms: tuple[str, ...] | None = None
     certificates: tuple[Certificate, ...] = ()
+    signs: tuple[Sign, ...] = ()
+    ports: tuple[PeerPort, ...] = ()
     moved: bool = False  # the log moved while we looked: etcd is running and writing
     raw_inspect: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

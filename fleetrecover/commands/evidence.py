@@ -1,0 +1,120 @@
+"""PURE: reads that tell how sound a node is: when it last wrote, what its certificates say, whom it can reach."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleetrecover.commands.base import Probe
+from fleetrecover.commands.shell import quote
+from fleetrecover.facts import PeerPort, Sign
+from fleetrecover.model import Command, Result
+
+PORT_TIMEOUT = 2
+MAX_CERTIFICATE = 65536
+
+
+def signs(member: str) -> Probe[tuple[Sign, ...]]:
+    """When the files below a `member` directory were last written."""
+    script = (
+        f"cd {quote(member)} 2>/dev/null || exit 0\n"
+        "for f in wal/*.wal snap/*.snap snap/db; do\n"
+        '  if [ -f "$f" ]; then stat -c "%Y ${f##*/}" "$f"; fi\n'
+        "done\n"
+    )
+
+    def parse(result: Result) -> tuple[Sign, ...]:
+        rows = (line.partition(" ") for line in result.text.splitlines())
+        return tuple(Sign(name, int(when)) for when, found, name in rows if found and when.isdigit())
+
+    return Probe(Command("signs", script, timeout=20), parse)
+
+
+@dataclass(frozen=True)
+class CertificateFiles:
+    """A certificate, its key and its CA on the host; `key` and `ca` may be empty."""
+
+    cert: str
+    key: str
+    ca: str
+
+
+@dataclass(frozen=True)
+class CertificateBytes:
+    """What came of CertificateFiles. `key_digest` is the SHA-256 of the key's public half (DER), None if not known.
+
+    The private key itself never leaves the node.
+    """
+
+    files: CertificateFiles
+    cert: bytes
+    ca: bytes
+    key_digest: str | None
+
+
+_KEY = (
+    "k=$(openssl pkey -in {0} -pubout -outform DER 2>/dev/null | sha256sum 2>/dev/null | cut -d' ' -f1)\n"
+    "case $k in e3b0c442*|'') k= ;; esac\n"
+)
+"""The digest of nothing stands for a key that could not be read."""
+
+
+def certificates(wanted: Sequence[CertificateFiles]) -> Probe[tuple[CertificateBytes, ...]]:
+    """The public files as they are, and of each private key only a digest of its public half."""
+    lines = []
+    for files in wanted:
+        lines.append("k=\n" + (_KEY.format(quote(files.key)) if files.key else ""))
+        shown = [
+            f"$(head -c {MAX_CERTIFICATE} {quote(p)} 2>/dev/null | base64 | tr -d '\\n')" if p else ""
+            for p in (files.cert, files.ca)
+        ]
+        lines.append(f'echo "cert={shown[0]}"\necho "ca={shown[1]}"\necho "key=$k"\n')
+
+    def parse(result: Result) -> tuple[CertificateBytes, ...]:
+        values = [line.partition("=")[2] for line in result.text.splitlines()]
+        found = []
+        for number, files in enumerate(wanted):
+            part = values[3 * number : 3 * number + 3]
+            if len(part) == 3:
+                found.append(CertificateBytes(files, _plain(part[0]), _plain(part[1]), part[2] or None))
+        return tuple(found)
+
+    return Probe(Command("certificates", "".join(lines) or "true\n", timeout=20), parse)
+
+
+def _plain(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return b""
+
+
+def ports(targets: Sequence[tuple[str, str, int]]) -> Probe[tuple[PeerPort, ...]]:
+    """Whether the node reaches these (name, address, port) over TCP: open, refused, silent, or not known.
+
+    bash's /dev/tcp does it where there is bash, else nc; nothing is sent.
+    """
+    timed = f"timeout {PORT_TIMEOUT}"
+    lines = [
+        "try() {\n"
+        "  if command -v bash >/dev/null && command -v timeout >/dev/null; then\n"
+        f'    {timed} bash -c \'exec 3<>"/dev/tcp/$0/$1"\' "$1" "$2" 2>/dev/null\n'
+        "    case $? in 0) echo open ;; 124) echo silent ;; *) echo refused ;; esac\n"
+        "  elif command -v nc >/dev/null; then\n"
+        f'    if nc -z -w {PORT_TIMEOUT} "$1" "$2" >/dev/null 2>&1; then echo open; else echo unknown; fi\n'
+        "  else echo unknown; fi\n"
+        "}\n"
+    ]
+    lines += [f"try {quote(address)} {port}\n" for _, address, port in targets]
+
+    def parse(result: Result) -> tuple[PeerPort, ...]:
+        answers = result.text.split()
+        return tuple(
+            PeerPort(name, address, port, answer)
+            for (name, address, port), answer in zip(targets, answers, strict=False)
+            if answer in ("open", "refused", "silent", "unknown")
+        )
+
+    return Probe(Command("peer-ports", "".join(lines), timeout=10.0 + PORT_TIMEOUT * len(targets)), parse)
