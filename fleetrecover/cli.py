@@ -196,11 +196,13 @@ def diagnose(
     from fleetrecover.recover import effective
     from fleetrecover.report.console import print_diagnosis
     from fleetrecover.report.document import diagnosis_document
+    from fleetrecover.snapshots.advice import advised
     from fleetrecover.survey import take_survey
 
     with reached() as (fleet, transport):
         found = take_survey(fleet, transport)
-    diagnosis = judge(found, effective(wish_of(dead, survivor), found))
+        diagnosis = judge(found, effective(wish_of(dead, survivor), found))
+        diagnosis = advised(fleet, transport, found, diagnosis)
     if settings.json:
         print_json(diagnosis_document(found, diagnosis))
     else:

@@ -100,6 +100,8 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
     """Survey, judge, and plan; the plan is None where there is nothing to do. Raises Undetermined, Refused."""
     survey = take_survey(means.fleet, means.transport)
     diagnosis = diagnose(survey, effective(wish, survey))
+    if run is None:
+        diagnosis = with_snapshots(means, survey, diagnosis)
     refuse(diagnosis)
     if diagnosis.remedy is Remedy.NONE:
         return survey, diagnosis, None
@@ -112,6 +114,13 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
         tool=f"fleetrecover {__version__}",
     )
     return survey, diagnosis, None if plan.empty else plan
+
+
+def with_snapshots(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Diagnosis:
+    """The diagnosis, and what it should say of snapshots; nothing is ever restored by itself."""
+    from fleetrecover.snapshots.advice import advised
+
+    return advised(means.fleet, means.transport, survey, diagnosis)
 
 
 def effective(wish: Wish, survey: Survey) -> Wish:

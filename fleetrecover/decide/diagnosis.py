@@ -7,13 +7,17 @@ accounted for is asked before any survivor is considered; and a run that has alr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from fleetrecover.decide.finding import Finding, Severity, ranked
+from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
-from fleetrecover.decide.survivor import Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.surroundings import surroundings
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
+from fleetrecover.etcd.wal import compare_logs
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
 
 
@@ -40,25 +44,6 @@ class Remedy(StrEnum):
     START = "start"  # enough members can simply be started
     RESET = "reset"  # quorum is lost for good
     BLOCKED = "blocked"  # not safe, or nothing to recover from
-
-
-class Severity(StrEnum):
-    """How bad a finding is."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a person should know; `advice` says what to do."""
-
-    severity: Severity
-    node: str | None
-    code: str
-    message: str
-    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,7 +112,7 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
 def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
     clusters = cluster_ids(survey, wish)
-    found = list(_node_findings(survey, wish))
+    found = [*_node_findings(survey, wish), *surroundings(survey)]
     run = find_open_run(survey)
     if len(clusters) > 1:
         return _mixed(survey, clusters, found, run)
@@ -196,7 +181,7 @@ def _mixed(
     return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, (), ranked(found), open_run=run, why=message)
 
 
-# --- quorum stands ---------------------------------------------------------------------------------------------------
+# --- quorum stands ---
 
 
 def _with_quorum(
@@ -204,6 +189,12 @@ def _with_quorum(
 ) -> Diagnosis:
     known = live_seats(survey, live)
     check_wish(survey, wish, known)
+    forgotten = _forgotten(survey, wish, live, known)
+    if forgotten is not None:
+        found.append(forgotten)
+        return Diagnosis(
+            Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=forgotten.message
+        )
     ill = list(_membership_findings(survey, live, known, wish))
     ill += [finding for finding in found if finding.severity is not Severity.INFO and finding.code not in _COSMETIC]
     found += [finding for finding in ill if finding not in found]
@@ -219,10 +210,49 @@ def _with_quorum(
     return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
 
 
+MOVING = 5000
+"""Entries that a serving cluster may be ahead while we look at it."""
+
+
+def _forgotten(survey: Survey, wish: Wish, live: Sequence[NodeFacts], known: Sequence[Seat]) -> Finding | None:
+    """Whether what serves has forgotten entries that another member's log knows to be decided.
+
+    Members whose disks were emptied and that start again with their old command make a new cluster under the old ids.
+    It answers, and it is empty: repairing it would replace the one member that still has the data.
+    """
+    ids = {seat.id for seat in known if not seat.learner}
+    ends = [node.status.commit for node in live if node.status] + [n.log.last.index for n in live if n.log]
+    cluster = next((node.status.cluster_id for node in live if node.status), None)
+    for node in survey.nodes:
+        log = node.log
+        if log is None or node.healthy or node.name in wish.dead or log.cluster_id != cluster or log.node_id not in ids:
+            continue
+        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+        ahead = log.commit - max(ends, default=0)
+        forks = any(other.log is not None and compare_logs(log, other.log).fork is not None for other in live)
+        if ahead > (MOVING if runs else 0) or forks:
+            names = ", ".join(each.name for each in live)
+            what = f"{ahead} entries" if ahead > 0 else "a history"
+            return Finding(
+                Severity.ERROR,
+                node.name,
+                "forgotten",
+                f"{names} serve, but {node.name}'s log holds {what} that was decided and that they do not have: their disks "
+                "were emptied or rolled back, or the cluster was forked by an earlier reset",
+                f"stop etcd on {names} before more is written there, and compare both sides; then declare the side that is "
+                "to be given up --dead",
+            )
+    return None
+
+
 _MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"})
 _COSMETIC = frozenset(
-    {"unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"}
+    {
+        *("unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"),
+        *("clock", "certificate-expires", "certificate-unread", "certificate-names", "space", "peer-port"),
+    }
 )
+"""What does not make a cluster degraded by itself."""
 
 
 def live_seats(survey: Survey, live: Sequence[NodeFacts]) -> tuple[Seat, ...]:
@@ -265,7 +295,7 @@ def _warn(node: str | None, code: str, message: str) -> Finding:
     return Finding(Severity.WARNING, node, code, message, advice)
 
 
-# --- no quorum ----------------------------------------------------------------------------------------------------
+# --- no quorum ---
 
 
 def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenRun | None) -> Diagnosis:
@@ -278,12 +308,16 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         return _resume(survey, wish, known, candidates, found, run)
     away = unaccounted(survey, wish, known)
     mute = unasked(survey, known)
-    choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
+    choice = _choose(survey, wish, candidates, known)
+    found += _choice_findings(choice)
     chosen = choice if isinstance(choice, Choice) else None
     if away:
         return _blocked_by(away, known, chosen, found, run)
     if mute:
         return _blocked_by_silence(survey, mute, known, chosen, found, run)
+    leader = _agreed_leader(survey, known)
+    if leader is not None:
+        return _blocked_by_leader(leader, known, chosen, found, run)
     if isinstance(choice, NoChoice):
         found.append(
             Finding(
@@ -291,7 +325,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
                 None,
                 "contradiction" if choice.contradiction else "no-survivor",
                 choice.reason,
-                "look at the members with `fleetrecover inspect`; a snapshot can be restored with `fleetrecover snapshot restore`",
+                "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot",
             )
         )
         verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
@@ -308,24 +342,108 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     )
 
 
+def _choose(survey: Survey, wish: Wish, candidates: Sequence[Candidate], known: Sequence[Seat]) -> Choice | NoChoice:
+    choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
+    if isinstance(choice, NoChoice):
+        return choice
+    return replace(choice, may_miss=may_miss(choice, survey, known))
+
+
+_ASIDE_ADVICE = {
+    "wal-lost-data": "it is not used; if nothing else is left, its database can be restored: `fleetrecover snapshot restore "
+    "…/member/snap/db`",
+    "rolled-back": "it is not counted as evidence; find out whether that disk was restored from a backup or an image",
+    "learner-log": "it is not counted as evidence",
+    "removed-member": "its data is kept aside when the node joins again",
+    "older-membership": "its data is kept aside when the node joins again",
+}
+
+
+def _choice_findings(choice: Choice | NoChoice) -> list[Finding]:
+    """What the choice found out about single logs, and what may be missing."""
+    found = [_aside_finding(aside) for aside in choice.aside]
+    if isinstance(choice, Choice):
+        advice = "bring back the disk of a member whose log is missing, if that can be done, before you recover"
+        found += [Finding(Severity.WARNING, None, "may-be-missing", text, advice) for text in choice.may_miss]
+    return found
+
+
+def _aside_finding(aside: Aside) -> Finding:
+    severity = Severity.WARNING if aside.code in ("wal-lost-data", "rolled-back") else Severity.INFO
+    return Finding(severity, aside.host, aside.code, aside.reason, _ASIDE_ADVICE.get(aside.code, ""))
+
+
+def _agreed_leader(survey: Survey, known: Sequence[Seat]) -> NodeFacts | None:
+    """The leader that a quorum of running voters agrees on, itself among them: such a cluster is slow, not lost."""
+    voters = {seat.id for seat in known if not seat.learner}
+    says = [node for node in survey.nodes if node.status is not None and node.status.member_id in voters]
+    for node in says:
+        assert node.status is not None
+        leader, term = node.status.member_id, node.status.raft_term
+        with_it = [n for n in says if n.status and n.status.leader_id == leader and n.status.raft_term == term]
+        if node in with_it and voters and len(with_it) >= quorum(len(voters)):
+            return node
+    return None
+
+
+def _blocked_by_leader(
+    leader: NodeFacts, known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
+) -> Diagnosis:
+    said = leader.status.problem if leader.status and leader.status.problem else "no answer in time"
+    message = f"a quorum agrees that {leader.name} leads, but no linearizable read came back: {said}"
+    advice = "the cluster is slow or overloaded, not lost: look at its disks and load, then look again"
+    found.append(Finding(Severity.ERROR, leader.name, "slow", message, advice))
+    return Diagnosis(
+        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
+    )
+
+
+def may_be_electing(survey: Survey) -> bool:
+    """Whether enough sound voters run to make a quorum though none has a leader yet: worth another look in a moment.
+
+    A member whose log a peer's log proves to be forgetful does not count: an emptied one must not be waited for.
+    """
+    if any(node.healthy for node in survey.nodes):
+        return False
+    candidates = candidates_of(survey, Wish())
+    known = _known_seats(survey, candidates)
+    choice = choose_survivor(candidates, {})
+    aside = {found.host for found in choice.aside}
+    voters = [seat for seat in known if not seat.learner]
+    sound = {candidate.host for candidate in candidates if candidate.usable} - aside
+    ready = [
+        seat
+        for seat in voters
+        if seat.host in sound
+        and any(c.state == "running" and c.network != "none" for c in survey.node(seat.host).containers)
+    ]
+    return bool(voters) and len(ready) >= quorum(len(voters)) and isinstance(choice, Choice)
+
+
 def candidates_of(survey: Survey, wish: Wish) -> tuple[Candidate, ...]:
     """The members whose logs are evidence: sound, and not declared dead."""
     found = []
     for node in survey.nodes:
         if node.log is None or node.name in wish.dead:
             continue
-        applied = node.db.consistent_index if node.db is not None else None
+        applied = node.db.consistent_index if node.db is not None and not _writes(node) else None
         container = node.original(survey.fleet.etcd.container)
         notes = []
-        if applied is not None and applied > node.log.last.index:
+        lost = applied is not None and applied > node.log.last.index
+        if lost:
             notes.append(
                 f"{node.name}'s database has applied index {applied}, its log ends at {node.log.last.index}: "
                 "its WAL has lost data"
             )
         if container is not None and container.config is not None and container.config.unsafe_no_fsync:
             notes.append(f"{node.name} runs with --unsafe-no-fsync: what it acknowledged may not be on its disk")
-        found.append(Candidate(node.name, node.log, honest=not notes, note="; ".join(notes)))
+        found.append(Candidate(node.name, node.log, honest=not notes, note="; ".join(notes), usable=not lost))
     return tuple(found)
+
+
+def _writes(node: NodeFacts) -> bool:
+    """Whether its etcd takes writes while we look: the database, read after the log, may then be ahead of it."""
+    return node.healthy or (node.db is not None and not node.db.stable)
 
 
 def _known_seats(survey: Survey, candidates: Sequence[Candidate]) -> tuple[Seat, ...]:
@@ -443,7 +561,10 @@ def _resume(
     if run.kind == Remedy.REPAIR:
         # a repair never resets: what it left is judged afresh
         return _without_quorum_after_repair(survey, wish, known, candidates, found, run)
-    problem = ""
+    problem, advice = restoring(run)
+    if problem:
+        found.append(Finding(Severity.ERROR, None, "restore-open", problem, advice))
+        return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=problem)
     if run.survivor not in names:
         problem = f"run {run.run} has chosen {run.survivor}, which is not in this inventory"
     elif not survey.node(run.survivor).accessible:
@@ -475,6 +596,13 @@ def _resume(
         open_run=run,
         why=why,
     )
+
+
+def restoring(run: OpenRun) -> tuple[str, str]:
+    """Why nothing can be recovered while a snapshot is being restored, and what to do; empty where none is."""
+    from fleetrecover.decide.restore import restore_under_way
+
+    return restore_under_way(run) or ("", "")
 
 
 def _without_quorum_after_repair(
@@ -525,7 +653,7 @@ def _run_finding(run: OpenRun) -> Finding:
     )
 
 
-# --- findings about single nodes --------------------------------------------------------------------------------------
+# --- findings about single nodes ---
 
 
 def _node_findings(survey: Survey, wish: Wish) -> list[Finding]:
@@ -595,9 +723,3 @@ def _container_finding(node: NodeFacts, container: Container, name: str) -> Find
         "after a reboot both would run on one data directory",
         f"`docker update --restart=no {container.name}`",
     )
-
-
-def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Worst first; equal ones in the order in which they were found."""
-    order = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
-    return tuple(sorted(findings, key=lambda finding: order[finding.severity]))

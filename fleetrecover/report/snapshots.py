@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,8 +17,10 @@ from fleetrecover.snapshots.catalogue import Catalogue, Found, Row, State
 if TYPE_CHECKING:
     from fleetrecover.decide.restore import RestorePlan
     from fleetrecover.facts import Survey
+    from fleetrecover.snapshots.prune import Pruning
     from fleetrecover.snapshots.restore import Report
     from fleetrecover.snapshots.save import Saved
+    from fleetrecover.snapshots.schedule import Row as ScheduleRow
 
 _COLOURS = {State.WHOLE: "green", State.UNCHECKED: "yellow", State.DAMAGED: "red", State.UNREADABLE: "red"}
 
@@ -223,4 +226,85 @@ def restored_document(cluster: str, report: Report) -> dict[str, Any]:
             }
             for outcome in report.outcomes
         ],
+    }
+
+
+def print_schedule(out: Console, rows: Sequence[ScheduleRow]) -> None:
+    """One row a node."""
+    table = Table(expand=False)
+    for name in ("node", "schedule", "run by", "last", "newest good", "RKE's own", "problem"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        status = row.status
+        rolling = "" if row.rolling is None else row.rolling.state
+        if status is None or not status.installed:
+            table.add_row(row.node, "none" if status else "", "", "", "", rolling, escape(row.problem))
+            continue
+        limit = f", for {duration(status.keep_for)}" if status.keep_for else ""
+        wanted = f"every {duration(status.every)}, keep {status.keep}{limit}"
+        last = "" if status.last is None else f"{duration(status.clock - status.last)} ago: {status.outcome}"
+        good = "" if status.good is None else f"{duration(status.clock - status.good)} ago: {status.name}"
+        table.add_row(row.node, wanted, status.means, last, escape(good), rolling, escape(row.problem))
+    out.print(table)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person.
+
+    >>> duration(43200), duration(90), duration(5)
+    ('12 h', '90 s', '5 s')
+    """
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def schedule_document(cluster: str, rows: Sequence[ScheduleRow]) -> dict[str, Any]:
+    """`snapshot status --json`. Times in seconds since the epoch, of the node's clock."""
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "nodes": [
+            {
+                "node": row.node,
+                "problem": row.problem or None,
+                "rolling": None if row.rolling is None else row.rolling.state,
+                **(
+                    {"installed": None}
+                    if row.status is None
+                    else {
+                        "installed": row.status.installed,
+                        "means": row.status.means or None,
+                        "every": row.status.every,
+                        "keep": row.status.keep,
+                        "for": row.status.keep_for or None,
+                        "last": row.status.last,
+                        "outcome": row.status.outcome or None,
+                        "message": row.status.message or None,
+                        "good": row.status.good,
+                        "name": row.status.name or None,
+                        "failures": row.status.failures,
+                    }
+                ),
+            }
+            for row in rows
+        ],
+    }
+
+
+def print_pruned(out: Console, pruning: Pruning) -> None:
+    """What goes and what stays."""
+    for row in pruning.rows:
+        out.print(f"superfluous: {row.names[0]} on {', '.join(row.places)}", markup=False, soft_wrap=True)
+    out.print(f"{len(pruning.rows)} superfluous, {len(pruning.kept)} stay", markup=False)
+
+
+def pruned_document(cluster: str, pruning: Pruning) -> dict[str, Any]:
+    """`snapshot prune --json`."""
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "removed": [row_document(row) for row in pruning.rows],
+        "kept": [row_document(row) for row in pruning.kept],
     }

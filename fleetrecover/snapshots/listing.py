@@ -35,9 +35,13 @@ def list_snapshots(
     *,
     survey: Survey | None = None,
     progress: Progress = silent,
+    newest: int | None = None,
 ) -> Catalogue:
-    """Look at all nodes at once. With a survey, each row says what it would lose. A node that fails is a problem."""
-    lister = _Lister(fleet, transport, progress)
+    """Look at all nodes at once. With a survey, each row says what it would lose. A node that fails is a problem.
+
+    With `newest`, only so many of the youngest files of each node are looked into.
+    """
+    lister = _Lister(fleet, transport, progress, newest)
     found = fan_out(fleet.hosts, lister.node)
     files: list[Found] = []
     problems: list[tuple[str, str]] = []
@@ -80,6 +84,7 @@ class _Lister:
     fleet: Fleet
     transport: Transport
     progress: Progress
+    newest: int | None = None
     _seen: dict[tuple[str, int], Content | FormatError] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _busy: dict[tuple[str, int], threading.Lock] = field(default_factory=dict)
@@ -94,6 +99,8 @@ class _Lister:
         if not directory.exists:
             return []
         wanted = [file for file in directory.files if file.name not in NOT_SNAPSHOTS]
+        if self.newest is not None:
+            wanted = sorted(wanted, key=lambda file: file.mtime, reverse=True)[: self.newest]
         return [self.file(reader, file) for file in wanted]
 
     def file(self, reader: Reader, file: commands.SnapshotFile) -> Found:
