@@ -98,13 +98,16 @@ def break_cluster(lab: Lab) -> dict[str, str]:
 
 
 def flip_bits(wal: Path) -> None:
-    """Damage a WAL in the middle of what it holds, as a failing disk does."""
+    """Damage a value in the middle of a WAL, as a failing disk does: etcd refuses it, for its checksum is wrong.
+
+    In a value, not in a frame's length: that one etcd would take for a torn end, cut the log there, and start.
+    """
     segment = sorted(wal.glob("*.wal"))[-1]
+    content = segment.read_bytes()
+    place = content.index(b"xxxxxxxx", 4000)
     with segment.open("r+b") as file:
-        file.seek(6000)
-        byte = file.read(64)
-        file.seek(6000)
-        file.write(bytes(value ^ 0x55 for value in byte))
+        file.seek(place)
+        file.write(b"y")
 
 
 def clear(directory: Path) -> None:
