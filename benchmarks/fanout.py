@@ -87,11 +87,14 @@ def address(number: int) -> str:
     return f"127.1.{number // 250}.{number % 250 + 1}"
 
 
-def measure(name: str, hosts: int, port: int, directory: Path) -> float:
-    started = time.perf_counter()
+def measure(name: str, hosts: int, port: int, directory: Path) -> tuple[float, float]:
+    """Return the seconds it took, and the seconds of CPU that this side of it took."""
+    started, before = time.perf_counter(), os.times()
     argv = [sys.executable, __file__, "--contender", name, "--hosts", str(hosts), "--port", str(port)]
     subprocess.run([*argv, "--directory", str(directory)], check=True, stdin=subprocess.DEVNULL)
-    return time.perf_counter() - started
+    taken, after = time.perf_counter() - started, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return taken, cpu
 
 
 def race(fleets: list[int], rounds: int) -> None:
@@ -103,21 +106,24 @@ def race(fleets: list[int], rounds: int) -> None:
         lines = [server.known_line(f"[{address(n)}]:{server.port}") for n in range(max(fleets))]
         (directory / "known_hosts").write_text("".join(lines))
         subprocess.run(["ssh-keygen", "-q", "-H", "-f", directory / "known_hosts"], check=True, capture_output=True)
-        print(
-            f"{len(COMMANDS)} commands on each host, {os.cpu_count()} cores, median of {rounds}, seconds with start-up"
-        )
-        print(f"{'hosts':>5}" + "".join(f"  {name:>22}" for name in CONTENDERS))
+        print(f"{len(COMMANDS)} commands on each host, {os.cpu_count()} cores, medians of {rounds} with start-up:")
+        print("seconds (times ours), and seconds of CPU on this side")
+        print("hosts" + "".join(f"{name:>24}" for name in CONTENDERS))
         for hosts in fleets:
-            taken: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+            taken: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
             for _ in range(rounds):
                 for name in CONTENDERS:
                     taken[name].append(measure(name, hosts, server.port, directory))
-            medians = {name: statistics.median(times) for name, times in taken.items()}
-            best = medians["fleetrecover"]
-            print(f"{hosts:>5}" + "".join(f"  {time:>12.2f} ({time / best:>5.2f} x)" for time in medians.values()))
+            print(f"{hosts:>5}" + "".join(_cell(taken[name], taken["fleetrecover"]) for name in CONTENDERS))
     finally:
         server.stop()
         shutil.rmtree(directory)
+
+
+def _cell(taken: list[tuple[float, float]], ours: list[tuple[float, float]]) -> str:
+    wall, cpu = (statistics.median(values) for values in zip(*taken, strict=True))
+    best = statistics.median(seconds for seconds, _ in ours)
+    return f"{wall:>9.2f} ({wall / best:>5.2f} x) {cpu:>5.2f}"
 
 
 def main() -> None:
