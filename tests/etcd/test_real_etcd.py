@@ -55,24 +55,31 @@ def reset(version: str, source: Path, copy: Path, append: Append | None) -> Iter
         yield cluster, node
 
 
-def killed_cluster(version: str, directory: Path) -> tuple[list[Path], str]:
-    """Three members, SIGKILL right after the last acknowledgement. Returns their directories and the last key."""
-    with Cluster(version, directory, size=3) as cluster:
-        cluster.start_all()
-        last = ""
-        for number in range(12):
-            last = f"key-{number}"
-            cluster.ctl("put", last, "acknowledged")
-        cluster.kill_all()
-        return [node.data for node in cluster.nodes], last
+def killed_cluster(version: str, directory: Path) -> tuple[Path, str]:
+    """Three members, SIGKILL right after the last acknowledgement. Returns the best directory and the last key.
+
+    On a busy machine the kill may come so late that the commit has reached the disk; then all of it is done again.
+    """
+    for attempt in range(10):
+        place = directory / str(attempt)
+        with Cluster(version, place, size=3, flags=("--heartbeat-interval=200", "--election-timeout=2000")) as cluster:
+            cluster.start_all()
+            last = ""
+            for number in range(12):
+                last = f"key-{number}"
+                cluster.ctl("put", last, "acknowledged")
+            cluster.kill_all()
+            directories = [node.data for node in cluster.nodes]
+        survivor = max(directories, key=lambda each: read(each).last)
+        log = read(survivor)
+        if log.commit < log.last.index and log.above_commit == {"put": 1}:
+            return survivor, last
+    raise AssertionError("ten times the kill came too late to prove anything")
 
 
 def test_raised_commit_keeps_the_last_acknowledged_write(version: str, tmp_path: Path) -> None:
-    directories, last = killed_cluster(version, tmp_path / "cluster")
-    logs = {directory: read(directory) for directory in directories}
-    survivor = max(directories, key=lambda directory: logs[directory].last)
-    log = logs[survivor]
-    assert log.commit < log.last.index, "the kill came too late to prove anything"
+    survivor, last = killed_cluster(version, tmp_path / "cluster")
+    log = read(survivor)
     append = raise_commit(log)
     with reset(version, survivor, tmp_path / "kept", append) as (cluster, node):
         assert etcdctl.parse_get(cluster.ctl("get", last, "-w", "json").stdout).count == 1
@@ -89,8 +96,7 @@ def test_raised_commit_keeps_the_last_acknowledged_write(version: str, tmp_path:
 
 def test_without_it_the_write_is_lost(version: str, tmp_path: Path) -> None:
     """The fault that the record is there for; without it the test above would prove nothing."""
-    directories, last = killed_cluster(version, tmp_path / "cluster")
-    survivor = max(directories, key=lambda directory: read(directory).last)
+    survivor, last = killed_cluster(version, tmp_path / "cluster")
     with reset(version, survivor, tmp_path / "lost", None) as (cluster, _):
         assert etcdctl.parse_get(cluster.ctl("get", last, "-w", "json").stdout).count == 0
 
