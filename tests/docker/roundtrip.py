@@ -58,7 +58,7 @@ def rebuild(daemon: PrivateDockerd, spec: ContainerSpec, *, client: str, secret:
             env = {name: value for name, value in env_inherited(spec).items() if value is not None}
         line = list(to_argv(spec, verb="create", detach=None, env_file=file, seccomp_file=profile.name))
         line = ["--name=rebuilt" if word.startswith("--name=") else word for word in line]
-        daemon.docker(*line[1:], client=client, env=env, pass_fds=[variables.fileno()])
+        daemon.docker("create", "--pull=never", *line[2:], client=client, env=env, pass_fds=[variables.fileno()])
 
 
 def runlikes(daemon: PrivateDockerd, original: dict[str, Any], *, runlike: str) -> list[str]:
@@ -69,6 +69,7 @@ def runlikes(daemon: PrivateDockerd, original: dict[str, Any], *, runlike: str) 
         text=True,
         check=False,
         env={"DOCKER_HOST": f"unix://{daemon.socket}", "PATH": os.environ["PATH"]},
+        timeout=60,
     )
     if done.returncode != 0:
         return [f"runlike failed: {done.stderr.strip().splitlines()[-1:]}"]
@@ -77,7 +78,8 @@ def runlikes(daemon: PrivateDockerd, original: dict[str, Any], *, runlike: str) 
     except ValueError as error:
         return [f"not shell: {error}"]
     words = [word for word in words[2:] if not word.startswith("--name=") and word not in ("-d", "--detach=true")]
-    result = daemon.run("create", "--name=rebuilt", *words)
+    client = daemon.clients[0] if original["Config"].get("MacAddress") else daemon.clients[-1]
+    result = daemon.run("create", "--pull=never", "--name=rebuilt", *words, client=client)
     if result.returncode != 0:
         return [f"docker refused: {result.stderr.decode(errors='replace').strip()[:200]}"]
     try:
