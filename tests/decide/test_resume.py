@@ -38,7 +38,8 @@ def all_steps(plan: Plan) -> Iterator[Step]:
 
 def finish(fleet: FakeFleet, wish: Wish) -> tuple[Diagnosis, list[str]]:
     """Plan and do until nothing is left; returns the end and the survivors that were named on the way."""
-    survivors = []
+    survivors: list[str] = []
+    plan: Plan | None = None
     for _ in range(6):
         diagnosis, plan = planned(fleet, wish)
         if plan is None:
@@ -47,7 +48,7 @@ def finish(fleet: FakeFleet, wish: Wish) -> tuple[Diagnosis, list[str]]:
         for step in all_steps(plan):
             for effect in fleet.effects(step):
                 effect()
-    raise AssertionError(f"it does not come to an end: {[type(s).__name__ for s in plan.steps]}")
+    raise AssertionError(f"it does not come to an end: {[type(s).__name__ for s in plan.steps] if plan else '?'}")
 
 
 def assert_whole(fleet: FakeFleet, diagnosis: Diagnosis, wish: Wish) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
@@ -184,9 +184,9 @@ class FakeFleet:
                 yield lambda: self._keep(node, step.paths, containers=True, policies=self._policies(node, run))
             case s.Fence():
                 for target in step.targets:
-                    yield lambda t=target: self._change(node, t.id, restart_policy="no")
-                    yield lambda t=target: self._change(node, t.id, state="exited")
-                    yield lambda t=target: self._change(node, t.id, name=t.keep_as)
+                    yield partial(self._change, node, target.id, restart_policy="no")
+                    yield partial(self._change, node, target.id, state="exited")
+                    yield partial(self._change, node, target.id, name=target.keep_as)
             case s.KeepData():
                 yield lambda: self._move_aside(node, step)
             case s.CopyData():

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from fleetrecover.errors import OutcomeUnknown
+from fleetrecover.errors import CommandFailed, OutcomeUnknown
 from fleetrecover.model import Command, Host, Result
 
 Answer = Any
@@ -102,6 +102,24 @@ class FakeTransport:
         if progress is not None:
             progress(len(result.stdout))
         return Result(command, result.exit_code, b"", result.stderr)
+
+    def relay(
+        self,
+        source: Host,
+        read: Command,
+        destination: Host,
+        write: Command,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[Result, Result]:
+        """Answer both commands; what the first gives is what the second was sent."""
+        given = self._answer(source, read, Asked(source.name, read, "relay"))
+        taken = self._answer(destination, write, Asked(destination.name, write, "relay", given.stdout))
+        for host, result in ((source, given), (destination, taken)):
+            if not result.ok:
+                raise CommandFailed(host.name, result.error_text, exit_code=result.exit_code, stderr=result.error_text)
+        if progress is not None:
+            progress(len(given.stdout))
+        return given, taken
 
     def close(self) -> None:
         """Remember that it was closed."""
