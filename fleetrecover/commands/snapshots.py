@@ -212,7 +212,7 @@ def _seconds(need: int) -> int:
 def _save(save: str, leftover: str, work: str, *, need: int, source: str) -> Action:
     need_kib = 2 * need // 1024 + 4096
     part = quote(work + ".part")
-    clean = f"rm -f {quote(leftover)} {quote(leftover + '.part')}" if leftover else ":"
+    clean = f'left={quote(leftover)}; trap \'rm -f "$left" "$left.part"\' EXIT' if leftover else ":"
     lines = [
         "umask 077",
         f"mkdir -p {quote(posixpath.dirname(work))}",
@@ -220,7 +220,7 @@ def _save(save: str, leftover: str, work: str, *, need: int, source: str) -> Act
         "  free=$(df -Pk \"$d\" | awk 'END { print $(NF-2) }')",
         f'  if [ "$free" -lt {need_kib} ]; then echo "{need_kib} KiB needed in $d, $free KiB free" >&2; exit {NO_SPACE}; fi',
         "done",
-        f"trap '{clean}' EXIT",
+        clean,
         save,
         f"{source} {part}",
         f"chmod 600 {part}",
@@ -252,7 +252,7 @@ def receive(path: str, size: int, sha256: str, *, parents: bool = True, replace:
         f"free=$(df -Pk {quote(posixpath.dirname(path))} | awk 'END {{ print $(NF-2) }}')",
         f'if [ "$free" -lt {size // 1024 + 1024} ]; then echo "{size // 1024 + 1024} KiB needed, $free KiB free" >&2;'
         f" exit {NO_SPACE}; fi",
-        f"trap 'rm -f {part}' EXIT",
+        f"part={part}; trap 'rm -f \"$part\"' EXIT",
         f"cat > {part}",
         f'[ "$(stat -c %s {part})" = {size} ] || {{ echo "$(stat -c %s {part}) of {size} bytes came" >&2; exit {DIFFERS}; }}',
         _SYNC.format(part),

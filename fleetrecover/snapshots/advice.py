@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fleetrecover.decide.diagnosis import Diagnosis, Finding, Remedy, Severity, Verdict, ranked
+from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
+from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.restore import restore_under_way
 from fleetrecover.errors import FleetRecoverError
 from fleetrecover.facts import Survey

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
-from fleetrecover.decide.diagnosis import Finding, Severity
+from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.errors import InputError, Refused
 from fleetrecover.snapshots.archive import Kind, base_name
 

@@ -1,0 +1,217 @@
+"""The plan of a restore, from values alone: its order, its refusals, and that it only ever does what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fleetrecover.commands.snapshots import RestoreState, Tool
+from fleetrecover.decide import restore as r
+from fleetrecover.decide import steps as s
+from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
+from fleetrecover.decide.explain import explain
+from fleetrecover.errors import FleetRecoverError, Refused, Undetermined
+from fleetrecover.facts import Keep, Pin, Survey
+from tests.fakes.nodes import FakeFleet
+
+CHOSEN = r.Chosen("snap", "a" * 64, "b" * 64, 1 << 20, 77)
+OLD, NEW = Tool("etcdctl", False), Tool("etcdutl", True)
+
+
+def situation(survey: Survey, **more: Any) -> r.Situation:
+    names = [node.name for node in survey.nodes]
+    dead = frozenset(more.pop("dead", ()))
+    return r.Situation(
+        chosen=more.pop("chosen", CHOSEN),
+        dead=dead,
+        states=more.pop("states", {}),
+        tools=more.pop("tools", dict.fromkeys(names, OLD)),
+        neighbours=more.pop("neighbours", {}),
+        seats=diagnose(survey, Wish(dead)).seats,
+        open_run=find_open_run(survey),
+        **more,
+    )
+
+
+def make(survey: Survey, **more: Any) -> r.RestorePlan:
+    return r.make_restore_plan(
+        survey, situation(survey, **more), run="r1", token="t1", started="2020-01-01T00:00:00Z", tool="test"
+    )
+
+
+def kinds(plan: r.RestorePlan, node: str) -> list[str]:
+    return [type(step).__name__ for step in plan.steps if step.node == node]
+
+
+def test_the_order() -> None:
+    plan = make(FakeFleet.broken(3, wiped=1).survey(), neighbours={"n2": ("kube-apiserver",)})
+    assert kinds(plan, "n2") == [
+        *("OpenRun", "NoteRestore", "SendSnapshot", "RestoreData", "StopNeighbours", "Fence"),
+        *("KeepData", "AdoptRestored", "StartOriginal", "StartNeighbours"),
+    ]
+    assert "KeepData" not in kinds(plan, "n3"), "a wiped node has nothing to keep"
+    assert plan.prover == "n1"
+    assert kinds(plan, "n1")[:4] == ["OpenRun", "NoteRestore", "SendSnapshot", "TrialBoot"]
+    stages = [stage.name for stage in plan.stages]
+    assert stages == ["open", "prove", "prepare", "fence", "switch", "start", "quorum", "kubernetes"]
+    for step in plan.steps:
+        assert explain(step, "docker").title
+
+
+def test_everybody_gets_the_same_token_and_members() -> None:
+    plan = make(FakeFleet.broken(3).survey())
+    found = [step for step in plan.steps if isinstance(step, r.RestoreData)]
+    assert len({(step.identity.token, step.identity.cluster) for step in found}) == 1
+    assert [step.identity.name for step in found] == ["etcd-n1", "etcd-n2", "etcd-n3"]
+    assert all(step.identity.peer_urls == (f"https://10.0.0.{n}:2380",) for n, step in enumerate(found, 1))
+
+
+def test_the_revision_is_raised_only_where_every_tool_can() -> None:
+    survey = FakeFleet.broken(2).survey()
+    assert make(survey, tools={"n1": NEW, "n2": NEW}).bump == r.BUMP
+    mixed = make(survey, tools={"n1": NEW, "n2": OLD})
+    assert mixed.bump == 0
+    assert any("cannot raise" in note for note in mixed.notes)
+
+
+def test_a_node_that_is_away_blocks_until_it_is_declared_dead() -> None:
+    """rke#2424, rancher#30915: a partial restore beside a member that goes on serving is a split brain."""
+    survey = FakeFleet.broken(3, dead=1).survey()
+    with pytest.raises(Undetermined, match="n3"):
+        make(survey)
+    plan = make(survey, dead=("n3",))
+    assert plan.targets == ("n1", "n2")
+    assert plan.left_out == {"n3": "declared dead"}
+
+
+def test_fewer_hosts_than_were_in_it() -> None:
+    survey = FakeFleet.broken(5, dead=4).survey()
+    plan = make(survey, dead=("n2", "n3", "n4", "n5"))
+    [step] = [step for step in plan.steps if isinstance(step, r.RestoreData)]
+    assert [name for name, _ in step.identity.cluster] == ["etcd-n1"]
+
+
+def test_a_host_without_a_container_gets_one_made_from_another() -> None:
+    """rke#613, #1955: onto new nodes."""
+    fleet = FakeFleet.broken(3, wiped=1)
+    fleet.node("n3").container = None
+    plan = make(fleet.survey())
+    [new] = [step for step in plan.steps if isinstance(step, r.StartNew)]
+    assert "--initial-advertise-peer-urls=https://10.0.0.3:2380" in new.spec.argv
+    assert new.restart_policy == "always"
+    assert any(kind == "CheckFiles" for kind in kinds(plan, "n3"))
+
+
+def test_nobody_has_a_container() -> None:
+    fleet = FakeFleet.broken(2)
+    like = fleet.node("n1").container
+    assert like is not None
+    for node in fleet.nodes:
+        node.container = None
+    with pytest.raises(Refused, match="no node has an etcd container"):
+        make(fleet.survey())
+    plan = make(fleet.survey(), like=like.spec, like_hostname="n1")
+    assert sum(isinstance(step, r.StartNew) for step in plan.steps) == 2
+
+
+def test_a_serving_cluster_is_not_overwritten_unasked() -> None:
+    survey = FakeFleet.broken(1).survey()
+    [node] = survey.nodes
+    from fleetrecover.facts import EtcdStatus
+
+    status = EtcdStatus("3.4.23", 1, 2, 1, 3, 9, 9, 100, False, True)
+    living = replace(survey, nodes=(replace(node, status=status),))
+    with pytest.raises(Refused, match="serves"):
+        make(living)
+    assert make(living, replace_living=True).targets == ("n1",)
+
+
+def with_keep(survey: Survey, kind: str, *, original: bool) -> Survey:
+    pin = Pin("r0", survey.fleet.cluster, "n1", "2020-01-01T00:00:00Z", kind)
+    nodes = tuple(
+        replace(node, keeps=(Keep("r0", "/x", pin, containers=True, original=original),)) for node in survey.nodes
+    )
+    return replace(survey, nodes=nodes)
+
+
+def state(*parts: str, note: Mapping[str, Any] | None = None) -> RestoreState:
+    default = {
+        "snapshot": "snap",
+        "identity": CHOSEN.identity,
+        "token": "first",
+        "bump": 0,
+        "cluster": [["etcd-n1", ["https://10.0.0.1:2380"]], ["etcd-n2", ["https://10.0.0.2:2380"]]],
+        "hosts": ["n1", "n2"],
+    }
+    return RestoreState(note or default, frozenset(parts))
+
+
+def test_an_open_reset_comes_first() -> None:
+    survey = with_keep(FakeFleet.broken(2).survey(), "reset", original=True)
+    with pytest.raises(Refused, match="r0"):
+        make(survey)
+
+
+def test_recover_leaves_an_open_restore_alone() -> None:
+    survey = with_keep(FakeFleet.broken(2).survey(), r.KIND, original=True)
+    found = diagnose(survey, Wish())
+    assert found.remedy.value == "blocked"
+    assert any(finding.code == "restore-open" for finding in found.findings)
+
+
+def test_resumed_with_the_first_token_and_only_what_is_missing() -> None:
+    survey = with_keep(FakeFleet.broken(2).survey(), r.KIND, original=True)
+    states = {"n1": state("snapshot.db", "original", "adopted"), "n2": state("snapshot.db", "restored")}
+    plan = make(survey, states=states)
+    assert plan.resumed
+    assert plan.run == "r0"
+    assert plan.token == "first"
+    assert not plan.needs_snapshot
+    assert "KeepData" not in kinds(plan, "n1")
+    assert {"KeepData", "AdoptRestored", "StartOriginal"} <= set(kinds(plan, "n2"))
+    assert "TrialBoot" not in kinds(plan, "n1")
+
+
+def test_resumed_before_all_was_ready_sends_again() -> None:
+    survey = with_keep(FakeFleet.broken(2).survey(), r.KIND, original=False)
+    plan = make(survey, states={"n1": state("restored"), "n2": state()})
+    assert plan.needs_snapshot
+    assert "RestoreData" not in kinds(plan, "n1")
+    assert "RestoreData" in kinds(plan, "n2")
+    assert plan.token == "first"
+
+
+def test_another_snapshot_cannot_slip_into_an_open_restore() -> None:
+    survey = with_keep(FakeFleet.broken(2).survey(), r.KIND, original=True)
+    states = {"n1": state("original"), "n2": state()}
+    with pytest.raises(Refused, match="another snapshot"):
+        make(survey, states=states, chosen=replace(CHOSEN, identity="c" * 64))
+
+
+def test_no_space_is_known_before() -> None:
+    fleet = FakeFleet.broken(2)
+    survey = fleet.survey()
+    nodes = tuple(replace(n, data=replace(n.data, free=1 << 20)) if n.data else n for n in survey.nodes)
+    with pytest.raises(Refused, match="are free"):
+        make(replace(survey, nodes=nodes))
+
+
+def test_the_invariants_are_checked() -> None:
+    plan = make(FakeFleet.broken(2).survey())
+    by_name = {stage.name: stage for stage in plan.stages}
+    wrong = replace(plan, stages=(by_name["fence"], by_name["prepare"]))
+    with pytest.raises(FleetRecoverError, match="invariant"):
+        r.check_restore(wrong)
+    late = replace(plan, stages=(by_name["start"], by_name["fence"]))
+    with pytest.raises(FleetRecoverError, match="invariant"):
+        r.check_restore(late)
+    changed = [
+        replace(step, sha256="c" * 64) if isinstance(step, r.SendSnapshot) and step.node == "n2" else step
+        for step in by_name["prepare"].steps
+    ]
+    other = s.Stage("prepare", "", (tuple(changed),))
+    with pytest.raises(FleetRecoverError, match="invariant"):
+        r.check_restore(replace(plan, stages=(other,)))
