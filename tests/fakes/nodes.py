@@ -328,7 +328,9 @@ class FakeFleet:
     def _publish(self, node: Node, step: s.Join) -> None:
         me = self._at(step.peer_urls)
         assert me is not None
-        node.data = replace(make_log(1, 1, 1), node_id=me.id)
+        leader = next(each for each in self.nodes if each.data is not None and each.data.node_id == self.live[0].id)
+        assert leader.data is not None
+        node.data = replace(leader.data, node_id=me.id)
         self.live = [replace(m, name=step.member_name) if m.id == me.id else m for m in self.live]
 
     def _promote(self, urls: tuple[str, ...]) -> None:
