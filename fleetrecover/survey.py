@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import posixpath
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from fleetrecover.commands import probes
+from fleetrecover.commands import evidence, probes
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.etcdctl import Etcdctl
+from fleetrecover.decide.certificates import read_certificate
+from fleetrecover.decide.diagnosis import may_be_electing
+from fleetrecover.decide.membership import peer_addresses
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, etcdctl_tls, is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect, host_path
 from fleetrecover.errors import FleetRecoverError, FormatError, InputError, RemoteError
@@ -80,15 +84,60 @@ class Reader:
             return None, Problem("format", error.message)
 
 
-def take_survey(fleet: Fleet, transport: Transport, *, logs: bool = True) -> Survey:
-    """Look at all nodes at once. Without `logs` the WAL and the database are left out: enough to judge a living cluster."""
+ELECTION_TIMEOUTS = 2
+LONGEST_WAIT = 12.0
+"""How long a quorum of sound members without a leader is given to elect one before it is judged, in seconds."""
+
+
+def take_survey(
+    fleet: Fleet,
+    transport: Transport,
+    *,
+    logs: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Survey:
+    """Look at all nodes at once. Without `logs` the WAL and the database are left out: enough to judge a living cluster.
+
+    Members that may just be electing a leader are asked again for up to two election timeouts.
+    """
+    survey = _look(fleet, transport, logs)
+    if not logs or not may_be_electing(survey):
+        return survey
+    elections = [c.config.election for n in survey.nodes for c in n.containers if c.config is not None]
+    deadline = clock() + min(LONGEST_WAIT, ELECTION_TIMEOUTS * max(elections, default=1000) / 1000 + 1)
+    while clock() < deadline:
+        sleep(0.5)
+        survey = _ask_again(survey, transport)
+        if any(node.healthy for node in survey.nodes):
+            return _look(fleet, transport, logs)
+    return survey
+
+
+def _ask_again(survey: Survey, transport: Transport) -> Survey:
+    """Ask every running etcd once more; all else stays as it was seen."""
+    fleet = survey.fleet
+
+    def ask(host: Host) -> NodeFacts:
+        node, reader = survey.node(host.name), Reader(host, transport)
+        asked = _status_probes(fleet, node)
+        return _with_status(fleet, reader, node, asked, reader.batch(asked)) if asked else node
+
+    found = fan_out([node.host for node in survey.nodes if running_container(fleet, node)], ask)
+    fresh = {name: node for name, node in found.items() if isinstance(node, NodeFacts)}
+    return replace(survey, nodes=tuple(fresh.get(node.name, node) for node in survey.nodes))
+
+
+def _look(fleet: Fleet, transport: Transport, logs: bool) -> Survey:
     first = fan_out(fleet.hosts, lambda host: _first_look(fleet, Reader(host, transport)))
     looked = {name: node for name, node in first.items() if isinstance(node, NodeFacts)}
     default = next((path for node in looked.values() if (path := _data_path(fleet, node))), DEFAULT_DATA)
 
     def further(host: Host) -> NodeFacts:
         node = looked[host.name]
-        return _second_look(fleet, Reader(host, transport), node, _data_path(fleet, node) or default, logs)
+        reader = Reader(host, transport)
+        seen = _second_look(fleet, reader, node, _data_path(fleet, node) or default, logs)
+        return _surroundings(fleet, reader, seen, peer_addresses(looked.values())) if logs else seen
 
     second = fan_out([host for host in fleet.hosts if host.name in looked], further)
     nodes = [_row(host, second.get(host.name, first[host.name])) for host in fleet.hosts]
@@ -189,6 +238,8 @@ def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> 
         endpoint=endpoint,
         tls=tls,
         forced=_forced(config, doc),
+        started_at=str(state.get("StartedAt") or ""),
+        finished_at=str(state.get("FinishedAt") or ""),
         spec=spec,
         spec_problem=problem,
         error=str(state.get("Error") or ""),
@@ -317,6 +368,45 @@ def _third_look(reader: Reader, node: NodeFacts, listing: probes.DataListing) ->
         return replace(node, db=read_remote_db(reader, database))
     except InputError as error:
         return replace(node, db_problem=Problem("corrupt", error.message))
+
+
+# --- what etcd stands on ---
+
+
+def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[str, tuple[str, int]]) -> NodeFacts:
+    """Signs of life, certificates, and whether the other nodes' peer ports can be reached."""
+    targets = [(name, address, port) for name, (address, port) in peers.items() if name != node.name]
+    own = node.original(fleet.etcd.container)
+    files = certificate_files(own) if own is not None else ()
+    root = node.log_path or posixpath.join(node.data.real if node.data else DEFAULT_DATA, "member")
+    wanted: list[Probe[Any]] = [evidence.signs(root), evidence.certificates(files), evidence.ports(targets)]
+    results = reader.batch(wanted)
+    signs, found, ports = (reader.attempt(probe, result)[0] for probe, result in zip(wanted, results, strict=True))
+    moment = datetime.now(UTC).timestamp() + (node.clock_offset or 0.0)
+    at = datetime.fromtimestamp(moment, UTC)
+    return replace(
+        node,
+        signs=signs or (),
+        certificates=tuple(read_certificate(each, at) for each in found or ()),
+        ports=ports or (),
+    )
+
+
+def certificate_files(container: Container) -> tuple[evidence.CertificateFiles, ...]:
+    """The certificates that an etcd's command names, each once, as paths on the host."""
+    spec, config = container.spec, container.config
+    if spec is None or config is None:
+        return ()
+    named = [
+        (config.cert_file, config.key_file, config.ca_file),
+        (config.peer_cert_file, config.peer_key_file, config.peer_ca_file),
+    ]
+    found: dict[str, evidence.CertificateFiles] = {}
+    for files in named:
+        cert, key, ca = ((host_path(spec, path) or "") if path else "" for path in files)
+        if cert:
+            found.setdefault(cert, evidence.CertificateFiles(cert, key, ca))
+    return tuple(found.values())
 
 
 def _evidence_moved(node: NodeFacts, keep: Keep) -> bool:

@@ -13,12 +13,34 @@ from enum import StrEnum
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
-from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.surroundings import surroundings
+from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.etcd.wal import compare_logs
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
+
+__all__ = [
+    "Diagnosis",
+    "Finding",
+    "OpenRun",
+    "Remedy",
+    "Severity",
+    "Verdict",
+    "Wish",
+    "candidates_of",
+    "check_wish",
+    "cluster_ids",
+    "diagnose",
+    "find_open_run",
+    "live_seats",
+    "may_be_electing",
+    "ranked",
+    "startable",
+    "unaccounted",
+    "unasked",
+]
 
 
 class Verdict(StrEnum):
@@ -197,7 +219,11 @@ def _with_quorum(
         )
     ill = list(_membership_findings(survey, live, known, wish))
     ill += [finding for finding in found if finding.severity is not Severity.INFO and finding.code not in _COSMETIC]
+    ill += _returned_findings(survey, wish, known)
     found += [finding for finding in ill if finding not in found]
+    sides = split(survey)
+    if sides:
+        return _split_brain(sides, known, found, run)
     whole = not any(finding.code in _MEMBERSHIP for finding in ill)
     if run is not None:
         found.append(_run_finding(run))
@@ -285,6 +311,37 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
         if node.alarms:
             found.append(_warn(node.name, "alarm", f"alarm on {node.name}: {', '.join(node.alarms)}"))
     return found
+
+
+def _returned_findings(survey: Survey, wish: Wish, known: Sequence[Seat]) -> list[Finding]:
+    """Members that were left behind and are there again with their old data."""
+    if not known:
+        return []
+    back = returned_members(survey, frozenset(seat.id for seat in known), wish.dead)
+    able = old_quorum(back)
+    found = []
+    for one in back:
+        message = (
+            f"{one.node} has come back with the data of member {one.member_id:x}, which this cluster has removed"
+            if one.member_id is not None
+            else f"{one.node} has come back with old data"
+        )
+        if one.node in able:
+            message += f"; {' and '.join(able)} could form the OLD quorum, and serve what was true before the recovery"
+        severity = Severity.ERROR if one.node in able else Severity.WARNING
+        advice = "`fleetrecover recover` fences it, keeps its data aside, and brings it in as a new member"
+        found.append(Finding(severity, one.node, "returned-member", message, advice))
+    return found
+
+
+def _split_brain(
+    sides: Sequence[Sequence[str]], known: tuple[Seat, ...], found: list[Finding], run: OpenRun | None
+) -> Diagnosis:
+    told = " against ".join(", ".join(side) for side in sides)
+    message = f"SPLIT BRAIN: healthy members disagree on who the members are ({told}); clients of both sides are served"
+    advice = "stop etcd on the side that was to be gone (`docker update --restart=no etcd; docker stop etcd`), then look again"
+    found.append(Finding(Severity.ERROR, None, "split-brain", message, advice))
+    return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=message)
 
 
 def _warn(node: str | None, code: str, message: str) -> Finding:

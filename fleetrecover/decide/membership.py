@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fleetrecover.etcd.membership import Configuration, Member
 from fleetrecover.facts import NodeFacts, Survey
+
+PEER_PORT = 2380
 
 
 def quorum(voters: int) -> int:
@@ -63,6 +66,30 @@ def addresses_of(node: NodeFacts) -> frozenset[str]:
     for container in node.containers:
         found.update(host_of_url(url) for url in container.peer_urls)
     return frozenset(found - {"", "127.0.0.1", "localhost", "0.0.0.0", "::"})
+
+
+def peer_addresses(nodes: Iterable[NodeFacts]) -> dict[str, tuple[str, int]]:
+    """The address and port at which each node's etcd listens to its peers, by the node's name, as its own command says."""
+    found: dict[str, tuple[str, int]] = {}
+    for node in nodes:
+        for container in node.containers:
+            for url in container.peer_urls:
+                host, port = host_of_url(url), port_of_url(url)
+                if host and node.name not in found:
+                    found[node.name] = (host, port)
+    return found
+
+
+def port_of_url(url: str) -> int:
+    """The port of a peer URL, etcd's own where none is said.
+
+    >>> port_of_url("https://10.0.0.1:2380"), port_of_url("https://10.0.0.1")
+    (2380, 2380)
+    """
+    try:
+        return urlsplit(url).port or PEER_PORT
+    except ValueError:
+        return PEER_PORT
 
 
 def own_id(node: NodeFacts) -> int | None:
