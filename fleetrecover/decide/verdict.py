@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fleetrecover.decide.diagnosis import live_seats
+from fleetrecover.decide.membership import quorum
+from fleetrecover.decide.returned import armed, split
 from fleetrecover.facts import Proof, Role, Survey
 
 
@@ -67,6 +69,7 @@ def judge(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Judge
         _no_force(survey),
         _policies(survey, expected),
         _containers(survey, expected),
+        _returned(survey, expected),
     ]
     live = [node for node in survey.nodes if node.healthy]
     members = tuple(seat.label for seat in live_seats(survey, live) if not seat.learner)
@@ -135,6 +138,25 @@ def _not_behind(survey: Survey, hashes: Hashes | None, expected: Expectation) ->
     if revision < proof.revision:
         return Check("revision", False, f"revision {revision}; the survivor had {proof.revision}")
     return Check("revision", True, f"revision {revision}, not behind the survivor's {proof.revision}")
+
+
+def _returned(survey: Survey, expected: Expectation) -> Check:
+    """No old member is there that could start, and nobody serves beside the cluster."""
+    name = "no returned member"
+    sides = split(survey)
+    if sides:
+        told = " against ".join(", ".join(side) for side in sides)
+        return Check(name, False, f"SPLIT BRAIN: healthy members disagree on who the members are: {told}")
+    seated = {seat.host for seat in live_seats(survey, [node for node in survey.nodes if node.healthy])}
+    back = [
+        node.name
+        for node in survey.nodes
+        if node.name not in seated and node.data is not None and node.data.has_member and armed(survey, node)
+    ]
+    if seated and back:
+        loud = "; together they may form the OLD quorum" if len(back) >= quorum(len(survey.nodes)) else ""
+        return Check(name, False, f"old data and a container that starts on it: {', '.join(back)}{loud}")
+    return Check(name, True, "none that could start on old data")
 
 
 def _alarms(survey: Survey) -> Check:
