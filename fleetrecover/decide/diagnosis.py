@@ -14,7 +14,7 @@ from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
 from fleetrecover.decide.returned import old_quorum, returned_members, split
-from fleetrecover.decide.surroundings import surroundings
+from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
@@ -309,7 +309,7 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
         if node.name not in seated and node.name not in wish.dead and known:
             found.append(_warn(node.name, "host-not-member", f"{node.name} is not a member of the cluster"))
         if node.alarms:
-            found.append(_warn(node.name, "alarm", f"alarm on {node.name}: {', '.join(node.alarms)}"))
+            found.append(_alarm_finding(node, node.alarms))
     return found
 
 
@@ -342,6 +342,12 @@ def _split_brain(
     advice = "stop etcd on the side that was to be gone (`docker update --restart=no etcd; docker stop etcd`), then look again"
     found.append(Finding(Severity.ERROR, None, "split-brain", message, advice))
     return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=message)
+
+
+def _alarm_finding(node: NodeFacts, alarms: Sequence[str]) -> Finding:
+    kinds = dict.fromkeys(alarm.partition(" ")[0] for alarm in alarms)
+    advice = "; ".join(ALARMS.get(kind, "`etcdctl alarm list`") for kind in kinds)
+    return Finding(Severity.WARNING, node.name, "alarm", f"alarm on {node.name}: {', '.join(alarms)}", advice)
 
 
 def _warn(node: str | None, code: str, message: str) -> Finding:

@@ -89,6 +89,24 @@ def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
             "path": node.log_path,
         },
         "log_error": node.log_problem.message if node.log_problem else None,
+        "certificates": [
+            {
+                "path": found.path,
+                "subject": found.subject,
+                "not_after": found.not_after or None,
+                "expired": found.expired,
+                "names": list(found.names),
+                "key_matches": found.key_matches,
+                "ca_matches": found.ca_matches,
+                "problem": found.problem,
+            }
+            for found in node.certificates
+        ],
+        "peer_ports": [
+            {"name": port.name, "address": port.address, "port": port.port, "answer": port.answer}
+            for port in node.ports
+        ],
+        "alarms": list(node.alarms) if node.alarms is not None else None,
         "revision": status.revision if status else node.db.revision if node.db else None,
         "data": None
         if node.data is None
@@ -140,6 +158,8 @@ def choice_document(choice: Choice | None) -> dict[str, Any] | None:
         "overridden": choice.overridden,
         "loses": choice.loses or None,
         "doubts": list(choice.doubts),
+        "may_miss": list(choice.may_miss),
+        "no_evidence": [{"name": aside.host, "code": aside.code, "reason": aside.reason} for aside in choice.aside],
     }
 
 
