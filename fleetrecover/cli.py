@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fleetrecover.facts import Survey
     from fleetrecover.model import Fleet, Transport
     from fleetrecover.recover import Recovery
+    from fleetrecover.trial import Trial
 
 app = typer.Typer(
     name="fleetrecover",
@@ -190,6 +191,9 @@ def survey() -> None:
 def diagnose(
     dead: Dead = None,
     survivor: Survivor = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Boot a copy of each candidate in quarantine, and say what it answers.")
+    ] = False,
 ) -> None:
     """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
     from fleetrecover.decide.diagnosis import diagnose as judge
@@ -203,11 +207,23 @@ def diagnose(
         found = take_survey(fleet, transport)
         diagnosis = judge(found, effective(wish_of(dead, survivor), found))
         diagnosis = advised(fleet, transport, found, diagnosis)
+        trials = tried(found, diagnosis, transport) if trial else []
     if settings.json:
-        print_json(diagnosis_document(found, diagnosis))
+        print_json(diagnosis_document(found, diagnosis) | ({"trial": [asdict(each) for each in trials]} if trial else {}))
     else:
         print_diagnosis(settings.out, found, diagnosis)
+        for each in trials:
+            said = each.error or f"revision {each.revision}, {each.keys} keys, hash {each.hash} ({each.seconds:.1f} s)"
+            settings.out.print(f"Trial of {each.node}: {said}", markup=False, soft_wrap=True)
     raise typer.Exit(diagnosis.verdict.exit_code)
+
+
+def tried(found: Survey, diagnosis: Diagnosis, transport: Transport) -> list[Trial]:
+    """What copies of the candidates answered."""
+    from fleetrecover.report.console import ConsoleEvents
+    from fleetrecover.trial import try_all
+
+    return try_all(found, diagnosis, transport, ConsoleEvents(settings.err, verbose=settings.verbose))
 
 
 @app.command()
@@ -319,6 +335,33 @@ def runs() -> None:
             for r in found
         ],
     )
+
+
+@app.command(name="run-config")
+def run_config(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="The host's name in the inventory.")],
+    container: Annotated[
+        str | None, typer.Option("--container", metavar="NAME", help="Another container; also one that is stopped.")
+    ] = None,
+) -> None:
+    """The `docker run` command that recreates a container, ready to paste; read only. Prints its environment, too."""
+    from fleetrecover.docker.argv import render, to_json
+    from fleetrecover.run_config import read_config
+
+    with reached() as (fleet, transport):
+        found = read_config(fleet, transport, host, container)
+    if settings.json:
+        print_json(
+            {
+                "schema": 1,
+                "host": found.host.name,
+                "container": found.name,
+                "state": found.state,
+                "spec": to_json(found.spec),
+            }
+        )
+    else:
+        sys.stdout.write(render(found.spec, cli=fleet.etcd.cli))
 
 
 @app.command()

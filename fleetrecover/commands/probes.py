@@ -90,6 +90,19 @@ def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:
     return Probe(Command("images", script, timeout=30, ok_codes=(0, 1)), parse)
 
 
+def engine_info(cli: str) -> Probe[dict[str, Any] | None]:
+    """The engine's `info`, which tells its defaults; None where it gives none (podman's has another shape)."""
+    script = f"{quote(cli)} info --format '{{{{json .}}}}' 2>/dev/null\n"
+
+    def parse(result: Result) -> dict[str, Any] | None:
+        try:
+            return _json_object(result.text, "info")
+        except FormatError:
+            return None
+
+    return Probe(Command("engine-info", script, timeout=30, ok_codes=(0, 1)), parse)
+
+
 def has_image(cli: str, reference: str) -> Probe[str | None]:
     """The id of an image on the node, or None."""
     script = f"{quote(cli)} inspect --type image -f '{{{{.Id}}}}' {quote(reference)} 2>/dev/null\n"

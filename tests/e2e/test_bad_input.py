@@ -10,7 +10,7 @@ import pytest
 
 from fleetrecover.lab import Lab
 from tests.e2e.conftest import Fleet
-from tests.e2e.tool import Tool, state_of
+from tests.e2e.tool import Tool, original_containers, state_of
 
 pytestmark = pytest.mark.lab
 
@@ -141,3 +141,20 @@ def test_members_of_two_clusters(fleet: Fleet) -> None:
     assert ran.code == 12, ran.err
     assert "2 different clusters" in ran.err
     assert everything(lab) == before
+
+
+def test_run_config_recreates_the_container(fleet: Fleet) -> None:
+    """What it prints, run as it is, gives the same container; a container that is not there is told."""
+    lab, tool = fleet(3)
+    before = original_containers(lab)["etcd1"]
+    printed = tool.run("run-config", "etcd1")
+    assert printed.code == 0, printed.err
+    lab.shell("etcd1", "docker stop etcd && docker rename etcd etcd.fleetrecover-r1")
+    assert tool.run("run-config", "etcd1").out.replace(".fleetrecover-r1", "") == printed.out
+    lab.shell("etcd1", printed.out)
+    lab.wait_healthy()
+    assert original_containers(lab)["etcd1"] == before
+    missing = tool.run("run-config", "etcd1", "--container", "nothing")
+    assert missing.code == 3
+    assert "etcd.fleetrecover-r1" in missing.err
+    assert tool.run("run-config", "etcd9").code == 3
