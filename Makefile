@@ -2,6 +2,8 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# most of a recovery is waiting for elections, so more labs than cores run well beside each other
+JOBS ?= 3
 
 .PHONY: help drill test check lint types unit lab-tools e2e nightly fault-matrix soak clean
 
@@ -19,7 +21,7 @@ drill: lab-tools  ## build a fleet here, break it, recover it, show the proof
 
 test: lab-tools  ## every test, the lab's too
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/pytest -m "not slow" --durations=15
+	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile --durations=15
 
 check: $(READY)  ## lint, types and unit tests: under a minute
 	@$(MAKE) --no-print-directory lint types unit
@@ -32,10 +34,10 @@ types: $(READY)
 	@$(BIN)/mypy
 
 unit: $(READY)
-	@$(BIN)/pytest -m "not lab and not slow"
+	@$(BIN)/pytest -m "not lab and not slow" -n 2 --dist loadfile
 
 e2e: lab-tools  ## only the tests on the lab
-	@$(BIN)/pytest -m lab --durations=15
+	@$(BIN)/pytest -m lab -n $(JOBS) --dist loadfile --durations=15
 
 nightly: lab-tools  ## what takes too long for every change
 	@$(BIN)/pytest -m slow --durations=15
