@@ -209,7 +209,9 @@ def diagnose(
         diagnosis = advised(fleet, transport, found, diagnosis)
         trials = tried(found, diagnosis, transport) if trial else []
     if settings.json:
-        print_json(diagnosis_document(found, diagnosis) | ({"trial": [asdict(each) for each in trials]} if trial else {}))
+        print_json(
+            diagnosis_document(found, diagnosis) | ({"trial": [asdict(each) for each in trials]} if trial else {})
+        )
     else:
         print_diagnosis(settings.out, found, diagnosis)
         for each in trials:

@@ -90,6 +90,11 @@ class Etcdctl:
             lambda r: answers.parse_endpoint_hashkv(r.text)[0],
         )
 
+    def key_count(self) -> Probe[int]:
+        """How many keys there are, which etcd counts whatever the limit is; linearizable."""
+        words = ["get", "", "--prefix", "--limit=1", "--keys-only"]
+        return Probe(self.command("key-count", words, timeout=60), lambda r: answers.parse_count(r.text))
+
     def add(self, name: str, peer_urls: Sequence[str], *, learner: bool) -> Action:
         """Add a member, as a learner where etcd knows them (3.4 and later)."""
         words = ["member", "add", name, f"--peer-urls={','.join(peer_urls)}", *(["--learner"] if learner else [])]

@@ -225,6 +225,11 @@ def parse_alarm_list(text: str) -> tuple[Alarm, ...]:
     return tuple(found)
 
 
+def parse_count(text: str) -> int:
+    """Parse `get --limit=1 -w json`: `{"header":{…},"kvs":[…],"more":true,"count":24}`, without `count` when it is 0."""
+    return _number(_top(text, "get"), "count")
+
+
 def _alarm_kind(row: dict[str, Any]) -> str:
     kind = _number(row, "alarm")
     return ALARMS.get(kind, str(kind))

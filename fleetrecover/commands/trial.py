@@ -1,0 +1,61 @@
+"""PURE: the writes of a trial: a copy beside the data, and its removal. The data itself is only read."""
+
+from __future__ import annotations
+
+import posixpath
+
+from fleetrecover.commands.actions import DIFFERS, NO_SPACE
+from fleetrecover.commands.base import Action
+from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.shell import quote
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Role
+from fleetrecover.model import Command
+
+TRIAL_PREFIX = "trial-"
+
+
+def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int) -> Action:
+    """Copy a `member` directory to the trial's `partial/` and compare. Differs where an etcd wrote meanwhile: once more."""
+    partial = quote(paths.at("partial"))
+    copy, source = quote(posixpath.join(paths.at("partial"), "member")), quote(member)
+    need_kib = need // 1024 + 1024
+    script = "\n".join(
+        [
+            "set -eu",
+            "umask 077",
+            f"mkdir -p {quote(paths.root)}",
+            f"free=$(df -Pk {quote(paths.root)} | awk 'END {{ print $(NF-2) }}')",
+            f'if [ "$free" -lt {need_kib} ]; then'
+            f' echo "{need_kib} KiB needed, $free KiB free" >&2; rmdir {quote(paths.root)}; exit {NO_SPACE}; fi',
+            "for attempt in 1 2 3; do",
+            f"  rm -rf -- {partial}; mkdir {partial}",
+            f"  cp -a --reflink=auto {source} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {source} {copy}; }}",
+            f"  if diff -rq {source} {copy} >&2; then same=1; break; else same=0; sleep 1; fi",
+            "done",
+            f'[ "$same" = 1 ] || exit {DIFFERS}',
+            f"chown --reference={quote(data)} {partial} 2>/dev/null || true",
+            f"chmod --reference={quote(data)} {partial} 2>/dev/null || true",
+            "",
+        ]
+    )
+    shown = f"cp -a {source} {copy}; diff -rq {source} {copy}"
+    return Action(Command("trial-copy", script, timeout=3600.0, shown=shown), undo=f"rm -rf {quote(paths.root)}")
+
+
+def remove_trials(cli: str, keep_root: str) -> Action:
+    """Remove every trial's container and copy, this one's and those that an interrupted one has left."""
+    label = quote(f"label={ROLE_LABEL}={Role.QUARANTINE.value}")
+    template = quote('{{index .Config.Labels "' + RUN_LABEL + '"}}')
+    script = "\n".join(
+        [
+            "set -eu",
+            f"for c in $({quote(cli)} ps -aq --no-trunc --filter {label}); do",
+            f'  case "$({quote(cli)} inspect -f {template} "$c")" in',
+            f'    {TRIAL_PREFIX}*) {quote(cli)} rm -f "$c" >/dev/null ;;',
+            "  esac",
+            "done",
+            f"rm -rf -- {quote(keep_root)}/{TRIAL_PREFIX}*",
+            "",
+        ]
+    )
+    return Action(Command("trial-remove", script, timeout=300.0), undo="they were copies of ours")
