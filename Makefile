@@ -48,5 +48,8 @@ fault-matrix: lab-tools  ## break everything at every moment, run again; writes 
 soak: lab-tools  ## 20 recoveries in a row on one lab, each from another break
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
+roundtrip: $(READY)  ## 500 generated containers, rebuilt and compared on a real dockerd (runlike beside it if installed)
+	@$(BIN)/python benchmarks/roundtrip.py $(ARGS)
+
 clean:  ## remove the virtual environment and what tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
