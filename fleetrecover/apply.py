@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
-from fleetrecover.commands import actions, probes
+from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.commands.base import BUSY, LOST_HOLD, Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
@@ -47,6 +47,7 @@ JOIN_TIMEOUT = 120.0
 PROMOTE_TIMEOUT = 900.0
 ADD_TIMEOUT = 90.0
 TIMED_OUT = 124
+SETTLE_SECONDS = 4.0
 
 
 class Events(Protocol):
@@ -641,6 +642,30 @@ class Applier:
     def _(self, step: s.RestorePolicy) -> str:
         self.act(step, actions.set_restart_policy(self.cli, step.name, step.restart_policy))
         return step.restart_policy
+
+    @do.register
+    def _(self, step: s.StopNeighbours) -> str:
+        self.act(step, snapshots.stop_neighbours(self.cli, step.paths, step.names))
+        return ", ".join(step.names)
+
+    @do.register
+    def _(self, step: s.StartNeighbours) -> str:
+        stopped = self.read(step.node, snapshots.restore_state(step.paths)).stopped
+        names = [name for name in step.names if name in stopped]
+        if not names:
+            return "none had run"
+        # snapshots are taken again only when the rest stands
+        names.sort(key=lambda name: name == s.ROLLING)
+        self.act(step, snapshots.start_neighbours(self.cli, names))
+        probe = snapshots.neighbours(self.cli, names)
+        before = {each.name: each for each in self.read(step.node, probe)}
+        self.sleep(SETTLE_SECONDS)
+        after = {each.name: each for each in self.read(step.node, probe)}
+        ill = [n for n in names if n not in after or not after[n].stayed_since(before.get(n))]
+        if ill:
+            told = self.describe(step.node, ill[0])
+            raise CommandFailed(step.node, f"{', '.join(ill)} did not stay up: {told}", exit_code=1)
+        return f"{', '.join(names)} run"
 
     @do.register
     def _(self, step: s.FinishRun) -> str:

@@ -524,6 +524,10 @@ class Neighbour:
         """Whether it runs, or would by itself in a moment."""
         return self.state in ("running", "restarting", "paused")
 
+    def stayed_since(self, before: Neighbour | None) -> bool:
+        """Whether it runs, and has not been started anew since that earlier look."""
+        return self.state == "running" and (before is None or before.started == self.started)
+
 
 def neighbours(cli: str, names: Sequence[str]) -> Probe[tuple[Neighbour, ...]]:
     """Those of the named containers that exist, in the order of the names."""

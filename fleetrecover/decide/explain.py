@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import singledispatch
 
 from fleetrecover.commands import actions
+from fleetrecover.commands import snapshots as snapshot_commands
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.shell import join
 from fleetrecover.decide import steps as s
@@ -285,3 +286,15 @@ def _(step: u.RemoveKept, cli: str) -> Explained:
 def _(step: u.RemoveRun, cli: str) -> Explained:
     did = [actions.remove_run(step.paths)]
     return _said(f"remove {step.paths.root} ({step.frees / 1e6:,.1f} MB)", did, "the cluster is whole", "it is gone")
+
+
+@explain.register
+def _(step: s.StopNeighbours, cli: str) -> Explained:
+    did = [snapshot_commands.stop_neighbours(cli, step.paths, step.names)]
+    return _said(f"stop {', '.join(step.names)}, where they run", did, "which of them ran is noted", "")
+
+
+@explain.register
+def _(step: s.StartNeighbours, cli: str) -> Explained:
+    did = [snapshot_commands.start_neighbours(cli, step.names)]
+    return _said("start again those that were stopped", did, "", "they stay up")

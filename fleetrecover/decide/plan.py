@@ -21,6 +21,7 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish
 from fleetrecover.decide.membership import Seat, host_of_url
 from fleetrecover.decide.steps import (
+    ROLLING,
     AddMember,
     Adopt,
     AwaitQuorum,
@@ -39,9 +40,11 @@ from fleetrecover.decide.steps import (
     RemoveMember,
     RestorePolicy,
     Stage,
+    StartNeighbours,
     StartOriginal,
     StartRebuilt,
     Step,
+    StopNeighbours,
     stage,
 )
 from fleetrecover.docker import rewrite
@@ -148,7 +151,8 @@ class _Maker:
             stages, joins = self.repair(survivor)
         closing = None
         if remedy is not Remedy.NONE:
-            lanes = [[FinishRun(n.name, self.paths(n), self.data(n))] for n in self.nodes() if self.to_close(n, stages)]
+            closed = [node for node in self.nodes() if self.to_close(node, stages)]
+            lanes = [[*self.rolling_again(n), FinishRun(n.name, self.paths(n), self.data(n))] for n in closed]
             closing = stage("finish", "Close the run", lanes)
         return Plan(
             run=self.run,
@@ -212,6 +216,19 @@ class _Maker:
                 return []
         return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
 
+    def rolling(self, node: NodeFacts) -> list[Step]:
+        """Stop RKE's rolling snapshots while there is no quorum: they take none, but go on removing old ones."""
+        states = dict(node.helpers)
+        if states.get(ROLLING) not in ("running", "restarting"):
+            return []
+        return [StopNeighbours(node.name, self.paths(node), self.data(node), (ROLLING,))]
+
+    def rolling_again(self, node: NodeFacts) -> list[Step]:
+        """Start them again, where this run has stopped them."""
+        if ROLLING not in dict(node.helpers):
+            return []
+        return [StartNeighbours(node.name, self.paths(node), self.data(node), (ROLLING,))]
+
     def fence(self, node: NodeFacts) -> list[Step]:
         """Fence whatever is on the node and not ours: running, startable by itself, or in the place of the container."""
         paths = self.paths(node)
@@ -237,7 +254,7 @@ class _Maker:
         fence_lanes: list[list[Step]] = []
         for node in self.nodes():
             fences = [] if node.name == survivor and self.adopted(node) else self.fence(node)
-            fence_lanes.append([*self.open(node, survivor), *fences])
+            fence_lanes.append([*self.open(node, survivor), *self.rolling(node), *fences])
         chief = self.survey.node(survivor)
         joiners = self.joiners(survivor)
         reset_lanes = [self.survivor_lane(chief)] + [self.prepare(node, chief) for node in joiners]

@@ -35,8 +35,10 @@ from fleetrecover.decide.steps import (
     KeepData,
     OpenRun,
     Stage,
+    StartNeighbours,
     StartOriginal,
     Step,
+    StopNeighbours,
     stage,
 )
 from fleetrecover.docker import rewrite
@@ -49,8 +51,6 @@ from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin,
 KIND = "restore"
 BUMP = 1_000_000_000
 """So much the revision is raised, that no client has seen one that is higher: etcd's own advice."""
-ROLLING = "etcd-rolling-snapshots"
-"""RKE's container that takes snapshots; without quorum it takes none but goes on removing old ones."""
 
 
 # --- steps of its own ---
@@ -97,13 +97,6 @@ class RestoreData(Step):
 
 
 @dataclass(frozen=True)
-class StopNeighbours(Step):
-    """Stop the containers that live by etcd, noting which of them ran."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class AdoptRestored(Step):
     """Move the restored data to where etcd looks for it."""
 
@@ -117,13 +110,6 @@ class StartNew(Step):
     restart_policy: str
     reason: str
     replacements: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class StartNeighbours(Step):
-    """Start again, in order, those that the run has stopped, and see that they stay up."""
-
-    names: tuple[str, ...]
 
 
 # --- what the plan is made from ---
@@ -706,12 +692,6 @@ def _(step: RestoreData, cli: str) -> Explained:
 
 
 @explain.register
-def _(step: StopNeighbours, cli: str) -> Explained:
-    action = commands.stop_neighbours(cli, step.paths, step.names)
-    return _words(f"stop {', '.join(step.names)}, where they run", [action.command.display], "", action.undo)
-
-
-@explain.register
 def _(step: AdoptRestored, cli: str) -> Explained:
     action = commands.adopt_restored(step.paths, step.data)
     return _words("move the restored data in", [action.command.display], "", action.undo)
@@ -722,12 +702,6 @@ def _(step: StartNew, cli: str) -> Explained:
     words = " ".join(to_argv(masked(step.spec), cli=cli, detach=True))
     changed = [line for text in step.replacements for line in text.splitlines()]
     return _words(f"start a new container {step.name}: {step.reason}", [words, *changed], "", "it is removed")
-
-
-@explain.register
-def _(step: StartNeighbours, cli: str) -> Explained:
-    action = commands.start_neighbours(cli, step.names)
-    return _words("start again those that were stopped", [action.command.display], "they stay up", action.undo)
 
 
 def trial_identity(run: str) -> Identity:

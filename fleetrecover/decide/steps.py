@@ -195,6 +195,24 @@ class RestorePolicy(Step):
     restart_policy: str
 
 
+ROLLING = "etcd-rolling-snapshots"
+"""RKE's container that takes snapshots; without quorum it takes none but goes on removing old ones."""
+
+
+@dataclass(frozen=True)
+class StopNeighbours(Step):
+    """Stop the containers that live by etcd, noting which of them ran."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StartNeighbours(Step):
+    """Start again, in order, those that the run has stopped, and see that they stay up."""
+
+    names: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class FinishRun(Step):
     """Mark the run as finished on the node."""

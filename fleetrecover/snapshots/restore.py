@@ -51,7 +51,6 @@ from fleetrecover.survey import Reader, take_survey, tls_files
 from fleetrecover.verify import expectation, verify
 
 TRIAL_TIMEOUT = 180.0
-SETTLE_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ class _Looker:
         return self.chosen
 
     def neighbours(self, survey: Survey) -> dict[str, tuple[str, ...]]:
-        names = (r.ROLLING, *self.means.fleet.kubernetes.restart)
+        names = (s.ROLLING, *self.means.fleet.kubernetes.restart)
         probe = commands.neighbours(self.means.fleet.etcd.cli, names)
         hosts = [node.host for node in survey.nodes if node.accessible]
         found = _good(fan_out(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
@@ -285,16 +284,11 @@ class RestoreApplier(Applier):
                 return self.trial(step)
             case r.RestoreData():
                 return self.restore_data(step)
-            case r.StopNeighbours():
-                self.act(step, commands.stop_neighbours(self.cli, step.paths, step.names))
-                return ", ".join(step.names)
             case r.AdoptRestored():
                 self.act(step, commands.adopt_restored(step.paths, step.data))
                 return step.data
             case r.StartNew():
                 return self.start_new(step)
-            case r.StartNeighbours():
-                return self.start_neighbours(step)
             case _:
                 done: str | None = super().do(step)
                 return done
@@ -421,34 +415,6 @@ class RestoreApplier(Applier):
         config = EtcdConfig.of(step.spec)
         tls = tls_files(step.spec, config)
         self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls)
-
-    def start_neighbours(self, step: r.StartNeighbours) -> str:
-        """Start those that the run stopped, in order, and see that they stay up for some seconds."""
-        stopped = self.read(step.node, commands.restore_state(step.paths)).stopped
-        names = [name for name in step.names if name in stopped]
-        if not names:
-            return "none had run"
-        # the snapshots are taken again only when the rest stands
-        names.sort(key=lambda name: name == r.ROLLING)
-        self.act(step, commands.start_neighbours(self.cli, names))
-        probe = commands.neighbours(self.cli, names)
-        before = {each.name: each for each in self.read(step.node, probe)}
-        self.sleep(SETTLE_SECONDS)
-        after = {each.name: each for each in self.read(step.node, probe)}
-        ill = [
-            name
-            for name in names
-            if name not in after
-            or after[name].state != "running"
-            or (name in before and after[name].started != before[name].started)
-        ]
-        if ill:
-            raise CommandFailed(
-                step.node,
-                f"{', '.join(ill)} did not stay up: {self.describe(step.node, ill[0])}",
-                exit_code=1,
-            )
-        return f"{', '.join(names)} run"
 
 
 @dataclass

@@ -9,7 +9,7 @@ from fleetrecover.apply import Events
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.snapshots import LOOP, Neighbour, Schedule, SchedulePaths, ScheduleStatus
-from fleetrecover.decide.restore import ROLLING
+from fleetrecover.decide.steps import ROLLING
 from fleetrecover.errors import CommandFailed, InputError, Refused, RemoteError, StoppedPartWay
 from fleetrecover.facts import NodeFacts
 from fleetrecover.model import Fleet, Host, Transport
