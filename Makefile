@@ -40,6 +40,7 @@ e2e: lab-tools  ## only the tests on the lab
 	@$(BIN)/pytest -m lab -n $(JOBS) --dist loadfile --durations=15
 
 nightly: lab-tools  ## what takes too long for every change
+	@$(BIN)/python -m tests.simulation --histories 10000
 	@$(BIN)/pytest -m slow --durations=15
 
 fault-matrix: lab-tools  ## break everything at every moment, run again; writes docs/fault-matrix.md
