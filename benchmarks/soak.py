@@ -98,7 +98,7 @@ def one_round(lab: Lab, number: int, random_: random.Random, written: dict[str, 
     breaking = random_.choice(BREAKS)
     survivor = random_.choice(names(lab))
     lost = [name for name in names(lab) if name != survivor]
-    written |= lab.client().fill(f"/soak/{number:03d}/", random_.randrange(50, 400), host=survivor)
+    written |= lab.client().fill(f"/soak/{number:03d}/", random_.randrange(100, 400), host=survivor)
     begun = time.monotonic()
     breaking(lab, lost)
     code, said = run(lab, Fault(lab.name), "recover", "--yes", lab.name)

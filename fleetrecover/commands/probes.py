@@ -185,6 +185,8 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
   if [ -f "$root/hold/holder.json" ]; then
     printf 'hold=%s\n' "$(tr -d '\n' < "$root/hold/holder.json")"
     printf 'beat=%s\n' "$(cat "$root/hold/beat" 2>/dev/null)"
+  elif [ -d "$root/hold" ]; then
+    echo 'hold={}'
   fi
   for k in "$root"/*/; do
     k=${k%/}; [ -d "$k" ] || continue
