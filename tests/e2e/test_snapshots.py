@@ -155,7 +155,7 @@ def test_what_is_not_to_be_trusted_is_refused_before_anything_is_touched(fleet: 
     flipped[len(plain) // 2] ^= 1
     bad = {
         "flipped": (bytes(flipped), "SHA-256"),
-        "cut": (plain[: len(plain) // 2 + 100], "checksum"),
+        "cut": (plain[: len(plain) // 2 + 100], "cut off"),
         "empty": (b"", "empty"),
         "text": (b"this is no snapshot\n" * 99, "neither"),
         "cut.zip": (packed[:-200], "zip"),
