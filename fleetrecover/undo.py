@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
 from fleetrecover.apply import Applier, Events, Outcome
-from fleetrecover.commands import actions
+from fleetrecover.commands import actions, snapshots
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, StoppedPartWay
@@ -77,6 +77,14 @@ class Undoer(Applier):
         )
         self.act(step, action)
         return f"{step.name}, restart policy {step.restart_policy}, {'started' if step.start else 'stopped'}"
+
+    @do.register
+    def _(self, step: u.StartStopped) -> str:
+        stopped = self.read(step.node, snapshots.restore_state(step.paths)).stopped
+        names = [name for name in step.names if name in stopped]
+        if names:
+            self.act(step, snapshots.start_neighbours(self.cli, names))
+        return ", ".join(names) or "none had been stopped"
 
     @do.register
     def _(self, step: u.MarkUndone) -> str:

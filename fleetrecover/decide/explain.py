@@ -272,6 +272,12 @@ def _(step: u.PutContainerBack, cli: str) -> Explained:
 
 
 @explain.register
+def _(step: u.StartStopped, cli: str) -> Explained:
+    command = f"{cli} start <those of {', '.join(step.names)} that the run had stopped>"
+    return Explained("start what the run had stopped beside etcd", (command,), "its own note of what ran", "", "")
+
+
+@explain.register
 def _(step: u.MarkUndone, cli: str) -> Explained:
     return _said("mark the run as undone", [actions.mark(step.paths, "undone")], "", "")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Remedy
-from fleetrecover.decide.steps import Fence, FenceTarget, Stage, Step, stage
+from fleetrecover.decide.steps import ROLLING, Fence, FenceTarget, Stage, Step, stage
 from fleetrecover.errors import InputError, Refused
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
 
@@ -39,6 +39,13 @@ class PutContainerBack(Step):
     name: str
     restart_policy: str
     start: bool
+
+
+@dataclass(frozen=True)
+class StartStopped(Step):
+    """Start those of these neighbours (snapshots, apiservers) that the run had stopped; whether they stay up is theirs."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,7 @@ def make_undo(survey: Survey, run: str) -> UndoPlan:
         ),
         stage("data", "Put the data back", [_data(survey, n, run) for n in todo]),
         stage("containers", "Put the containers back", [_containers(survey, n, run) for n in todo]),
+        stage("neighbours", "Start what had been stopped beside etcd", [_neighbours(survey, n, run) for n in todo]),
         stage("undone", "Mark the run as undone", [[MarkUndone(n.name, *_where(n, run))] for n in todo]),
     ]
     return UndoPlan(
@@ -275,6 +283,10 @@ def _containers(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
         for c in node.containers
         if c.id in keep.names and (moved or not _back(node, keep, c))
     ]
+
+
+def _neighbours(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
+    return [StartStopped(node.name, *_where(node, run), (*survey.fleet.kubernetes.restart, ROLLING))]
 
 
 # --- clean ---

@@ -36,6 +36,8 @@ class UndoFleet(FakeFleet):
                 yield lambda: self._change(node, step.container_id, restart_policy=step.restart_policy)
                 if step.start:
                     yield lambda: self._start(node, step.container_id)
+            case u.StartStopped():
+                pass
             case u.MarkUndone():
                 yield lambda: self._keep(node, step.paths, undone=True)
             case u.RemoveKept():
@@ -154,7 +156,7 @@ def test_an_unreachable_node_is_said_and_the_rest_is_planned() -> None:
 def test_everything_is_stopped_before_data_is_moved_and_moved_before_anything_starts() -> None:
     """Old data never runs beside the recovered cluster."""
     kinds = [part.name for part in u.make_undo(recovered().survey(), RUN).stages]
-    assert kinds == ["stop", "data", "containers", "undone"]
+    assert kinds == ["stop", "data", "containers", "neighbours", "undone"]
 
 
 def test_a_younger_run_is_undone_first() -> None:
