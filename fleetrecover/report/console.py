@@ -181,7 +181,9 @@ def print_outline(out: Console, plan: Plan) -> None:
         out.print(f" Left out: {escape(name)}: {escape(why)}")
     for note in plan.notes:
         out.print(f" Note: {escape(note)}")
-    out.print(" Nothing is deleted: old data and containers are kept on the nodes, and `fleetrecover undo` puts them back.")
+    out.print(
+        " Nothing is deleted: old data and containers are kept on the nodes, and `fleetrecover undo` puts them back."
+    )
 
 
 def print_judgement(out: Console, judgement: Judgement) -> None:
