@@ -432,9 +432,12 @@ def read_remote_log(reader: Reader, files: Sequence[probes.WalFile]) -> wal.Log:
         raise FormatError("there is no WAL", source="member/wal")
 
     def fetch(needed: wal.Needed) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
-        got = [(name, reader.read(probes.wal_file(by_name[name].path))) for name in needed.segments]
-        snap = [(needed.snap, reader.read(probes.wal_file(by_name[needed.snap].path)))] if needed.snap else []
-        return got, snap
+        names = [*needed.segments, *([needed.snap] if needed.snap else [])]
+        wanted = [probes.wal_file(by_name[name].path) for name in names]
+        results = reader.batch(wanted)
+        got = [(name, reader.parse(p, r)) for name, p, r in zip(names, wanted, results, strict=True)]
+        count = len(needed.segments)
+        return got[:count], got[count:]
 
     return wal.load_log(segments, snaps, fetch)
 
