@@ -202,12 +202,13 @@ def all_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.R
 
 
 def undo_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.Random) -> list[Cell]:
-    """The controller is killed during or after each command, and then comes `undo`."""
+    """The controller is killed during or after each command, and then comes `undo`; in a random order."""
     cells = []
     for point, seconds in found:
         delay = round(max(0.02, seconds * random_.uniform(0.2, 0.9)), 3)
         moment = random_.choice(("during", "after"))
         cells.append(Cell(etcd, point, "kill", moment, "controller", delay=delay, then="undo"))
+    random_.shuffle(cells)
     return cells
 
 
