@@ -30,7 +30,17 @@ _COLOURS = {
 def print_survey(out: Console, survey: Survey) -> None:
     """One row a node."""
     table = Table(title=f"Cluster {escape(survey.fleet.cluster)}", title_justify="left", expand=False)
-    for name in ("node", "reached", "container", "etcd", "log: term, index (commit)", "revision", "data", "kept"):
+    for name in (
+        "node",
+        "reached",
+        "container",
+        "etcd",
+        "log: term, index (commit)",
+        "revision",
+        "data",
+        "stands on",
+        "kept",
+    ):
         table.add_column(name, overflow="fold")
     for node in survey.nodes:
         table.add_row(*(escape(cell) for cell in _row(survey, node)))
@@ -40,7 +50,7 @@ def print_survey(out: Console, survey: Survey) -> None:
 def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     if not node.reachable:
         why = node.problem.message if node.problem else "no"
-        return (node.name, f"no: {why}", "", "", "", "", "", "")
+        return (node.name, f"no: {why}", "", "", "", "", "", "", "")
     container = node.named(survey.fleet.etcd.container) or node.original(survey.fleet.etcd.container)
     told = f"{container.name}: {container.state}, restart {container.restart_policy}" if container else "none"
     if node.cli_version is None:
@@ -59,7 +69,22 @@ def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
             f"{node.data.size / 1e6:,.0f} MB, {node.data.free / 1e9:,.1f} GB free" if node.data.has_member else "none"
         )
     kept = ", ".join(f"{keep.run}{'' if keep.finished or keep.undone else ' (open)'}" for keep in node.keeps)
-    return (node.name, "yes", told, etcd, log, revision, data, kept)
+    return (node.name, "yes", told, etcd, log, revision, data, _stands_on(node), kept)
+
+
+def _stands_on(node: NodeFacts) -> str:
+    """Clock, certificates and peer ports in a few words; what is wrong with them is told in full as a finding."""
+    words = [f"clock {node.clock_offset:+.1f} s"] if node.clock_offset else []
+    ends = [found.not_after for found in node.certificates if found.not_after]
+    bad = sum(1 for c in node.certificates if c.problem or c.expired or c.key_matches is False or c.ca_matches is False)
+    if bad:
+        words.append(f"{bad} of {len(node.certificates)} certificates bad")
+    elif ends:
+        words.append(f"certificates to {min(ends)[:10]}")
+    if node.ports:
+        silent = sorted(port.name for port in node.ports if port.answer == "silent")
+        words.append(f"no answer from {', '.join(silent)}" if silent else "peers answer")
+    return ", ".join(words)
 
 
 def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advise: bool = True) -> None:
