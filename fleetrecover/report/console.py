@@ -83,7 +83,7 @@ def _stands_on(node: NodeFacts) -> str:
         words.append(f"certificates to {min(ends)[:10]}")
     if node.ports:
         silent = sorted(port.name for port in node.ports if port.answer == "silent")
-        words.append(f"no answer from {', '.join(silent)}" if silent else "peers answer")
+        words.append(f"no answer from {', '.join(silent)}" if silent else "peer hosts reachable")
     return ", ".join(words)
 
 
