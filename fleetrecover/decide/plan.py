@@ -674,13 +674,16 @@ def fingerprint(survey: Survey, plan: Plan) -> str:
     """What the plan rests on, in one short word: if it is equal, what was agreed to is what will be done.
 
     In it: for each node whether it can be reached, its containers and their states of being ours or theirs, what is kept,
-    and where its log ends in term and index; and the steps. Not in it: clocks, sizes, commit, process states.
+    and where its log ends in term and index while that decides anything; and the steps. Not in it: clocks, sizes,
+    commit, process states.
     """
     basis: list[object] = [plan.cluster, plan.remedy.value, plan.survivor]
     for node in survey.nodes:
         basis.append((node.name, node.accessible, [(c.id, c.name) for c in node.containers]))
         if node.log is not None and not node.healthy:
-            basis.append((node.log.node_id, node.log.last.term, node.log.last.index))
+            # where quorum stands, a learner's log grows with every write, and nothing is chosen by it
+            chosen_by = plan.remedy in (Remedy.RESET, Remedy.START)
+            basis.append((node.log.node_id, *((node.log.last.term, node.log.last.index) if chosen_by else ())))
         basis.append([(k.run, k.original, k.work, k.booted, k.reset) for k in node.open_keeps()])
     basis += [(type(step).__name__, step.node) for step in plan.steps]
     return hashlib.sha256(repr(basis).encode()).hexdigest()[:16]
