@@ -36,6 +36,7 @@ def take(data: bytes, name: str = NAME, limit: int = archive.MAX_SIZE) -> tuple[
         (zip_of((f"backup/{NAME}", WHOLE), method=zipfile.ZIP_STORED), f"{NAME}.zip", Kind.ZIP),
         (gzip.compress(WHOLE), f"{NAME}.gz", Kind.GZIP),
     ],
+    ids=range(7),
 )
 def test_every_kind_gives_the_database(data: bytes, name: str, kind: Kind) -> None:
     done, out = take(data, name)
@@ -66,6 +67,7 @@ def test_every_kind_gives_the_database(data: bytes, name: str, kind: Kind) -> No
         (gzip.compress(WHOLE)[:-40], "cut off"),
         (gzip.compress(b"no database" * 99), "no etcd database"),
     ],
+    ids=range(18),  # the bytes hold the time at which they were packed
 )
 def test_what_is_no_snapshot_is_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(FormatError, match=reason):
