@@ -36,7 +36,7 @@ from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
-from fleetrecover.remote import RECONNECT_POLICY, fan_out, wait_until
+from fleetrecover.remote import MEMBER_ADD_POLICY, PROMOTE_POLICY, RECONNECT_POLICY, Policy, fan_out, wait_until
 from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 
 T = TypeVar("T")
@@ -44,8 +44,6 @@ T = TypeVar("T")
 HEALTH_TIMEOUT = 90.0
 QUARANTINE_TIMEOUT = 120.0
 JOIN_TIMEOUT = 120.0
-PROMOTE_TIMEOUT = 900.0
-ADD_TIMEOUT = 90.0
 TIMED_OUT = 124
 SETTLE_SECONDS = 4.0
 
@@ -491,13 +489,11 @@ class Applier:
             return "already gone"
         ctl = self.ctl(step.leader)
         asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
-        self.insist(
-            lambda: self.act(
-                asked, ctl.remove(step.member_id), look=lambda: not self.is_member(step.leader, step.member_id)
-            ),
-            f"{step.member_name} to be removed",
-            step.leader,
-        )
+
+        def gone() -> bool:
+            return not self.is_member(step.leader, step.member_id)
+
+        self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, ctl.remove(step.member_id), look=gone), gone)
         return f"{step.member_name} ({step.member_id:x})"
 
     def is_member(self, leader: str, member_id: int) -> bool:
@@ -509,26 +505,17 @@ class Applier:
         facts = self.survey.node(node)
         return replace(step.paths, keep_root=facts.data.keep_root) if facts.data else step.paths
 
-    def insist(self, work: Callable[[], Any], what: str, host: str) -> None:
-        """Repeat a change of membership while etcd refuses it for a reason that passes.
+    def insist(self, policy: Policy, work: Callable[[], Any], done: Callable[[], bool]) -> None:
+        """Repeat a change of membership while etcd refuses it for a reason that passes; `done` is asked before each.
 
         etcd's strict reconfiguration check wants all voters connected for 5 s; a fresh leader is not ready yet.
         """
-        said = [""]
 
-        def attempt() -> bool | None:
-            try:
+        def attempt() -> None:
+            if not done():
                 work()
-            except CommandFailed as error:
-                said[0] = error.stderr or error.message
-                if not any(text in said[0] for text in PASSING):
-                    raise
-                return None
-            return True
 
-        wait_until(
-            attempt, what=what, timeout=ADD_TIMEOUT, host=host, interval=0.5, describe=lambda: said[0], sleep=self.sleep
-        )
+        policy.with_sleep(self.sleep, self.clock).run(attempt)
 
     @do.register
     def _(self, step: s.AddMember) -> str:
@@ -537,15 +524,12 @@ class Applier:
             return f"already a member ({there.id:x})"
         ctl = self.ctl(step.leader)
         asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
-        self.insist(
-            lambda: self.act(
-                asked,
-                ctl.add(step.member_name, step.peer_urls, learner=step.learner),
-                look=lambda: self.member_at(step.leader, step.peer_urls) is not None,
-            ),
-            f"{step.member_name} to be added",
-            step.leader,
-        )
+
+        def there_now() -> bool:
+            return self.member_at(step.leader, step.peer_urls) is not None
+
+        add = ctl.add(step.member_name, step.peer_urls, learner=step.learner)
+        self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, add, look=there_now), there_now)
         added = self.member_at(step.leader, step.peer_urls)
         return f"{'learner' if step.learner else 'voter'} {added.id:x}" if added else "added"
 
@@ -611,31 +595,14 @@ class Applier:
         me = self.member_at(step.leader, step.peer_urls)
         if me is None:
             raise CommandFailed(step.node, "it is not in the member list any more", exit_code=0)
-        said = [""]
+        asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
 
-        def attempt() -> bool | None:
+        def voting() -> bool:
             current = self.member_at(step.leader, step.peer_urls)
-            if current is not None and not current.learner:
-                return True
-            asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
-            try:
-                self.act(asked, self.ctl(step.leader).promote(me.id))
-            except CommandFailed as error:
-                said[0] = error.stderr or error.message
-                if not any(text in said[0] for text in (*PASSING, "in sync with leader")):
-                    raise
-                return None
-            return True
+            return current is not None and not current.learner
 
-        wait_until(
-            attempt,
-            what=f"learner {me.id:x} to catch up and be promoted",
-            timeout=PROMOTE_TIMEOUT,
-            host=step.node,
-            interval=0.3,
-            describe=lambda: said[0],
-            sleep=self.sleep,
-        )
+        promote = self.ctl(step.leader).promote(me.id)
+        self.insist(PROMOTE_POLICY, lambda: self.act(asked, promote, look=voting), voting)
         return f"voter {me.id:x}"
 
     @do.register
@@ -694,18 +661,6 @@ class Applier:
             "did not join",
         )
         self.step(remove)
-
-
-PASSING = (
-    "unhealthy cluster",
-    "re-configuration failed due to not enough started members",
-    "too many learner members",
-    "leader changed",
-    "request timed out",
-    "no leader",
-    "context deadline exceeded",
-)
-"""What etcd says where the same question a little later is answered well (etcdserver/errors.go, 3.3 to 3.5)."""
 
 
 def failures_of(outcomes: Sequence[Outcome]) -> Mapping[str, FleetRecoverError]:

@@ -17,6 +17,20 @@ from fleetrecover.etcd import etcdctl as answers
 from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.model import Command, Result
 
+PASSING = (
+    "unhealthy cluster",
+    "re-configuration failed due to not enough started members",
+    "too many learner members",
+    "leader changed",
+    "request timed out",
+    "no leader",
+    "context deadline exceeded",
+)
+"""What etcd says where the same question a little later is answered well (etcdserver/errors.go, 3.3 to 3.5)."""
+
+NOT_IN_SYNC = "in sync with leader"
+"""What `member promote` says of a learner that has not caught up yet."""
+
 
 @dataclass(frozen=True)
 class Etcdctl:

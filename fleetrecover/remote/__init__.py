@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fleetrecover.remote.retry import (
         LOOK_POLICY,
         MEMBER_ADD_POLICY,
+        PROMOTE_POLICY,
         READ_POLICY,
         RECONNECT_POLICY,
         Policy,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LOOK_POLICY",
     "MEMBER_ADD_POLICY",
+    "PROMOTE_POLICY",
     "READ_POLICY",
     "RECONNECT_POLICY",
     "Policy",

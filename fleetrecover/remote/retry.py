@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import tenacity
 
+from fleetrecover.commands.etcdctl import NOT_IN_SYNC, PASSING
 from fleetrecover.errors import CommandFailed, OutcomeUnknown, RemoteError, Unreachable
 
 T = TypeVar("T")
@@ -106,14 +107,13 @@ def refusal(*texts: str) -> Callable[[BaseException], bool]:
     return matches
 
 
-MEMBER_ADD_POLICY = Policy(
-    retry_on=refusal("unhealthy cluster", "etcdserver: unhealthy cluster"),
-    attempts=61,
-    total=60.0,
-    first_wait=1.0,
-    longest_wait=1.0,
+MEMBER_ADD_POLICY = Policy(retry_on=refusal(*PASSING), attempts=91, total=90.0, first_wait=1.0, longest_wait=1.0)
+"""For changes of membership, refused for some 5 s after the last join. Each attempt looks first whether it was done."""
+
+PROMOTE_POLICY = Policy(
+    retry_on=refusal(*PASSING, NOT_IN_SYNC), attempts=1801, total=900.0, first_wait=0.5, longest_wait=0.5
 )
-"""For `etcdctl member add`, refused for some 5 s after the last join. A refusal is certain: nothing was done."""
+"""For `member promote`, refused until the learner has caught up: long, because a database may be large."""
 
 
 class WaitTimeout(RemoteError):
