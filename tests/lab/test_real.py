@@ -266,6 +266,8 @@ class TestCleanliness:
             child.kill()
             child.wait()
         Lab.clear("killed", base)
+        # a process that was killed is gone a moment later
+        system.wait_until(lambda: not leftovers(path), "all that a killed up left to be gone", timeout=30, interval=0.1)
         assert leftovers(path) == []
         assert list(base.iterdir()) == []
 

@@ -88,7 +88,7 @@ def test_no_hosts() -> None:
 def test_ctrl_c_ends_it_at_once_and_the_program_too() -> None:
     """The threads that still run do not hold up the end of the program."""
     code = (
-        "import _thread, threading, sys\n"
+        "import _thread, signal, threading, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from fleetrecover.model import Host\n"
         "from fleetrecover.remote import fan_out\n"
         "begun = threading.Event()\n"
