@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[type[s.Step], ...]] = {
     "reset": (s.CopyData, s.RaiseCommit, s.Quarantine, s.Adopt),
     "start": (s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy),
     "member-add": (s.EnsureImage, s.CheckFiles, s.RemoveMember, s.AddMember),
-    "join": (s.Join,),
+    "join": (s.EnsureImage, s.CheckFiles, s.Join),
     "promote": (s.Promote,),
 }
 """What each task does, as kinds of steps."""

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import fault_matrix as matrix
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 CELLS = int(os.environ.get("FLEETRECOVER_CELLS", "12"))
 
