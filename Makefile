@@ -42,6 +42,7 @@ e2e: lab-tools  ## only the tests on the lab
 nightly: lab-tools  ## what takes too long for every change
 	@$(BIN)/python -m tests.simulation --histories 10000
 	@$(BIN)/python -m tests.etcd.fuzz
+	@$(BIN)/pytest -m slow --durations=15
 
 fault-matrix: lab-tools  ## break everything at every moment, run again; writes docs/fault-matrix.md
 	@$(BIN)/python -m benchmarks.fault_matrix $(ARGS)
