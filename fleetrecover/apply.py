@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
@@ -661,8 +661,3 @@ class Applier:
             "did not join",
         )
         self.step(remove)
-
-
-def failures_of(outcomes: Sequence[Outcome]) -> Mapping[str, FleetRecoverError]:
-    """The last failure of each node."""
-    return {outcome.node: outcome.error for outcome in outcomes if outcome.error is not None}

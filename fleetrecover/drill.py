@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetrecover.errors import CheckFailed, FleetRecoverError, UsageError
-from fleetrecover.inventory import load_fleet
 from fleetrecover.lab import Lab
 from fleetrecover.recover import Report
 
@@ -157,17 +156,7 @@ def leader_of(lab: Lab) -> str:
     raise FleetRecoverError("the rehearsal fleet has no leader; run the drill again")
 
 
-def state_of_drills() -> Path:
-    """Where the journals of drills lie: apart from those of real runs."""
-    from fleetrecover.journal import state_directory
-
-    return state_directory() / "drills"
-
-
 def check_root() -> None:
     """Raise UsageError unless we are root: namespaces and mounts need it."""
     if os.geteuid() != 0:
         raise UsageError("a drill builds hosts out of namespaces, which only root may do", hint="run it as root")
-
-
-__all__ = ["Proof", "check_root", "drill", "load_fleet", "state_of_drills"]

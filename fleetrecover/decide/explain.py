@@ -79,11 +79,6 @@ def _(step: s.KeepData, cli: str) -> Explained:
 
 
 @explain.register
-def _(step: s.MakeDataDir, cli: str) -> Explained:
-    return _said("make the data directory", [actions.ensure_data_dir(step.data, step.owner, step.mode)], "", "")
-
-
-@explain.register
 def _(step: s.CopyData, cli: str) -> Explained:
     return _said(
         "make a copy of what was moved aside; the original is only read",

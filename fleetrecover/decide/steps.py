@@ -56,14 +56,6 @@ class KeepData(Step):
 
 
 @dataclass(frozen=True)
-class MakeDataDir(Step):
-    """Make an empty data directory on a node that has none, owned as the survivor's is."""
-
-    owner: str
-    mode: str
-
-
-@dataclass(frozen=True)
 class CopyData(Step):
     """Copy the kept original and compare the copy byte by byte. `need` in bytes."""
 
