@@ -101,7 +101,7 @@ class Applier:
     def stage(self, stage: s.Stage) -> dict[str, FleetRecoverError]:
         """Do all lanes of a stage beside each other. Returns the failures by node.
 
-        Raises StoppedPartWay if a node failed that the rest cannot do without.
+        Raises StoppedPartWay if a node failed that the rest cannot do without; Held if another run has taken any over.
         """
         self.events.stage_begins(stage)
         self.journal.write("stage", name=stage.name, title=stage.title)
@@ -124,14 +124,14 @@ class Applier:
             hosts = [replace(self.host(lane[0].node), name=name) for name, lane in lanes.items()]
             fan_out(hosts, lambda host: run(lanes[host.name]))
         for name, error in failures.items():
+            if isinstance(error, Held):
+                raise error
             if name in stage.essential:
-                raise self.stopped(stage, name, error)
+                raise self.stopped(stage, error)
         return failures
 
-    def stopped(self, stage: s.Stage, name: str, error: FleetRecoverError) -> FleetRecoverError:
+    def stopped(self, stage: s.Stage, error: FleetRecoverError) -> FleetRecoverError:
         """The error that ends the run after a failure on a node that it cannot do without."""
-        if isinstance(error, Held):
-            return error
         return StoppedPartWay(
             f"{stage.title}: {error.message}",
             hint=(error.hint + "; " if error.hint else "")

@@ -22,10 +22,10 @@ cd {home}
 # This /proc is still the machine's own, so it shows our number as the machine sees it.
 read -r pid rest </proc/self/stat
 echo "$pid" >init.pid.new && mv init.pid.new init.pid
-# The cable is plugged in from outside; if whoever does that died, so do we.
+# The cable is plugged in from outside; if whoever does that died, so do we, at once where the lab was cleared away.
 tries=0
 until [ -e go ]; do
-  tries=$((tries + 1)); [ "$tries" -lt 600 ] || exit 1
+  tries=$((tries + 1)); [ "$tries" -lt 600 ] && [ -e boot.sh ] || exit 1
   sleep 0.05
 done
 rm -f go

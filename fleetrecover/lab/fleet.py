@@ -479,7 +479,10 @@ class Lab:
 def clear(path: Path) -> None:
     """Remove whatever there is of the lab in `path`: finished, half made or half gone, with or without a state."""
     tag = layout.tag_of(path)
-    system.kill_and_wait(system.marked_processes(f"{layout.MARK}={path}/"))
+    mark = f"{layout.MARK}={path}/"
+    # one that was being started while we looked shows itself only in the next look
+    while found := system.marked_processes(mark):
+        system.kill_and_wait(found)
     for link in system.links_with_prefix(f"frv-{tag}-"):
         system.delete_link(link)
     host.remove_bridge(f"frb-{tag}")
