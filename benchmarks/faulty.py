@@ -23,6 +23,7 @@ from fleetrecover.commands.base import LOST_HOLD
 from fleetrecover.errors import RemoteError
 from fleetrecover.lab import Lab
 from fleetrecover.model import Command, Host, Result
+from fleetrecover.outcome import Outcome
 from fleetrecover.remote.connection import SshTransport
 
 SURVIVOR = "etcd1"
@@ -184,7 +185,7 @@ def wrap(fault: Fault) -> None:
     vars(remote)["SshTransport"] = FaultyTransport
     do_step = apply.Applier.step
 
-    def step(self: apply.Applier, one: Any) -> apply.Outcome:
+    def step(self: apply.Applier, one: Any) -> Outcome:
         _here.step, _here.seen = one, False
         try:
             return do_step(self, one)

@@ -36,6 +36,7 @@ from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
+from fleetrecover.outcome import Outcome
 from fleetrecover.remote import MEMBER_ADD_POLICY, PROMOTE_POLICY, RECONNECT_POLICY, Policy, fan_out, wait_until
 from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 
@@ -62,22 +63,6 @@ class Events(Protocol):
 
     def note(self, message: str) -> None:
         """Something that a person would want to know now."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one step. `detail` says what was found; `error` is set where it failed. Seconds are wall time."""
-
-    step: str
-    node: str
-    seconds: float
-    detail: str = ""
-    error: FleetRecoverError | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the step is done."""
-        return self.error is None
 
 
 @dataclass

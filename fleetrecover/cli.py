@@ -396,7 +396,7 @@ def drill(
     """The rehearsal: builds a real fleet here, breaks it, recovers it, shows the proof."""
     from fleetrecover import drill as rehearsal
     from fleetrecover.decide.diagnosis import Wish
-    from fleetrecover.recover import Report
+    from fleetrecover.outcome import Report
     from fleetrecover.recover import recover as run
 
     def bring_back(inventory: Path, cluster: str) -> Report:

@@ -1,7 +1,8 @@
-"""`undo` and `clean`: what can be done with a run that was."""
+"""`report`, `undo` and `clean`: what can be told of a run that was, and done with it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -49,6 +50,31 @@ def clean(run: Run, yes: Yes = None) -> None:
         print_json(_document(done))
     else:
         settings.out.print(f"What run {done.run} had kept is removed: {done.bytes / 1e6:,.1f} MB freed.", markup=False)
+
+
+@app.command()
+def report(
+    run: Run,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write it as one HTML file, for the post-mortem.")
+    ] = None,
+) -> None:
+    """What one run did, from this bastion's journal: found, decided, done, checked. Asks no node."""
+    from fleetrecover.journal import find_run, read_events
+    from fleetrecover.report import story
+    from fleetrecover.report.console import print_story
+    from fleetrecover.report.files import write_private
+    from fleetrecover.report.html import render
+
+    path = find_run(run)
+    told = story.tell(path.stem, path.parent.name, read_events(path))
+    if html is not None:
+        write_private(html, render(told))
+        settings.err.print(f"written to {html}", markup=False)
+    if settings.json:
+        print_json(story.document(told))
+    elif html is None:
+        print_story(settings.out, told)
 
 
 def _means(fleet: Any, transport: Any, yes: str | None) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fleetrecover.errors import CheckFailed, FleetRecoverError, UsageError
 from fleetrecover.lab import Lab
-from fleetrecover.recover import Report
+from fleetrecover.outcome import Report
 
 Say = Callable[[str], None]
 Recover = Callable[[Path, str], Report]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from fleetrecover import __version__
-from fleetrecover.apply import Applier, Events, Outcome
+from fleetrecover.apply import Applier, Events
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
@@ -30,6 +30,8 @@ from fleetrecover.facts import NodeFacts, Proof, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Fleet, Transport
+from fleetrecover.outcome import Outcome, Report
+from fleetrecover.report.document import diagnosis_document, plan_document, report_document
 from fleetrecover.survey import take_survey
 from fleetrecover.verify import expectation, verify
 
@@ -47,24 +49,6 @@ class Recovery:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     command: str = "recover"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a recovery did. Seconds are counted from the confirmation; None where it never came to that."""
-
-    run: str
-    outcome: str
-    remedy: Remedy
-    survivor: Choice | None
-    revision_before: int | None
-    revision_after: int
-    judgement: Judgement | None
-    seconds_to_writable: float | None
-    seconds_to_whole: float | None
-    outcomes: tuple[Outcome, ...] = ()
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    failures: Mapping[str, FleetRecoverError] = field(default_factory=dict)
 
 
 def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report:
@@ -200,13 +184,15 @@ class _Run:
             dead=sorted(self.wish.dead),
             fingerprint=fingerprint(survey, plan),
             resumed=plan.resumed,
+            diagnosis=diagnosis_document(survey, diagnosis),
+            plan=plan_document(survey, diagnosis, plan),
         )
         try:
             report = self.work(survey, diagnosis, plan, begun)
         except BaseException as error:
             self.journal.write("end", outcome="stopped", error=str(error), kind=type(error).__name__)
             raise
-        self.journal.write("end", outcome=report.outcome, **_figures(report))
+        self.journal.write("end", outcome=report.outcome, report=report_document(report))
         return self.judged(report)
 
     def work(self, survey: Survey, diagnosis: Diagnosis, plan: Plan, begun: float) -> Report:
@@ -354,12 +340,3 @@ def _revision(survey: Survey) -> int | None:
         node.status.revision for node in survey.nodes if node.status
     ]
     return max(found, default=None)
-
-
-def _figures(report: Report) -> dict[str, Any]:
-    return {
-        "seconds_to_writable": report.seconds_to_writable,
-        "seconds_to_whole": report.seconds_to_whole,
-        "revision_before": report.revision_before,
-        "revision_after": report.revision_after,
-    }

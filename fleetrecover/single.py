@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fleetrecover.apply import Applier, Outcome
+from fleetrecover.apply import Applier
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.decide.plan import Plan
 from fleetrecover.errors import Refused, UsageError
 from fleetrecover.journal import Journal
+from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
 
 KINDS: dict[str, tuple[type[s.Step], ...]] = {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
-from fleetrecover.apply import Applier, Events, Outcome
+from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import actions, snapshots
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
@@ -19,6 +19,7 @@ from fleetrecover.facts import RUN_LABEL, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal
 from fleetrecover.model import Fleet, Transport
+from fleetrecover.outcome import Outcome
 from fleetrecover.recover import run_paths
 from fleetrecover.survey import take_survey
 from fleetrecover.verify import verify

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fleetrecover.apply import Outcome
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
 from fleetrecover.decide.explain import explain
 from fleetrecover.decide.plan import Plan
@@ -17,7 +16,8 @@ from fleetrecover.decide.steps import Stage, Step
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.verdict import Judgement
 from fleetrecover.facts import NodeFacts, Survey
-from fleetrecover.recover import Report
+from fleetrecover.outcome import Outcome, Report
+from fleetrecover.report.story import Story
 
 _COLOURS = {
     Verdict.HEALTHY: "green",
@@ -288,3 +288,37 @@ def print_runs(out: Console, rows: Sequence[tuple[str, ...]]) -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     out.print(table)
+
+
+def print_story(out: Console, story: Story) -> None:
+    """What one run did, step by step."""
+    out.print(f"[bold]Run {escape(story.run)}[/] of cluster {escape(story.cluster)}: {escape(story.outcome)}")
+    for session in story.sessions:
+        out.print(
+            f"\n[bold]{escape(session.command or '(no beginning)')}[/], {session.begun} to {session.ended or '…'}"
+        )
+        found = session.diagnosis
+        if found:
+            out.print(f"  found: {escape(str(found.get('verdict')))}: {escape(str(found.get('why')))}")
+            choice = found.get("survivor") or {}
+            if choice:
+                out.print(f"  survivor: {escape(str(choice.get('name')))}: {escape(str(choice.get('why')))}")
+                out.print(
+                    f"  proof: {choice.get('proof')}, {choice.get('logs_read')} of {choice.get('logs_needed')} logs needed"
+                )
+        stage = None
+        for act in session.acts:
+            if act.stage != stage:
+                stage = act.stage
+                out.print(f"  [bold]{escape(act.stage)}[/]")
+            sign = "[green]✓[/]" if act.ended and act.error is None else "[red]✗[/]"
+            took = "" if act.seconds is None else f" ({act.seconds:.1f} s)"
+            out.print(f"   {sign} {escape(act.node)}: {act.step}{took} {escape(act.result)}", soft_wrap=True)
+            for doubt in act.doubts:
+                out.print(f"       outcome unknown for a while: {escape(doubt)}", soft_wrap=True)
+        for check in session.report.get("checks") or ():
+            good = "[green]ok [/]" if check.get("ok") else "[red]BAD[/]"
+            out.print(f"  {good} {escape(str(check.get('name'))):20} {escape(str(check.get('detail')))}")
+        if session.error:
+            out.print(f"  ended with: {escape(session.error)}", soft_wrap=True)
+        out.print(f"  outcome: {escape(session.told)}")

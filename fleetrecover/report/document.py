@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleetrecover.apply import Outcome
 from fleetrecover.decide.diagnosis import Diagnosis, Finding
 from fleetrecover.decide.explain import explain
 from fleetrecover.decide.plan import Plan, fingerprint
@@ -13,7 +12,7 @@ from fleetrecover.decide.verdict import Judgement
 from fleetrecover.errors import FleetRecoverError
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import Container, NodeFacts, Survey
-from fleetrecover.recover import Report
+from fleetrecover.outcome import Outcome, Report
 
 SCHEMA = 1
 

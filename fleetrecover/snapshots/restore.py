@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetrecover import __version__
-from fleetrecover.apply import Applier, Events, Outcome
+from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.etcdctl import Etcdctl
@@ -42,6 +42,7 @@ from fleetrecover.facts import NodeFacts, Proof, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Command, Fleet, Result, Transport
+from fleetrecover.outcome import Outcome
 from fleetrecover.recover import new_run, run_paths
 from fleetrecover.remote import fan_out, wait_until
 from fleetrecover.snapshots.catalogue import select

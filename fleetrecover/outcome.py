@@ -1,0 +1,45 @@
+"""PURE: what came of a step, and of a whole recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fleetrecover.decide.diagnosis import Remedy
+from fleetrecover.decide.survivor import Choice
+from fleetrecover.decide.verdict import Judgement
+from fleetrecover.errors import FleetRecoverError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one step. `detail` says what was found; `error` is set where it failed. Seconds are wall time."""
+
+    step: str
+    node: str
+    seconds: float
+    detail: str = ""
+    error: FleetRecoverError | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the step is done."""
+        return self.error is None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a recovery did. Seconds are counted from the confirmation; None where it never came to that."""
+
+    run: str
+    outcome: str
+    remedy: Remedy
+    survivor: Choice | None
+    revision_before: int | None
+    revision_after: int
+    judgement: Judgement | None
+    seconds_to_writable: float | None
+    seconds_to_whole: float | None
+    outcomes: tuple[Outcome, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, FleetRecoverError] = field(default_factory=dict)
