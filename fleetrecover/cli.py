@@ -474,11 +474,13 @@ def hoist(argv: Sequence[str]) -> list[str]:
 
 def add_parts() -> None:
     """Mount the commands that live in modules of their own."""
+    from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
     from fleetrecover.cli_snapshot import app as snapshot_app
     from fleetrecover.lab.cli import app as lab_app
 
     app.add_typer(runs_app)
+    app.add_typer(init_app)
     app.add_typer(snapshot_app, name="snapshot", help="Snapshots: list, save, restore, and take them regularly.")
     app.add_typer(lab_app, name="lab", help="The rehearsal fleet, kept, to practise on.")
 

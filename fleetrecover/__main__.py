@@ -1,0 +1,5 @@
+"""`python -m fleetrecover`."""
+
+from fleetrecover.cli import main
+
+main()

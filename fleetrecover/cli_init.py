@@ -1,0 +1,96 @@
+"""`init`: write an inventory by asking one node, or from a file that others keep."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetrecover.cli import print_json, settings
+from fleetrecover.errors import FleetRecoverError, InputError
+
+if TYPE_CHECKING:
+    from fleetrecover.new_inventory import Draft
+
+app = typer.Typer()
+
+TARGET = re.compile(r"(?:(?P<user>[^\s@:]+)@)?(?:\[(?P<six>[^\]\s]+)\]|(?P<host>[^\s@:\[\]]+))(?::(?P<port>\d{1,5}))?")
+
+
+@app.command()
+def init(
+    origin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="HOST",
+            help="An etcd node ([user@]host[:port]), RKE's cluster.yml, or an Ansible inventory.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write it; - for stdout.")
+    ] = Path("hosts.toml"),
+    cluster: Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="The cluster's name.")] = None,
+    sudo: Annotated[bool, typer.Option("--sudo", help="Remote commands go through sudo -n.")] = False,
+    gateway: Annotated[str | None, typer.Option("--gateway", metavar="HOST", help="A jump host.")] = None,
+) -> None:
+    """Write an inventory by asking one node, or from an RKE cluster.yml or an Ansible inventory. Changes no node."""
+    from fleetrecover.new_inventory import from_file, render
+    from fleetrecover.report.files import write_private
+
+    to_stdout = str(output) == "-"
+    if not to_stdout and output.exists():
+        raise InputError(
+            f"{output} is there already; it was left as it is", hint="name another file with -o, or - for stdout"
+        )
+    looks_like_file = "/" in origin or origin.endswith((".yml", ".yaml", ".ini", ".cfg", ".toml"))
+    if Path(origin).is_file() or looks_like_file:
+        draft = from_file(Path(origin), cluster)
+    else:
+        draft = _ask(origin, cluster or "etcd", sudo=sudo, gateway=gateway)
+    text = render(draft, output)
+    if settings.json:
+        rows = [{"name": row.name, "address": row.address, "etcd_address": row.etcd_address} for row in draft.rows]
+        print_json({"schema": 1, "cluster": draft.cluster, "hosts": rows, "file": None if to_stdout else str(output)})
+    if to_stdout and not settings.json:
+        sys.stdout.write(text)
+    elif not to_stdout:
+        write_private(output, text)
+    told = ", ".join(f"{row.name} ({row.address})" for row in draft.rows)
+    where = "" if to_stdout else f" → {output}"
+    settings.err.print(f"{len(draft.rows)} hosts: {told}{where}", markup=False, soft_wrap=True)
+    for note in draft.notes:
+        settings.err.print(f"  {note}", markup=False, soft_wrap=True)
+    settings.err.print("Next: look it over, then `fleetrecover survey`.", markup=False)
+
+
+def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft:
+    """Log in to one node, under the same rules as ever (host keys are checked), and read what it knows of its members."""
+    from dataclasses import replace
+
+    from fleetrecover.model import Fleet, Host, SshSettings
+    from fleetrecover.new_inventory import from_node
+    from fleetrecover.remote import SshTransport
+    from fleetrecover.survey import take_survey
+
+    found = TARGET.fullmatch(origin)
+    if found is None:
+        raise InputError(f"--from {origin}: not a host", hint="write it as [user@]host[:port], or name a file")
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError(f"--from {origin}: {port} is not a port", hint="SSH's is 22")
+    host = Host("node", found["six"] or found["host"], user=found["user"], port=port)
+    fleet = Fleet(cluster, (host,), SshSettings(sudo=sudo, gateway=gateway))
+    transport = SshTransport(fleet)
+    try:
+        [node] = take_survey(fleet, transport).nodes
+    finally:
+        transport.close()
+    if node.problem is not None:
+        raise FleetRecoverError(f"{origin}: {node.problem.message}", hint="see that `ssh` gets there, then try again")
+    draft = from_node(node, cluster)
+    more = {"sudo": True} if sudo else {}
+    return replace(draft, ssh={**draft.ssh, **more, **({"gateway": gateway} if gateway else {})})
