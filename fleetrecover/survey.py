@@ -140,8 +140,29 @@ def _look(fleet: Fleet, transport: Transport, logs: bool) -> Survey:
         return _surroundings(fleet, reader, seen, peer_addresses(looked.values())) if logs else seen
 
     second = fan_out([host for host in fleet.hosts if host.name in looked], further)
+    seen = {name: node for name, node in second.items() if isinstance(node, NodeFacts)}
+    early = read_early(fleet, seen.values()) if logs else frozenset()
+    second |= fan_out([host for host in fleet.hosts if host.name in early], further)
     nodes = [_row(host, second.get(host.name, first[host.name])) for host in fleet.hosts]
     return Survey(fleet=fleet, nodes=tuple(nodes), taken_at=now())
+
+
+def read_early(fleet: Fleet, nodes: Iterable[NodeFacts]) -> frozenset[str]:
+    """The nodes with a living etcd whose log may only seem to lack what a peer's log says that it had, being read first.
+
+    A log that is read again after its peer's and still lacks it has forgotten it. A cluster that serves is left alone:
+    there the logs are no evidence of anything.
+    """
+    read = [(node, node.log) for node in nodes if node.log is not None]
+    if any(node.healthy for node, _ in read):
+        return frozenset()
+    term = max((log.hard_state.term for _, log in read), default=0)
+    commit = max((log.commit for _, log in read), default=0)
+    return frozenset(
+        node.name
+        for node, log in read
+        if running_container(fleet, node) and (log.hard_state.term < term or log.last.index < commit)
+    )
 
 
 def _row(host: Host, found: NodeFacts | RemoteError) -> NodeFacts:
