@@ -47,6 +47,8 @@ QUARANTINE_TIMEOUT = 120.0
 JOIN_TIMEOUT = 120.0
 TIMED_OUT = 124
 SETTLE_SECONDS = 4.0
+PATIENCE = 10.0
+"""Seconds after which a wait says, and says again, what it waits for."""
 
 
 class Events(Protocol):
@@ -196,7 +198,10 @@ class Applier:
             result = attempt()
         except RemoteError as error:
             self.journal.write("unknown", node=step.node, name=command.name, error=error.message)
-            self.events.note(f"{step.node}: {error.reason}; looking at what is there before going on")
+            self.events.note(
+                f"{step.node}: {error.reason}; looking at what is there before going on, for which it is waited up to "
+                f"{RECONNECT_POLICY.total:.0f} s"
+            )
             if look is not None and self.retry(look):
                 return Result(command, 0, b"", b"")
             result = self.retry(attempt)
@@ -233,16 +238,30 @@ class Applier:
         """Whether the node's etcd answers a linearizable read now."""
         return bool(self.try_read(node, self.ctl(node).health()))
 
+    def wait(self, probe: Callable[[], T | None], *, what: str, timeout: float, host: str, **how: Any) -> T:
+        """Wait for something, for a bounded time; where it takes long, say now and then what is waited for."""
+        begun, told = self.clock(), self.clock()
+
+        def tell(seen: str) -> None:
+            nonlocal told
+            if self.clock() - told >= PATIENCE:
+                told = self.clock()
+                lost = f"; {seen}" if seen else ""
+                self.events.note(f"waiting for {what} ({told - begun:.0f} s of at most {timeout:g} s){lost}")
+
+        return wait_until(
+            probe, what=what, timeout=timeout, host=host, on_poll=tell, sleep=self.sleep, clock=self.clock, **how
+        )
+
     def wait_healthy(self, node: str, container: str, timeout: float = HEALTH_TIMEOUT) -> None:
         """Wait until the node's etcd has quorum behind it; says what it last saw."""
-        wait_until(
+        self.wait(
             lambda: self.healthy(node) or None,
             what=f"etcd on {node} to answer a linearizable read",
             timeout=timeout,
             host=node,
             interval=0.25,
             describe=lambda: self.describe(node, container),
-            sleep=self.sleep,
         )
 
     def describe(self, node: str, container: str) -> str:
@@ -355,14 +374,13 @@ class Applier:
                 )
             return bool(self.try_read(step.node, ctl.health())) or None
 
-        wait_until(
+        self.wait(
             answers,
             what="the reset to answer in quarantine",
             timeout=QUARANTINE_TIMEOUT,
             host=step.node,
             interval=0.2,
             describe=lambda: self.describe(step.node, step.container),
-            sleep=self.sleep,
         )
         status = self.read(step.node, ctl.status())
         members = self.read(step.node, ctl.members())
@@ -421,14 +439,13 @@ class Applier:
 
     @do.register
     def _(self, step: s.AwaitQuorum) -> str:
-        wait_until(
+        self.wait(
             lambda: next((node for node in step.nodes if self.healthy(node)), None),
             what=f"a leader among {', '.join(step.nodes)}",
             timeout=HEALTH_TIMEOUT,
             host=step.node,
             interval=0.5,
             describe=lambda: "; ".join(self.describe(node, self.survey.fleet.etcd.container) for node in step.nodes),
-            sleep=self.sleep,
         )
         self.moments.setdefault("writable", self.clock())
         return "quorum stands"
@@ -496,11 +513,19 @@ class Applier:
         etcd's strict reconfiguration check wants all voters connected for 5 s; a fresh leader is not ready yet.
         """
 
+        begun, told = self.clock(), self.clock()
+
         def attempt() -> None:
             if not done():
                 work()
 
-        policy.with_sleep(self.sleep, self.clock).run(attempt)
+        def tell(error: BaseException, _wait: float) -> None:
+            nonlocal told
+            if self.clock() - told >= PATIENCE:
+                told = self.clock()
+                self.events.note(f"trying again ({told - begun:.0f} s of at most {policy.total:.0f} s): {error}")
+
+        policy.with_sleep(self.sleep, self.clock).run(attempt, before_retry=tell)
 
     @do.register
     def _(self, step: s.AddMember) -> str:
@@ -560,14 +585,13 @@ class Applier:
                 return True
             return self.has_own_log(step, me) or None
 
-        wait_until(
+        self.wait(
             started,
             what=f"{step.member_name} to start",
             timeout=JOIN_TIMEOUT,
             host=step.node,
             interval=0.3,
             describe=lambda: self.describe(step.node, step.name),
-            sleep=self.sleep,
         )
 
     def has_own_log(self, step: s.Join, me: Member | None) -> bool:

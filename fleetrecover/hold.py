@@ -85,6 +85,7 @@ class NodeHold:
         holder: Holder,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.transport = transport
         self.nodes = [node for node in nodes if node.accessible]
@@ -93,9 +94,10 @@ class NodeHold:
         self.holder = holder
         self.token = holder.token
         self._sleep = sleep
+        self._note = note
         self._taken: list[Host] = []
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> NodeHold:
         try:
@@ -104,14 +106,18 @@ class NodeHold:
         except BaseException:
             self._release()
             raise
-        self._thread = threading.Thread(target=self._beat, name="hold", daemon=True)
-        self._thread.start()
+        for host in self._taken:
+            self._threads.append(
+                threading.Thread(target=self._beat, args=(host,), name=f"hold {host.name}", daemon=True)
+            )
+            self._threads[-1].start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=BEAT_SECONDS + 12)
+        end = time.monotonic() + BEAT_SECONDS + 12
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, end - time.monotonic()))
         self._release()
 
     def _take(self, node: NodeFacts) -> None:
@@ -154,6 +160,10 @@ class NodeHold:
 
     def _watch(self, node: NodeFacts, hold: HoldFacts) -> None:
         """Raise Held if the holder shows any life within WATCH_SECONDS."""
+        self._note(
+            f"{node.name} is held by run {hold.run} of {hold.who} since {hold.since}; watching for up to "
+            f"{WATCH_SECONDS:.0f} s whether it lives"
+        )
         before = self._beats(hold.token)
         waited = 0.0
         while waited < WATCH_SECONDS:
@@ -167,14 +177,12 @@ class NodeHold:
                     hint="wait until it has ended, or end it there; a dead holder does not block",
                 )
 
-    def _beat(self) -> None:
+    def _beat(self, host: Host) -> None:
+        """Move one node's counter. Each node has its own thread: one that is silent must not make the others look dead."""
         count = 0
         while not self._stop.wait(BEAT_SECONDS):
             count += 1
-            for host in list(self._taken):
-                if self._stop.is_set():
-                    return
-                self._quietly(host, actions.beat(self.paths[host.name], self.token, count))
+            self._quietly(host, actions.beat(self.paths[host.name], self.token, count))
 
     def _quietly(self, host: Host, action: Action) -> bool:
         """Run it; a node that does not answer keeps its hold until the next run finds it dead."""

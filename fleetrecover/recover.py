@@ -153,6 +153,7 @@ def hold(means: Recovery, survey: Survey, plan: Plan) -> NodeHold:
         lambda node: paths[node.name],
         make_holder(plan.run),
         sleep=means.sleep,
+        note=means.events.note,
     )
 
 

@@ -206,4 +206,11 @@ def _worker(means: Means, survey: Survey, token: str, journal: Journal) -> Undoe
 
 def _hold(means: Means, survey: Survey, run: str) -> NodeHold:
     paths = {node.name: run_paths(node, run) for node in survey.nodes}
-    return NodeHold(means.transport, survey.nodes, lambda node: paths[node.name], make_holder(run), sleep=means.sleep)
+    return NodeHold(
+        means.transport,
+        survey.nodes,
+        lambda node: paths[node.name],
+        make_holder(run),
+        sleep=means.sleep,
+        note=means.events.note,
+    )

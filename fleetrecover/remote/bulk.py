@@ -135,6 +135,11 @@ class ProcessWire:
                 self.wait(0.5, to_write=False)
 
     @property
+    def heard(self) -> float:
+        """Now: the client watches the server itself, and ends when it is gone (ServerAliveInterval)."""
+        return time.monotonic()
+
+    @property
     def closed(self) -> bool:
         """Whether both output streams have ended."""
         return not self._streams

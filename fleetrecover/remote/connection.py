@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +23,7 @@ from fleetrecover.errors import RemoteError
 from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures, sockets
 from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv, find_client
-from fleetrecover.remote.conversation import Conversation, Progress, Wire
+from fleetrecover.remote.conversation import DEAD_AFTER, Conversation, Progress, Wire
 from fleetrecover.remote.known_hosts import KnownHosts, Trust
 from fleetrecover.remote.settings import Settings, Target, default_keys
 
@@ -32,8 +33,11 @@ _WIRE_LOG = "fleetrecover.remote.wire"
 logging.getLogger(_WIRE_LOG).addHandler(logging.NullHandler())
 
 _KEEPALIVE = 5
+_AT_ONCE = 3
+"""Connections to one host at most: a batch that takes long holds up nobody else's."""
 _RECEIVE = 1 << 20
 _NEVER = 1 << 62
+_GLOBAL_REQUEST = b"\x50"  # RFC 4254, 4
 _CLOSE_WAIT = 2.0
 _SESSION_WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -61,7 +65,7 @@ class SshTransport:
         self._shell = "sudo -n sh" if fleet.ssh.sudo else "sh"
         self._client = find_client() if bulk_client is None else bulk_client
         self._lock = threading.Lock()
-        self._links: dict[Target, _Link] = {}
+        self._links: dict[Target, list[_Link]] = {}
         self._keys = _Keys()
         self._known: dict[tuple[Path, ...], KnownHosts] = {}
 
@@ -135,7 +139,7 @@ class SshTransport:
     def close(self) -> None:
         """Drop every connection. Can be called twice; a batch that is under way ends with OutcomeUnknown."""
         with self._lock:
-            links = list(self._links.values())
+            links = [link for several in self._links.values() for link in several]
         # Those behind a gateway first.
         for link in sorted(links, key=lambda link: link.target.gateway is None):
             link.drop()
@@ -169,8 +173,8 @@ class SshTransport:
 
     def _converse(self, host: Host, commands: list[Command], **streams: Any) -> list[Result]:
         target = self._settings.target(host)
-        link = self._link(target)
-        with link.busy:
+        link = self._claim(target)
+        try:
             wire = _ChannelWire(link.start(self._shell))
             try:
                 results = self._conversation(host, target, wire, commands, streams).run()
@@ -180,6 +184,8 @@ class SshTransport:
                 raise
             wire.finish()
             return results
+        finally:
+            link.busy.release()
 
     def _conversation(
         self, host: Host, target: Target, wire: Wire, commands: list[Command], streams: Mapping[str, Any]
@@ -194,20 +200,38 @@ class SshTransport:
             **streams,
         )
 
+    def _claim(self, target: Target) -> _Link:
+        """Return a link whose `busy` is held for the caller: a free one, else one more, else wait for the first."""
+        first = self._link(target)
+        with self._lock:
+            links = self._links[target]
+            for link in links:
+                if link.busy.acquire(blocking=False):
+                    return link
+            if len(links) < _AT_ONCE:
+                links.append(first.another())
+                links[-1].busy.acquire()
+                return links[-1]
+        first.busy.acquire()
+        return first
+
     def _link(self, target: Target) -> _Link:
+        """Return the first link to a server; it is the one that connections through a gateway share."""
         gateway = self._link(target.gateway) if target.gateway else None
         with self._lock:
             if target not in self._links:
                 trust = self._known_hosts(target).trust(target.known_as, target.port)
-                self._links[target] = _Link(
-                    target,
-                    trust=trust,
-                    keys=self._keys,
-                    gateway=gateway,
-                    timeout=self._timeout,
-                    sleep=self._sleep,
-                )
-            return self._links[target]
+                self._links[target] = [
+                    _Link(
+                        target,
+                        trust=trust,
+                        keys=self._keys,
+                        gateway=gateway,
+                        timeout=self._timeout,
+                        sleep=self._sleep,
+                    )
+                ]
+            return self._links[target][0]
 
     def _known_hosts(self, target: Target) -> KnownHosts:
         """Return the known hosts in a target's files, read once for all targets."""
@@ -243,10 +267,21 @@ class _Link:
         self._opening = threading.Lock()
         self._connection: Connection | None = None
 
+    def another(self) -> _Link:
+        """Return one more link to the same server, not connected yet."""
+        return _Link(
+            self.target,
+            trust=self._trust,
+            keys=self._keys,
+            gateway=self._gateway,
+            timeout=self._timeout,
+            sleep=self._sleep,
+        )
+
     def connected(self) -> Connection:
         """Return the connection, made now if there is none that lives."""
         with self._opening:
-            if self._connection is None or not self._connection.is_connected:
+            if self._connection is None or not self._connection.is_connected or _is_dead(self._connection.transport):
                 self.drop()
                 self._connection = self._connect()
             return self._connection
@@ -309,7 +344,7 @@ class _Link:
             connection.client.close()
             raise self._explain(error, login, deadline) from error
         connection.connect_kwargs.pop("sock", None)
-        connection.transport.set_keepalive(_KEEPALIVE)
+        _watch(connection.transport)
         return connection
 
     def _make(self, login: _Login, gateway: Any) -> Connection:
@@ -352,7 +387,7 @@ class _Link:
         Re-keying in the middle of a bulk transfer can deadlock (paramiko#822); AES-GCM and AES-CTR are good for far
         more than what we move. Only this instance is changed.
         """
-        transport = paramiko.Transport(sock, **options)
+        transport = paramiko.Transport(_Heard(sock), **options)
         transport.packetizer.REKEY_BYTES = _NEVER
         transport.packetizer.REKEY_PACKETS = 1 << 31
         wanted = transport.get_security_options()
@@ -383,6 +418,48 @@ class _Link:
             yield
         finally:
             timer.cancel()
+
+
+class _Heard:
+    """A socket, or what a gateway gives in its place, that remembers when anything last came."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.last = time.monotonic()
+
+    def recv(self, *args: Any) -> bytes:
+        """Receive, and note the moment."""
+        data: bytes = self._sock.recv(*args)
+        if data:
+            self.last = time.monotonic()
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def _watch(transport: paramiko.Transport) -> None:
+    """Ask the server every few seconds for a sign of life.
+
+    A server that hangs, or a gateway that does, still acknowledges what TCP sends. Paramiko's own keepalive wants no
+    answer; this one does, and any answer will do, a refusal too.
+    """
+
+    server = weakref.proxy(transport)
+
+    def ask() -> None:
+        message = paramiko.Message()
+        message.add_byte(_GLOBAL_REQUEST)
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        server._send_user_message(message)
+
+    transport.packetizer.set_keepalive(_KEEPALIVE, ask)
+
+
+def _is_dead(transport: paramiko.Transport | None) -> bool:
+    """Whether nothing has come for so long that the server must be taken for gone."""
+    return transport is not None and time.monotonic() - transport.sock.last > DEAD_AFTER
 
 
 class KnownKeysOnly(paramiko.RejectPolicy):  # type: ignore[misc]
@@ -524,6 +601,10 @@ class _ChannelWire:
         self._signal = _Signal()
         channel.in_buffer.set_event(self._signal)
         channel.in_stderr_buffer.set_event(self._signal)
+
+    @property
+    def heard(self) -> float:
+        return float(self._channel.get_transport().sock.last)
 
     @property
     def closed(self) -> bool:

@@ -17,6 +17,9 @@ from fleetrecover.remote.script import KILL_GRACE, Cutter, Script, batch_script,
 SLACK = 15.0
 """Seconds of silence beyond a command's own bound, after which the node is taken to have stopped answering."""
 
+DEAD_AFTER = 30.0
+"""Seconds without a sign of life, which is asked for every 5 s, after which the connection is taken for dead."""
+
 _CHUNK = 256 * 1024
 _POLL = 1.0
 
@@ -30,6 +33,10 @@ class Wire(Protocol):
     @property
     def closed(self) -> bool:
         """Whether nothing more can come."""
+
+    @property
+    def heard(self) -> float:
+        """When the other side last gave any sign of life, by `time.monotonic`."""
 
     def read(self) -> Iterator[tuple[int, bytes]]:
         """Yield what has come, as (1 or 2, data)."""
@@ -90,6 +97,8 @@ class Conversation:
             now = time.monotonic()
             if now > since + self._limit() and now > heard + SLACK:
                 raise self._stalled(now - since)
+            if now > max(heard, self.wire.heard) + DEAD_AFTER:
+                raise self._dead(now - max(heard, self.wire.heard))
             self.wire.wait(_POLL, to_write=bool(self._outbox) or self._may_stream)
 
     @property
@@ -164,7 +173,16 @@ class Conversation:
             hint="the login user needs a shell that can start `sh`; look at its entry in /etc/passwd",
         )
 
+    def _dead(self, after: float) -> RemoteError:
+        if self._done == 0 and not self._script_sent:
+            return Unreachable(
+                self.host, f"it gave no sign of life for {after:.0f} s; nothing was run", hint="run it again"
+            )
+        return unknown(self.host, self.commands, max(0, self._done - 1), f"no sign of life came for {after:.0f} s")
+
     def _stalled(self, after: float) -> RemoteError:
+        if self._done == 0 and self.sudo:
+            return slow_sudo(self.host, self.user, self.commands, after)
         if self._done == 0 and not self._script_sent:
             return Unreachable(
                 self.host, f"it stopped answering; nothing was run in {after:.0f} s", hint="run it again"
@@ -185,6 +203,19 @@ def unknown(host: str, commands: Sequence[Command], running: int, why: str) -> O
         host,
         f"{why} while {what} was running; it{more} may or may not have run",
         hint="look at the node before doing anything else: running the same fleetrecover command again does that",
+    )
+
+
+def slow_sudo(host: str, user: str, commands: Sequence[Command], after: float) -> OutcomeUnknown:
+    """Return the error for a `sudo -n` that has started nothing yet, and may still do so."""
+    return OutcomeUnknown(
+        host,
+        f"waited {after:.0f} s for `sudo -n sh` to start for {user or 'the login user'}; {commands[0].name} may or may not "
+        "run yet",
+        hint=(
+            "log in and try `time sudo -n true`: sudo may be asking a name server or a directory that does not answer; "
+            "connect_timeout in hosts.toml, [ssh], is how long it is waited for"
+        ),
     )
 
 

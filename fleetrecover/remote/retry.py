@@ -138,7 +138,7 @@ def wait_until(
 
     `what` completes "waited for …". A lost connection is looked at again like a "not yet". After `timeout` seconds
     WaitTimeout says what was waited for, and what was seen last: `describe()` or the last lost connection. `on_poll` is
-    told that, before each pause.
+    told of a lost connection, else "", before each pause.
     """
     deadline = clock() + timeout
     while True:
@@ -149,8 +149,8 @@ def wait_until(
                 return value
         except (Unreachable, OutcomeUnknown) as error:
             seen = error.message
-        seen = seen or (describe() if describe is not None else "")
         if clock() + interval > deadline:
+            seen = seen or (describe() if describe is not None else "")
             raise WaitTimeout(
                 host,
                 f"waited {timeout:g} s for {what}; {f'last seen: {seen}' if seen else 'it did not come about'}",

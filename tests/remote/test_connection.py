@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -391,6 +392,52 @@ def test_a_connection_that_is_cut_in_the_middle(make_sshd: Callable[..., Sshd], 
 
 
 @lab
+def test_a_long_batch_holds_up_no_other(sshd: Sshd, tmp_path: Path) -> None:
+    """A sign of life must go through while a copy takes an hour; it is given a connection of its own."""
+    fleet = sshd.fleet()
+    end = tmp_path / "end"
+    with transport(fleet) as carrier:
+        begun = tmp_path / "begun"
+        long = Command("long", f"touch {begun}; until [ -e {end} ]; do sleep 0.05; done", timeout=60)
+        thread = threading.Thread(target=carrier.batch, args=(fleet.hosts[0], [long]))
+        thread.start()
+        while not begun.exists():
+            pass
+        assert carrier.batch(fleet.hosts[0], [HELLO, Command("end", f"touch {end}")])[0].text == "hello\n"
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@lab
+def test_a_server_that_freezes_is_noticed_long_before_the_commands_own_end(
+    make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel goes on acknowledging, so TCP notices nothing; the same with a gateway that hangs."""
+    monkeypatch.setattr("fleetrecover.remote.connection._KEEPALIVE", 0.5)
+    monkeypatch.setattr("fleetrecover.remote.conversation.DEAD_AFTER", 3.0)
+    server = make_sshd()
+    fleet = server.fleet()
+    begun = tmp_path / "begun"
+
+    def freeze() -> None:
+        while not begun.exists():
+            pass
+        for pid in server.sessions():
+            os.kill(pid, signal.SIGSTOP)
+
+    with transport(fleet) as carrier:
+        quiet = Command("quiet", "sleep 5", timeout=60)
+        assert carrier.batch(fleet.hosts[0], [quiet])[0].ok, "a server that lives may be silent for as long as it likes"
+        thread = threading.Thread(target=freeze)
+        thread.start()
+        with pytest.raises(OutcomeUnknown) as caught:
+            carrier.batch(fleet.hosts[0], [Command("long", f"touch {begun}; sleep 30", timeout=600)])
+        thread.join()
+        assert "no sign of life came for 3 s while long" in caught.value.message
+        assert carrier.batch(fleet.hosts[0], [HELLO])[0].text == "hello\n"
+
+
+@lab
 def test_a_connection_that_died_between_batches_is_made_anew(make_sshd: Callable[..., Sshd]) -> None:
     server = make_sshd()
     fleet = server.fleet()
@@ -467,6 +514,22 @@ def test_secrets_are_on_no_command_line(sshd: Sshd, tmp_path: Path) -> None:
         assert carrier.upload(fleet.hosts[0], command, io.BytesIO(b"data-")).text == f"data-{word}\n"
     thread.join()
     assert seen == []
+
+
+@lab
+def test_a_sudo_that_never_comes_back(
+    make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said that sudo is waited for, and how to look at it."""
+    monkeypatch.setattr("fleetrecover.remote.conversation.SLACK", 1.0)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "sudo").write_text("#!/bin/sh\nexec sleep 30\n")
+    (tools / "sudo").chmod(0o755)
+    server = make_sshd(f"SetEnv PATH={tools}:/usr/bin:/bin")
+    error = refusal(server.fleet(sudo=True, connect_timeout=1.0), OutcomeUnknown)
+    assert "for `sudo -n sh` to start for root" in error.message
+    assert "sudo -n true" in str(error.hint)
 
 
 @lab
