@@ -49,6 +49,7 @@ from fleetrecover.decide.steps import (
 )
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.docker.rewrite import Identity
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
@@ -99,6 +100,12 @@ def make_plan(survey: Survey, diagnosis: Diagnosis, wish: Wish, *, run: str, sta
     """
     if diagnosis.remedy is Remedy.BLOCKED:
         raise Refused(diagnosis.why)
+    for node in survey.nodes:
+        why = cannot_fence(survey.fleet.etcd.cli, node.cli_version) if node.cli_version is not None else ""
+        if why:
+            raise Unsupported(
+                f"{node.name}: {why}; nothing was changed", hint="podman 5.1 and later can; else use docker"
+            )
     known = diagnosis.open_run
     maker = _Maker(
         survey=survey,

@@ -11,6 +11,8 @@ Source: podman 4.3 `libpod/container_inspect.go`, `libpod/define/container_inspe
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -49,6 +51,7 @@ def from_podman(container: Mapping[str, Any], image: Mapping[str, Any] | None = 
         from_image=image_config,
         env=tuple(_resolved(entry, shown) for entry in spec.env),
         mount_points=read_mount_points(container.get("Mounts") or ()),
+        restart=_restart(host),
     )
     _check(spec, config, host, shown)
     return spec
@@ -84,13 +87,33 @@ def _resolved(entry: str, shown: Mapping[str, str]) -> str:
     return f"{entry}={shown[entry]}" if "=" not in entry and entry in shown else entry
 
 
+def _restart(host: Mapping[str, Any]) -> str:
+    """The policy as it is now: `podman update --restart` (5.1 and later) leaves the words that made the container."""
+    policy = host.get("RestartPolicy") or {}
+    name = str(policy.get("Name") or "").removeprefix("no")
+    retries = int(policy.get("MaximumRetryCount") or 0)
+    return f"{name}:{retries}" if name == "on-failure" and retries else name
+
+
+def cannot_fence(cli: str, version: str) -> str:
+    """Why containers of that engine cannot be kept from starting by themselves; empty where they can.
+
+    `podman update --restart` came with podman 5.1; without it podman-restart.service starts a fenced etcd after a reboot.
+    """
+    if not posixpath.basename(cli).startswith("podman"):
+        return ""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers >= (5, 1):
+        return ""
+    return (
+        f"podman {version} cannot change the restart policy of a container, so an etcd that was stopped may come back"
+    )
+
+
 def _check(spec: ContainerSpec, config: Mapping[str, Any], host: Mapping[str, Any], env: Mapping[str, str]) -> None:
     command = tuple(config.get("Cmd") or ())
     if spec.command is not None and command != spec.command:
         raise Refused(f"Config.Cmd is {list(command)!r}, but Config.CreateCommand has {list(spec.command)!r}")
-    policy = str((host.get("RestartPolicy") or {}).get("Name") or "").removeprefix("no")
-    if policy != spec.restart.partition(":")[0]:
-        raise Refused(f"HostConfig.RestartPolicy is {policy!r}, but Config.CreateCommand has {spec.restart!r}")
     for entry in spec.env:
         name, equals, value = entry.partition("=")
         if equals and spec.environment.get(name) == value and env.get(name) != value:

@@ -11,7 +11,7 @@ import pytest
 
 from fleetrecover.docker.argv import from_argv, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig
-from fleetrecover.docker.podman import is_podman
+from fleetrecover.docker.podman import cannot_fence, is_podman
 from fleetrecover.docker.rewrite import check_quarantine, quarantine
 from fleetrecover.docker.spec import from_inspect, host_path
 from fleetrecover.errors import Refused, Unsupported
@@ -70,12 +70,38 @@ def test_what_cannot_be_reproduced_is_named(change: dict[str, Any], error: type[
         from_inspect(container, image)
 
 
-@pytest.mark.parametrize(
-    "change", [{"RestartPolicy": {"Name": "no"}}, {"Memory": 5}, {"CpuShares": 5}, {"CpusetCpus": "0"}]
-)
+@pytest.mark.parametrize("change", [{"Memory": 5}, {"CpuShares": 5}, {"CpusetCpus": "0"}])
 def test_what_was_updated_since_is_refused(change: dict[str, Any]) -> None:
     container, image = load("host")
     container = copy.deepcopy(container)
     container["HostConfig"] |= change
     with pytest.raises(Refused, match=next(iter(change))):
         from_inspect(container, image)
+
+
+def test_the_restart_policy_is_the_one_that_it_has_now() -> None:
+    """`podman update --restart`, which a recovery itself uses, leaves CreateCommand as it was."""
+    container, image = load("host")
+    for policy, text in (
+        ({"Name": "no"}, ""),
+        ({"Name": "on-failure", "MaximumRetryCount": 3}, "on-failure:3"),
+        ({"Name": "always"}, "always"),
+    ):
+        changed = copy.deepcopy(container)
+        changed["HostConfig"]["RestartPolicy"] = policy
+        assert from_inspect(changed, image).restart == text
+
+
+@pytest.mark.parametrize(
+    ("cli", "version", "can"),
+    [
+        ("docker", "1.13.1", True),
+        ("podman", "4.3.1", False),
+        ("/usr/bin/podman", "5.0.3", False),
+        ("podman", "5.1.0", True),
+        ("podman", "5.10.2-dev", True),
+        ("podman", "", False),
+    ],
+)
+def test_only_newer_podmans_can_fence(cli: str, version: str, can: bool) -> None:
+    assert (cannot_fence(cli, version) == "") is can
