@@ -265,7 +265,9 @@ class _Run:
         self.means.events.note("checking the result with a fresh survey")
         proof = self.proof(plan)
         wanted = expectation(survey, hosts, away, proof)
-        judgement = self.verify(wanted)
+        seen, judgement = self.verify(wanted)
+        if not judgement.ok:
+            away |= {name: "it cannot be reached any more" for name in hosts if not seen.node(name).reachable}
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
@@ -273,7 +275,7 @@ class _Run:
         before = proof.revision if proof else _revision(survey)
         return Report(
             run=plan.run,
-            outcome="recovered" if closed else "partial" if judgement.ok else "check-failed",
+            outcome="recovered" if closed else "partial" if judgement.ok or set(away) & set(hosts) else "check-failed",
             remedy=plan.remedy,
             survivor=choice,
             revision_before=before,
@@ -286,14 +288,14 @@ class _Run:
             failures=dict(self.failures),
         )
 
-    def verify(self, wanted: Expectation) -> Judgement:
+    def verify(self, wanted: Expectation) -> tuple[Survey, Judgement]:
         """Verify; what is only not yet so (a member still publishing itself) is looked at again for a while."""
         for attempt in range(8):
-            _, judgement = verify(self.means.fleet, self.means.transport, wanted)
+            seen, judgement = verify(self.means.fleet, self.means.transport, wanted)
             if judgement.ok or attempt == 7:
                 break
             self.means.sleep(2.0)
-        return judgement
+        return seen, judgement
 
     def still_missing(self, plan: Plan) -> dict[str, str]:
         return {name: why for name, why in plan.left_out.items() if why != "declared dead"}
@@ -309,18 +311,19 @@ class _Run:
     def judged(self, report: Report) -> Report:
         """Return a good report; raise for one that is not, with what stands and what to do next."""
         judgement = report.judgement
-        if judgement is not None and not judgement.ok:
+        if report.outcome == "partial":
+            rest = "; ".join(f"{name}: {why}" for name, why in report.left_out.items())
+            count = len(judgement.members) if judgement else 0
+            stands = f"the cluster serves again with {count} members" if count else "the cluster does not serve yet"
+            error: FleetRecoverError = StoppedPartWay(
+                f"{stands}, and nothing was lost; what remains: {rest}",
+                hint="when that is mended, run the same command again; or declare it --dead",
+            )
+        elif judgement is not None and not judgement.ok:
             bad = "; ".join(f"{check.name}: {check.detail}" for check in judgement.checks if not check.ok)
-            error: FleetRecoverError = CheckFailed(
+            error = CheckFailed(
                 f"everything was done, but the final check failed: {bad}",
                 hint="`fleetrecover verify` looks again; the same command again goes on where something is missing",
-            )
-        elif report.outcome == "partial":
-            stands = len(judgement.members) if judgement else 0
-            rest = "; ".join(f"{name}: {why}" for name, why in report.left_out.items())
-            error = StoppedPartWay(
-                f"the cluster serves again with {stands} members, and nothing was lost; what remains: {rest}",
-                hint="when that is mended, run the same command again; or declare it --dead",
             )
         else:
             return report
