@@ -21,6 +21,7 @@
     ├── SudoFailed        `sudo -n` was refused
     ├── CommandFailed     it ran and returned an exit code that was not expected
     └── OutcomeUnknown    it may have run: timed out, or the connection dropped; look before doing anything else
+        └── SudoHangs     `sudo -n` was waited for and has started nothing yet
 
 An error says which node or file, what is wrong, why, and the next command to type (`hint`).
 """
@@ -170,3 +171,9 @@ class OutcomeUnknown(RemoteError):
     """
 
     kind = "unknown"
+
+
+class SudoHangs(OutcomeUnknown):
+    """`sudo -n` has neither refused nor started anything in the time that was given to it."""
+
+    kind = "sudo"

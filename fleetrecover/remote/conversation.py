@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, Unreachable
+from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, SudoHangs, Unreachable
 from fleetrecover.model import Command, Result
 from fleetrecover.remote.script import KILL_GRACE, Cutter, Script, batch_script, seconds
 
@@ -206,9 +206,9 @@ def unknown(host: str, commands: Sequence[Command], running: int, why: str) -> O
     )
 
 
-def slow_sudo(host: str, user: str, commands: Sequence[Command], after: float) -> OutcomeUnknown:
+def slow_sudo(host: str, user: str, commands: Sequence[Command], after: float) -> SudoHangs:
     """Return the error for a `sudo -n` that has started nothing yet, and may still do so."""
-    return OutcomeUnknown(
+    return SudoHangs(
         host,
         f"waited {after:.0f} s for `sudo -n sh` to start for {user or 'the login user'}; {commands[0].name} may or may not "
         "run yet",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import tenacity
 
 from fleetrecover.commands.etcdctl import NOT_IN_SYNC, PASSING
-from fleetrecover.errors import CommandFailed, OutcomeUnknown, RemoteError, Unreachable
+from fleetrecover.errors import CommandFailed, OutcomeUnknown, RemoteError, SudoHangs, Unreachable
 
 T = TypeVar("T")
 Sleep = Callable[[float], None]
@@ -90,7 +90,11 @@ READ_POLICY = Policy(retry_on=_lost, attempts=3, total=60.0, first_wait=0.5, lon
 """For reads: a node that could not be reached, or was lost in the middle, is asked again."""
 
 LOOK_POLICY = Policy(
-    retry_on=lambda error: isinstance(error, OutcomeUnknown), attempts=3, total=60.0, first_wait=0.5, longest_wait=2.0
+    retry_on=lambda error: isinstance(error, OutcomeUnknown) and not isinstance(error, SudoHangs),
+    attempts=3,
+    total=60.0,
+    first_wait=0.5,
+    longest_wait=2.0,
 )
 """For a survey: a node lost in the middle is asked again; one that cannot be reached at all is a row in the survey."""
 

@@ -25,7 +25,7 @@ def advised(fleet: Fleet, transport: Transport, survey: Survey, diagnosis: Diagn
     if diagnosis.open_run is not None and (diagnosis.open_run.pinned or restore_under_way(diagnosis.open_run)):
         return diagnosis
     try:
-        found = list_snapshots(fleet, transport, survey=survey, newest=NEWEST)
+        found = list_snapshots(reachable(fleet, survey), transport, survey=survey, newest=NEWEST)
     except FleetRecoverError as error:
         finding: Finding | None = Finding(
             Severity.INFO, None, "snapshots-unread", f"the snapshots could not be looked at: {error.message}"
@@ -35,3 +35,8 @@ def advised(fleet: Fleet, transport: Transport, survey: Survey, diagnosis: Diagn
     if finding is None:
         return diagnosis
     return replace(diagnosis, findings=ranked([*diagnosis.findings, finding]))
+
+
+def reachable(fleet: Fleet, survey: Survey) -> Fleet:
+    """The fleet without the nodes that did not answer a moment ago: they would be waited for once more."""
+    return replace(fleet, hosts=tuple(node.host for node in survey.nodes if node.reachable))

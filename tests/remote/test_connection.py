@@ -18,7 +18,15 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from fleetrecover.errors import HostKeyProblem, LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, Unreachable
+from fleetrecover.errors import (
+    HostKeyProblem,
+    LoginFailed,
+    OutcomeUnknown,
+    RemoteError,
+    SudoFailed,
+    SudoHangs,
+    Unreachable,
+)
 from fleetrecover.model import Command, Fleet, Host, SshSettings
 from fleetrecover.remote import SshTransport, fan_out
 from fleetrecover.remote.settings import Settings
@@ -527,7 +535,7 @@ def test_a_sudo_that_never_comes_back(
     (tools / "sudo").write_text("#!/bin/sh\nexec sleep 30\n")
     (tools / "sudo").chmod(0o755)
     server = make_sshd(f"SetEnv PATH={tools}:/usr/bin:/bin")
-    error = refusal(server.fleet(sudo=True, connect_timeout=1.0), OutcomeUnknown)
+    error = refusal(server.fleet(sudo=True, connect_timeout=1.0), SudoHangs)
     assert "for `sudo -n sh` to start for root" in error.message
     assert "sudo -n true" in str(error.hint)
 
