@@ -1,12 +1,17 @@
 """Whatever fails at whatever moment: the same command again finishes, nothing is lost, the originals stay as they were.
 
     make fault-matrix          or: python -m benchmarks.fault_matrix --cells 60 --seed 7 --etcd 3.4.23 --lab f1
+    make fault-matrix ARGS="--restore --cells 10"
 
 Each cell: a fresh cluster of three is written to and loses its quorum (power cut of all, one disk corrupt, one wiped), `recover`
 is run, and at one command of one step the controller is killed, or a host loses power, network or dockerd. The host is
 mended and the same command is run again until it ends well. A client goes on writing all the while. Then every
 acknowledged write is looked for on every member, the survivor's kept data is compared with what it was, and nothing of
 ours may be left running. Every cell is a line in benchmarks/results/fault-matrix.jsonl; the table is docs/fault-matrix.md.
+
+With `--restore` the same is done to `snapshot restore`: a snapshot is taken before more is written and the quorum lost, and
+Kubernetes' containers run beside etcd. Then every key of the snapshot, and every write that was acknowledged while it was
+restored, is looked for on every member; no key from after the snapshot may be there; Kubernetes' containers must run.
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "fault-matrix.jsonl"
 TABLE = ROOT / "docs" / "fault-matrix.md"
 CORRUPT, WIPED = "etcd2", "etcd3"
 HOSTS = (SURVIVOR, CORRUPT, WIPED)
+SNAPSHOT, LATER = "snap", "/later/"
 RERUNS = 3
 WANTED = 150
 
@@ -53,12 +59,14 @@ class Cell:
     elsewhere: bool = False
     delay: float = 0.1
     then: str = "recover"
+    job: str = "recover"
 
     @property
     def key(self) -> tuple[str, ...]:
         """What makes it this cell and no other."""
         p = self.point
-        return (self.etcd, p.step, p.node, p.command, str(p.nth), self.kind, self.moment, self.target, self.then)
+        at = (self.etcd, p.step, p.node, p.command, str(p.nth))
+        return (*at, self.kind, self.moment, self.target, self.then, self.job)
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,32 @@ def break_cluster(lab: Lab) -> dict[str, str]:
     writer.wait_for(120)
     lab.kill_all_at_once(power=True)
     acknowledged = writer.stop()
+    damage(lab)
+    return acknowledged
+
+
+def damage(lab: Lab) -> None:
+    """While all hosts are off: one disk corrupt, one wiped. Then the power comes back."""
     flip_bits(lab.host(CORRUPT).path("/var/lib/etcd/member/wal"))
     clear(lab.host(WIPED).path("/var/lib/etcd"))
     lab.power_on(*HOSTS)
+
+
+def break_after_snapshot(lab: Lab) -> dict[str, str]:
+    """Take a snapshot, write more, lose quorum as `break_cluster` does; returns what is in the snapshot."""
+    for name in HOSTS:
+        lab.shell(name, "rm -rf /opt/rke/etcd-snapshots/*")
+    writer = lab.client().writer(prefix="/before/", threads=4, hosts=[SURVIVOR])
+    writer.start()
+    writer.wait_for(120)
+    acknowledged = writer.stop()
+    code, said = run(lab, Fault(lab.name), "snapshot", "save", SNAPSHOT)
+    if code != 0:
+        raise SystemExit(f"no snapshot could be saved, {code}:\n{said}")
+    lab.client().fill(LATER, 20, 100)
+    lab.remove_etcd(WIPED)
+    lab.kill_all_at_once(power=True)
+    damage(lab)
     return acknowledged
 
 
@@ -171,20 +202,36 @@ def run(lab: Lab, fault: Fault, *words: str, limit: float = 400.0) -> tuple[int,
     return done.returncode, done.stderr[-1500:]
 
 
-def points(lab: Lab) -> list[tuple[Point, float]]:
+@dataclass(frozen=True)
+class Job:
+    """What is broken and run again: the command's words, and the scene, which returns what must be there in the end."""
+
+    words: tuple[str, ...]
+    scene: Callable[[Lab], dict[str, str]]
+
+
+JOBS = {
+    "recover": Job(("recover",), break_cluster),
+    "restore": Job(("snapshot", "restore", SNAPSHOT), break_after_snapshot),
+}
+
+
+def points(lab: Lab, job: str = "recover") -> list[tuple[Point, float]]:
     """Every command of every step of this plan with the seconds that it takes: one run without a fault, written down."""
     lab.reset_etcd()
-    break_cluster(lab)
+    JOBS[job].scene(lab)
     with tempfile.TemporaryDirectory() as directory:
         trace = Path(directory) / "trace"
-        code, said = run(lab, Fault(lab.name, trace=str(trace)), "recover", "--yes", lab.name)
+        code, said = run(lab, Fault(lab.name, trace=str(trace)), *JOBS[job].words, "--yes", lab.name)
         if code != 0:
             raise SystemExit(f"the run without a fault ended with {code}:\n{said}")
         rows = [json.loads(line) for line in trace.read_text().splitlines()]
     return [(Point(r["step"], r["node"], r["command"], r["nth"]), r["seconds"]) for r in rows]
 
 
-def all_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.Random) -> list[Cell]:
+def all_cells(
+    etcd: str, found: Iterable[tuple[Point, float]], random_: random.Random, job: str = "recover"
+) -> list[Cell]:
     """Every cell of one version, in a random order."""
     cells: list[Cell] = []
     for point, seconds in found:
@@ -199,16 +246,18 @@ def all_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.R
                 delay = round(max(0.02, seconds * random_.uniform(0.2, 0.9)), 3)
                 cells.append(Cell(etcd, point, how, moment, target, random_.random() < 0.4, delay=delay))
     random_.shuffle(cells)
-    return cells
+    return [replace(cell, then=job, job=job) for cell in cells]
 
 
-def undo_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.Random) -> list[Cell]:
+def undo_cells(
+    etcd: str, found: Iterable[tuple[Point, float]], random_: random.Random, job: str = "recover"
+) -> list[Cell]:
     """The controller is killed during or after each command, and then comes `undo`; in a random order."""
     cells = []
     for point, seconds in found:
         delay = round(max(0.02, seconds * random_.uniform(0.2, 0.9)), 3)
         moment = random_.choice(("during", "after"))
-        cells.append(Cell(etcd, point, "kill", moment, "controller", delay=delay, then="undo"))
+        cells.append(Cell(etcd, point, "kill", moment, "controller", delay=delay, then="undo", job=job))
     random_.shuffle(cells)
     return cells
 
@@ -219,8 +268,9 @@ def undo_cells(etcd: str, found: Iterable[tuple[Point, float]], random_: random.
 def try_cell(lab: Lab, cell: Cell) -> Finding:
     """Run one cell to its end."""
     begun = time.monotonic()
+    job = JOBS[cell.job]
     lab.reset_etcd()
-    acknowledged = break_cluster(lab)
+    acknowledged = job.scene(lab)
     with tempfile.TemporaryDirectory() as directory, Trickle(lab) as trickle:
         before = Path(directory) / "hash"
         fault = Fault(
@@ -234,15 +284,19 @@ def try_cell(lab: Lab, cell: Cell) -> Finding:
             hash_file=str(before),
         )
         codes = []
-        code, said = first = run(lab, fault, "recover", "--yes", lab.name)
+        code, said = first = run(lab, fault, *job.words, "--yes", lab.name)
         codes.append(code)
         for name in HOSTS:
             mend(lab, name)
         healed = Fault(lab.name, elsewhere=cell.elsewhere, hash_file=str(before))
         if code != 0:
             for _ in range(RERUNS):
-                code, said = run(lab, healed, "recover", "--yes", lab.name)
+                code, said = run(lab, healed, *job.words, "--yes", lab.name)
                 codes.append(code)
+                if cell.job == "restore" and code == 20 and all_finished(lab):
+                    code = (
+                        0  # it was killed right after its very end; another restore of a cluster that serves is refused
+                    )
                 if code == 0:
                     break
         hashed = before.read_text() if before.exists() else ""
@@ -251,6 +305,8 @@ def try_cell(lab: Lab, cell: Cell) -> Finding:
     kept = original_of(lab)
     intact = bool(hashed) and kept is not None and hash_tree(kept) == hashed
     left = leftovers(lab) if code == 0 else ()
+    if code == 0 and cell.job == "restore" and any(lab.client().count(LATER, name) for name in HOSTS):
+        left += ("a key from after the snapshot is there",)
     if code == 0:
         checked, said = run(lab, Fault(lab.name), "verify")
         if cell.lasting and codes == [0]:
@@ -265,19 +321,20 @@ def try_cell(lab: Lab, cell: Cell) -> Finding:
 def try_undo(lab: Lab, cell: Cell) -> Finding:
     """Kill the controller at a command, then `undo`: containers, names, policies, states and data are as they were."""
     begun = time.monotonic()
+    job = JOBS[cell.job]
     lab.reset_etcd()
-    acknowledged = break_cluster(lab)
+    acknowledged = job.scene(lab)
     for name in (SURVIVOR, CORRUPT):
         lab.shell(name, "docker kill etcd >/dev/null 2>&1 || docker stop etcd")  # so that nothing changes by itself
     before = {name: picture(lab, name) for name in HOSTS}
     fault = Fault(lab.name, point=cell.point, kind=cell.kind, moment=cell.moment, delay=cell.delay)
-    code, said = run(lab, fault, "recover", "--yes", lab.name)
+    code, said = run(lab, fault, *job.words, "--yes", lab.name)
     codes = [code]
-    found = sorted(lab.host(SURVIVOR).path("/var/lib/etcd.fleetrecover").glob("r*"))
+    found = sorted({path.name for host in lab.hosts for path in runs_on(lab, host.name)})
     if not found:
         return Finding(tuple(codes), False, 0, 0, False, (), 0.0, f"no run was begun: {said}")
     for _ in range(RERUNS):
-        code, said = run(lab, Fault(lab.name), "undo", found[0].name, "--yes", lab.name)
+        code, said = run(lab, Fault(lab.name), "undo", found[0], "--yes", lab.name)
         codes.append(code)
         if code == 0:
             break
@@ -296,6 +353,17 @@ def picture(lab: Lab, name: str) -> tuple[str, str]:
     """All that undo must bring back on a host: what inspect says of every container, and a hash of the data."""
     member = lab.host(name).path("/var/lib/etcd/member")
     return lab.shell(name, _PICTURE), hash_tree(member) if member.is_dir() else "no data"
+
+
+def runs_on(lab: Lab, name: str) -> list[Path]:
+    """The directories of the runs that have left something on a host."""
+    return sorted(lab.host(name).path("/var/lib/etcd.fleetrecover").glob("r*"))
+
+
+def all_finished(lab: Lab) -> bool:
+    """Whether there is one run only, and every host has it marked as finished."""
+    found = [path for name in HOSTS for path in runs_on(lab, name)]
+    return len({path.name for path in found}) == 1 and all((path / "finished").exists() for path in found)
 
 
 def original_of(lab: Lab) -> Path | None:
@@ -318,6 +386,7 @@ _LOOK = r"""
 docker ps -a --format '{{.Names}} {{.State}}' | while read -r name state; do
   case "$name" in
     etcd) [ "$state" = running ] || echo "container $name is $state" ;;
+    kube-*) [ "$state" = running ] || echo "container $name is $state" ;;
     etcd.fleetrecover-*) [ "$state" != running ] || echo "container $name runs" ;;
     *) echo "container $name is left" ;;
   esac
@@ -345,15 +414,23 @@ def leftovers(lab: Lab) -> tuple[str, ...]:
 
 
 def run_cells(
-    lab_name: str, etcd: str, cells: int, seed: int, results: Path | None, *, only: str = "", undo: bool = False
+    lab_name: str,
+    etcd: str,
+    cells: int,
+    seed: int,
+    results: Path | None,
+    *,
+    only: str = "",
+    undo: bool = False,
+    job: str = "recover",
 ) -> list[Finding]:
     """Make a lab, run a random choice of cells on it, write each down as it ends."""
     random_ = random.Random(f"{seed} {etcd}")
     Lab.clear(lab_name)
-    lab = Lab.up(lab_name, nodes=3, etcd=etcd)
+    lab = Lab.up(lab_name, nodes=3, etcd=etcd, kubernetes=job == "restore")
     found: list[Finding] = []
     try:
-        chosen = (undo_cells if undo else all_cells)(etcd, points(lab), random_)
+        chosen = (undo_cells if undo else all_cells)(etcd, points(lab, job), random_, job)
         if only:
             chosen = [cell for cell in chosen if only in " ".join(cell.key)]
         done = {key for key, row in read_results(results).items() if row["good"]} if results else set()
@@ -376,7 +453,7 @@ def tell(number: int, total: int, cell: Cell, finding: Finding) -> None:
     """One line on the terminal."""
     word = "ok  " if finding.good else "FAIL"
     where = f"{cell.point.step}({cell.point.node}) {cell.point.command}"
-    then = "then undo: " if cell.then == "undo" else ""
+    then = f"{cell.job}, " + ("then undo: " if cell.then == "undo" else "")
     how = f"{then}{cell.kind} of {cell.target} {cell.moment}{', lasting' if cell.lasting else ''}"
     rest = f"codes {list(finding.codes)}, {finding.acknowledged} writes, {finding.lost} lost, {finding.seconds:.0f} s"
     print(f"{word} {number}/{total} {cell.etcd} {where}: {how}: {rest}", flush=True)
@@ -403,14 +480,18 @@ def read_results(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
             row = json.loads(line)
             p = row["point"]
             key = (row["etcd"], p["step"], p["node"], p["command"], str(p["nth"]))
-            found[(*key, row["kind"], row["moment"], row["target"], row.get("then", "recover"))] = row
+            found[
+                (*key, row["kind"], row["moment"], row["target"], row.get("then", "recover"), row.get("job", "recover"))
+            ] = row
     return found
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """docs/fault-matrix.md."""
-    undone = [row for row in rows if row.get("then") == "undo"]
-    rows = [row for row in rows if row.get("then", "recover") == "recover"]
+    bad = [row for row in rows if not row["good"]]
+    of_job = {job: [row for row in rows if row.get("job", "recover") == job] for job in JOBS}
+    found, restored = ([row for row in of_job[job] if row.get("then", job) != "undo"] for job in JOBS)
+    undone, taken_back = ([row for row in of_job[job] if row.get("then", job) == "undo"] for job in JOBS)
     lines = [
         "# The fault matrix",
         "",
@@ -422,33 +503,43 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "right before it was moved. Lines of the runs: benchmarks/results/fault-matrix.jsonl; a cell that was run again counts",
         "with its last run.",
         "",
-        f"**{len(rows)} cells, {sum(map(_converged, rows))} converged,"
-        f" {sum(r['finding']['lost'] for r in rows)} of {sum(r['finding']['acknowledged'] for r in rows):,} acknowledged writes"
-        f" lost, {sum(r['finding']['intact'] for r in rows)} originals intact.**",
+        _summary(found),
         "",
     ]
-    if len(rows) < WANTED:
+    if len(found) < WANTED:
         lines += [f"{WANTED} cells are wanted; the same command goes on with those that have not been run.", ""]
-    for title, of in (
-        ("By etcd version", lambda r: r["etcd"]),
-        ("By fault", _fault_word),
-        ("By step", _step_word),
-        ("By what the first, broken run said", lambda r: _code_word(r["finding"]["codes"])),
-    ):
-        lines += [f"## {title}", "", *_rows(rows, of), ""]
+    for title, of in BROKEN:
+        lines += [f"## {title}", "", *_rows(found, of), ""]
     if undone:
-        lines += ["## The controller killed, then `undo`", ""]
-        lines += [
-            "*Intact*: inspect of every container and the data of every host are as before the run, byte by byte.",
-            "",
-        ]
-        lines += [*_rows(undone, _step_word), ""]
-    bad = [row for row in [*rows, *undone] if not row["good"]]
+        lines += ["## The controller killed, then `undo`", "", UNDONE, "", *_rows(undone, _step_word), ""]
+    if restored:
+        lines += ["## `snapshot restore`", "", *RESTORED, "", _summary(restored), ""]
+        for title, of in BROKEN:
+            lines += [f"### {title}", "", *_rows(restored, of), ""]
+    if taken_back:
+        lines += ["### `snapshot restore` killed, then `undo`", "", UNDONE, "", *_rows(taken_back, _step_word), ""]
     if bad:
         lines += ["## Not good", ""]
         lines += [f"- {row['etcd']} {row['point']}: {row['kind']} of {row['target']} {row['moment']}" for row in bad]
         lines.append("")
     return "\n".join(lines)
+
+
+UNDONE = "*Intact*: inspect of every container and the data of every host are as before the run, byte by byte."
+RESTORED = (
+    "The same with `make fault-matrix ARGS=--restore`: one node has its data, one a corrupt log, one is wiped and has lost its",
+    "container; Kubernetes' containers run beside etcd. *Lost*: keys of the snapshot, and writes that were acknowledged since it",
+    "was restored, that any member does not have. *Converged* wants, too, that no key from after the snapshot is there, and that",
+    "Kubernetes' containers run again.",
+)
+
+
+def _summary(rows: Sequence[dict[str, Any]]) -> str:
+    return (
+        f"**{len(rows)} cells, {sum(map(_converged, rows))} converged,"
+        f" {sum(r['finding']['lost'] for r in rows)} of {sum(r['finding']['acknowledged'] for r in rows):,} acknowledged writes"
+        f" lost, {sum(r['finding']['intact'] for r in rows)} originals intact.**"
+    )
 
 
 def _converged(row: dict[str, Any]) -> bool:
@@ -470,8 +561,17 @@ def _rows(rows: Sequence[dict[str, Any]], of: Callable[[dict[str, Any]], str]) -
     return lines
 
 
+RESTORE_NODES = {SURVIVOR: "the node with its data", CORRUPT: "the node with a corrupt log", WIPED: "the wiped node"}
+
+
+def _node_word(row: dict[str, Any], name: str) -> str:
+    if row.get("job", "recover") == "restore":
+        return RESTORE_NODES[name]
+    return "the survivor" if name == SURVIVOR else "a joiner"
+
+
 def _fault_word(row: dict[str, Any]) -> str:
-    where = {"controller": "", SURVIVOR: " on the survivor"}.get(row["target"], " on a joiner")
+    where = "" if row["target"] == "controller" else f" on {_node_word(row, row['target'])}"
     what = {
         "kill": "controller killed (SIGKILL)",
         "power": "power cut",
@@ -485,12 +585,20 @@ def _fault_word(row: dict[str, Any]) -> str:
 
 
 def _step_word(row: dict[str, Any]) -> str:
-    return f"{row['point']['step']} on {'the survivor' if row['point']['node'] == SURVIVOR else 'a joiner'}"
+    return f"{row['point']['step']} on {_node_word(row, row['point']['node'])}"
 
 
 def _code_word(codes: Sequence[int]) -> str:
     first = codes[0] if codes else None
     return {-9: "it was killed", 0: "it finished by itself, exit code 0"}.get(first or 0, f"exit code {first}")
+
+
+BROKEN: Sequence[tuple[str, Callable[[dict[str, Any]], str]]] = (
+    ("By etcd version", lambda row: str(row["etcd"])),
+    ("By fault", _fault_word),
+    ("By step", _step_word),
+    ("By what the first, broken run said", lambda row: _code_word(row["finding"]["codes"])),
+)
 
 
 def main() -> None:
@@ -502,6 +610,7 @@ def main() -> None:
     parser.add_argument("--lab", default="faults", help="the beginning of the labs' names")
     parser.add_argument("--jobs", type=int, default=1, help="how many labs at once")
     parser.add_argument("--undo", action="store_true", help="kill at every command, then `undo` instead of `recover`")
+    parser.add_argument("--restore", action="store_true", help="break `snapshot restore` instead of `recover`")
     parser.add_argument("--only", default="", help="only cells whose words contain this")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="only write the table anew")
@@ -520,6 +629,7 @@ def main() -> None:
                     chosen.results,
                     only=chosen.only,
                     undo=chosen.undo,
+                    job="restore" if chosen.restore else "recover",
                 )
                 for n, version in enumerate(versions)
             ]

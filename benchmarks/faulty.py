@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fleetrecover import apply, cli, hold, remote
 from fleetrecover.commands.base import LOST_HOLD
@@ -103,6 +103,23 @@ class FaultyTransport(SshTransport):
             results = super().batch(host, commands)
         self._trace(point, time.monotonic() - begun)
         return results
+
+    def upload(
+        self, host: Host, command: Command, source: IO[bytes], progress: Callable[[int], None] | None = None
+    ) -> Result:
+        """Send what is in `source`; at the fault's point, break what it says."""
+        step = getattr(_here, "step", None)
+        point = self._point(step, command) if step is not None else None
+        if point is None:
+            return super().upload(host, command, source, progress)
+        begun = time.monotonic()
+        if point == self.fault.point and not _fired.is_set():
+            _fired.set()
+            [result] = self._break(lambda: [super(FaultyTransport, self).upload(host, command, source, progress)])
+        else:
+            result = super().upload(host, command, source, progress)
+        self._trace(point, time.monotonic() - begun)
+        return result
 
     def _point(self, step: Any, command: Command) -> Point | None:
         writes = f"exit {LOST_HOLD}\n" in command.script

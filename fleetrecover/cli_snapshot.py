@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fleetrecover.cli import Dead, Yes, ask, print_json, reached, settings
 from fleetrecover.errors import UsageError
-
-if TYPE_CHECKING:
-    from fleetrecover.snapshots.transfer import Progress
 
 app = typer.Typer(
     help="Snapshots: list, save, restore, and take them regularly.",
@@ -39,24 +37,60 @@ def seconds(text: str, option: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+class Bars:
+    """A bar for each transfer on standard error, while any goes on; where that is no terminal, nothing.
+
+    Called from any thread with what is moved, bytes so far, bytes in all. Nothing is drawn between transfers, so that a
+    question can be asked and answered there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._live: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, what: str, done: int, whole: int) -> None:
+        """Tell of a transfer."""
+        if not sys.stderr.isatty():
+            return
+        with self._lock:
+            if self._live is None:
+                self._live = self._start()
+            if what not in self._tasks:
+                self._tasks[what] = self._live.add_task(what, total=whole)
+            self._live.update(self._tasks[what], completed=done)
+            if self._live.finished:
+                self._close()
+
+    def _start(self) -> Any:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        words = TextColumn("{task.description}", markup=False)
+        columns = (words, BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        live = Progress(*columns, console=settings.err, transient=True)
+        live.start()
+        return live
+
+    def stop(self) -> None:
+        """Take the bars away, those of transfers that broke off, too."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+        self._live = None
+        self._tasks.clear()
+
+
 @contextmanager
-def progress_shown() -> Iterator[Progress]:
-    """A bar for each transfer, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _what, _done, _all: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=settings.err, transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def tell(what: str, done: int, whole: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=whole)
-            bars.update(tasks[what], completed=done)
-
-        yield tell
+def progress_shown() -> Iterator[Bars]:
+    """Bars for the transfers of a command; none are left behind."""
+    bars = Bars()
+    try:
+        yield bars
+    finally:
+        bars.stop()
 
 
 @app.command("list")
@@ -116,6 +150,9 @@ def restore(
     replace_living: Annotated[
         bool, typer.Option("--replace-living", help="Restore although the cluster serves: its newer writes go.")
     ] = False,
+    other_cluster: Annotated[
+        bool, typer.Option("--other-cluster", help="Restore although the snapshot is of another cluster's members.")
+    ] = False,
     like: Annotated[
         Path | None,
         typer.Option("--like", metavar="FILE", help="`docker inspect` of an etcd container, where no node has one."),
@@ -130,11 +167,12 @@ def restore(
     with reached() as (fleet, transport), progress_shown() as progress:
 
         def confirm(survey: Any, plan: Any) -> None:
+            progress.stop()
             print_restore_plan(settings.err, survey, plan, commands=settings.verbose)
             ask(fleet.cluster, yes)
 
         means = Means(fleet, transport, ConsoleEvents(settings.err, verbose=settings.verbose), confirm, progress)
-        report = run(means, Wanted(snapshot, frozenset(dead or ()), local, replace_living, like))
+        report = run(means, Wanted(snapshot, frozenset(dead or ()), local, replace_living, like, other_cluster))
     if settings.json:
         print_json(restored_document(fleet.cluster, report))
     else:
@@ -205,6 +243,7 @@ def prune(
 
     with reached() as (fleet, transport), progress_shown() as progress:
         plan = flow.plan(fleet, transport, keep, seconds(keep_for, "--for") if keep_for else 0, progress)
+        progress.stop()
         if plan.rows:
             print_pruned(settings.err, plan)
             ask(fleet.cluster, yes)

@@ -14,14 +14,16 @@ from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import actions, snapshots
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
-from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, StoppedPartWay
+from fleetrecover.decide.steps import RESTORE
+from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, RemoteError, StoppedPartWay
 from fleetrecover.facts import RUN_LABEL, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal
-from fleetrecover.model import Fleet, Transport
+from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import run_paths
-from fleetrecover.survey import take_survey
+from fleetrecover.remote import fan_out
+from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import verify
 
 
@@ -117,7 +119,7 @@ def undo(means: Means, wanted: str) -> Undone:
     """Put back what was before the run. Raises InputError, Refused, Held before anything was changed; else StoppedPartWay."""
     survey = take_survey(means.fleet, means.transport)
     run = u.find_run(survey, wanted)
-    plan = u.make_undo(survey, run)
+    plan = _plan(means, survey, run)
     if not plan.stages:
         return _nothing_left(plan)
     means.confirm(survey, plan)
@@ -125,7 +127,7 @@ def undo(means: Means, wanted: str) -> Undone:
     try:
         with _hold(means, survey, run) as held:
             again = take_survey(means.fleet, means.transport)
-            fresh = u.make_undo(again, run)
+            fresh = _plan(means, again, run)
             if fresh.nodes != plan.nodes or (fresh.written_since or 0) > (plan.written_since or 0) + 1000:
                 raise Refused(
                     "the fleet changed while that was being read; nothing was changed", hint="give the command again"
@@ -142,6 +144,23 @@ def undo(means: Means, wanted: str) -> Undone:
         return result
     finally:
         journal.close()
+
+
+def _plan(means: Means, survey: Survey, run: str) -> u.UndoPlan:
+    """Plan the undo; how far a restore has come is read from the nodes."""
+    nodes = {node.name: node for node in survey.nodes if node.accessible and node.keep(run) is not None}
+    states: dict[str, snapshots.RestoreState] = {}
+    if any((keep := node.keep(run)) and keep.pin and keep.pin.kind == RESTORE for node in nodes.values()):
+
+        def one(host: Host) -> snapshots.RestoreState:
+            probe = snapshots.restore_state(run_paths(nodes[host.name], run))
+            return Reader(host, means.transport).read(probe)
+
+        for name, found in fan_out([node.host for node in nodes.values()], one).items():
+            if isinstance(found, RemoteError):
+                raise found
+            states[name] = found
+    return u.make_undo(survey, run, states)
 
 
 def _nothing_left(plan: u.UndoPlan) -> Undone:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -274,10 +275,11 @@ def receive(path: str, size: int, sha256: str, *, parents: bool = True, replace:
 
 @dataclass(frozen=True)
 class Tool:
-    """What an image restores with: `etcdutl` or `etcdctl`, and whether it can raise the revision."""
+    """What an image restores with: `etcdutl` or `etcdctl`, and whether it can raise the revision. `version` is etcd's."""
 
     name: str
     bumps: bool
+    version: str = ""
 
 
 def _tool_run(cli: str, image: str, *words: str, options: Sequence[str] = ()) -> str:
@@ -287,7 +289,7 @@ def _tool_run(cli: str, image: str, *words: str, options: Sequence[str] = ()) ->
 
 
 def restore_tool(cli: str, image: str) -> Probe[Tool]:
-    """Ask the image what it restores with, in a container without network that is gone afterwards.
+    """Ask the image what it restores with and which etcd it is, in containers without network that are gone afterwards.
 
     `etcdutl` from 3.5 on, and only that from 3.6; `--bump-revision` from 3.4.27 and 3.5.10.
     """
@@ -297,13 +299,16 @@ def restore_tool(cli: str, image: str) -> Probe[Tool]:
         f'  echo tool={tool}; case "$text" in *--bump-revision*) echo bumps=1;; esac; exit 0\nfi'
         for tool in ("etcdutl", "etcdctl")
     ]
-    script = "\n".join([*lines, 'echo "$text" >&2; exit 1', ""])
+    version = (
+        f"{_tool_run(cli, image, 'etcd', '--version')} 2>/dev/null | sed -n 's/^etcd Version: */version=/p' || true"
+    )
+    script = "\n".join([version, *lines, 'echo "$text" >&2; exit 1', ""])
 
     def parse(result: Result) -> Tool:
         found = dict(line.partition("=")[::2] for line in result.text.splitlines())
         if found.get("tool") not in ("etcdutl", "etcdctl"):
             raise FormatError("the image has neither etcdutl nor etcdctl that can restore", source=image)
-        return Tool(found["tool"], "bumps" in found)
+        return Tool(found["tool"], "bumps" in found, found.get("version", "").strip())
 
     return Probe(Command("restore-tool", script, timeout=60), parse)
 
@@ -738,6 +743,21 @@ def schedule_script(
     return text
 
 
+def systemd_units(paths: SchedulePaths, tick: int) -> Mapping[str, str]:
+    """The unit files: path → text. `tick` is the interval in seconds; a minute at the most lies between two looks."""
+    script = '"' + re.sub(r'([\\"])', r"\\\1", paths.script).replace("%", "%%").replace("$", "$$") + '"'
+    plain = re.fullmatch(r"[A-Za-z0-9/._-]+", paths.script)
+    service = f"[Service]\nType=oneshot\nExecStart=/bin/sh {paths.script if plain else script} due\n"
+    timer = (
+        "[Unit]\nDescription=Snapshots of etcd\n[Timer]\nOnActiveSec=5s\n"
+        f"OnUnitInactiveSec={max(1, min(60, tick))}s\nAccuracySec=1s\n[Install]\nWantedBy=timers.target\n"
+    )
+    return {
+        f"/etc/systemd/system/{UNIT}.service": f"[Unit]\nDescription=Snapshot of etcd\n{service}",
+        f"/etc/systemd/system/{UNIT}.timer": timer,
+    }
+
+
 def install_schedule(paths: SchedulePaths, script: str, means: str, tick: int) -> Action:
     """Put the script on the node and have it run: every minute it looks whether it is due, which survives any reboot."""
     lines = [
@@ -747,22 +767,15 @@ def install_schedule(paths: SchedulePaths, script: str, means: str, tick: int) -
         *_remove_means(paths),
     ]
     if means == SYSTEMD:
-        service = (
-            f"[Unit]\nDescription=Snapshot of etcd\n[Service]\nType=oneshot\nExecStart=/bin/sh {paths.script} due\n"
-        )
-        timer = (
-            "[Unit]\nDescription=Snapshots of etcd\n[Timer]\nOnActiveSec=5s\n"
-            f"OnUnitInactiveSec={max(1, min(60, tick))}s\nAccuracySec=1s\n[Install]\nWantedBy=timers.target\n"
-        )
         lines += [
-            write_file(f"/etc/systemd/system/{UNIT}.service", service.encode(), 0o644),
-            write_file(f"/etc/systemd/system/{UNIT}.timer", timer.encode(), 0o644),
+            *(write_file(path, text.encode(), 0o644) for path, text in systemd_units(paths, tick).items()),
             "systemctl daemon-reload",
             f"systemctl enable --now {UNIT}.timer >/dev/null 2>&1",
             f"systemctl is-active {UNIT}.timer >/dev/null",
         ]
     elif means == CRON:
-        line = f"# Written by fleetrecover\n* * * * * root /bin/sh {paths.script} due >/dev/null 2>&1\n"
+        script_word = quote(paths.script).replace("%", r"\%")  # cron takes a bare one for the end of the line
+        line = f"# Written by fleetrecover\n* * * * * root /bin/sh {script_word} due >/dev/null 2>&1\n"
         lines.append(write_file(f"/etc/cron.d/{UNIT}", line.encode(), 0o644))
     else:
         lines += [

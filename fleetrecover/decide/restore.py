@@ -14,6 +14,7 @@ Invariants, checked by `check_restore`:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,11 +25,13 @@ from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
 from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.explain import Explained, explain
-from fleetrecover.decide.membership import Seat, quorum
+from fleetrecover.decide.membership import Seat, host_of_url, quorum
 from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN, true_policy
 from fleetrecover.decide.steps import (
+    RESTORE,
     AwaitQuorum,
     CheckFiles,
+    EnsureImage,
     Fence,
     FenceTarget,
     FinishRun,
@@ -46,9 +49,10 @@ from fleetrecover.docker.argv import masked, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
+from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin, Role, Survey
 
-KIND = "restore"
+KIND = RESTORE
 BUMP = 1_000_000_000
 """So much the revision is raised, that no client has seen one that is higher: etcd's own advice."""
 
@@ -117,7 +121,10 @@ class StartNew(Step):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The snapshot. `sha256` is of the plain file that is sent, `identity` of the database in it; sizes in bytes."""
+    """The snapshot. `sha256` is of the plain file that is sent, `identity` of the database in it; sizes in bytes.
+
+    `members` are the members of the cluster that it was taken from, `cluster_version` is that cluster's ("3.5.0").
+    """
 
     name: str
     identity: str
@@ -126,14 +133,17 @@ class Chosen:
     revision: int
     auth: bool = False
     source: str = ""
+    members: tuple[Member, ...] = ()
+    cluster_version: str = ""
 
 
 @dataclass(frozen=True)
 class Situation:
     """All that a plan of a restore is a function of, beside the survey.
 
-    `states` and `tools` are by host; `neighbours` names the containers beside etcd that exist on each. `image` is what a
-    host without a container would run. `like` is a container's spec given by the operator, with its host's name.
+    `states` and `tools` are by host; `neighbours` names the containers beside etcd that exist on each. `givers` says for a
+    host that lacks the image who gives it, and the image's id there. `like` is a container's spec given by the operator,
+    with its host's name. `other_cluster`: the operator knows that the snapshot is of another cluster.
     """
 
     chosen: Chosen
@@ -146,6 +156,8 @@ class Situation:
     replace_living: bool = False
     like: ContainerSpec | None = None
     like_hostname: str = ""
+    givers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    other_cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,6 +214,58 @@ def check_accounted(survey: Survey, situation: Situation) -> None:
         )
 
 
+def check_matches(survey: Survey, situation: Situation) -> None:
+    """Raise Refused for a snapshot that does not belong here: of another cluster, or too new for an image.
+
+    Of another cluster: none of its members has the id, or a peer address, of a member or host of this one. Names do not
+    count, since RKE calls members alike everywhere. Two clusters with the same addresses cannot be told apart.
+    """
+    chosen = situation.chosen
+    if under_way(situation):
+        return
+    too_old = {
+        name: tool.version
+        for name, tool in situation.tools.items()
+        if tool.version and chosen.cluster_version and _minor(tool.version) < _minor(chosen.cluster_version)
+    }
+    if too_old:
+        told = ", ".join(f"{name} has {version}" for name, version in too_old.items())
+        raise Refused(
+            f"{chosen.name} is of a cluster of version {chosen.cluster_version}, too new for the etcd images here: {told}; "
+            "etcd cannot go back to an older version; nothing was changed",
+            hint="choose a snapshot from before the upgrade, or put the newer image on the nodes",
+        )
+    if not situation.other_cluster and is_of_another(survey, situation):
+        theirs = ", ".join(f"{member.name or '?'} at {', '.join(member.peer_urls)}" for member in chosen.members)
+        raise Refused(
+            f"{chosen.name} is of another cluster: its members were {theirs}, none of which is known here; nothing was changed",
+            hint="if that is what you want (these hosts replace those): --other-cluster",
+        )
+
+
+def is_of_another(survey: Survey, situation: Situation) -> bool:
+    """Whether nothing in the snapshot's membership is known here; False where one of the two is not known at all."""
+    ids = {seat.id for seat in situation.seats}
+    places = {host_of_url(url) for seat in situation.seats for url in seat.peer_urls}
+    for node in survey.nodes:
+        places |= {node.host.address, node.host.etcd_address or ""}
+        for container in node.containers:
+            places |= {host_of_url(url) for url in container.peer_urls}
+        if node.db is not None:
+            ids |= {member.id for member in node.db.members}
+    members = situation.chosen.members
+    urls = {host_of_url(url) for member in members for url in member.peer_urls}
+    return bool(members) and not ids & {member.id for member in members} and not (places - {""}) & urls
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    """
+    >>> _minor("3.4.23") < _minor("3.10.0")
+    True
+    """
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
 def under_way(situation: Situation) -> bool:
     """Whether a restore has begun to change nodes: from then on it is only ever finished, or undone."""
     run = situation.open_run
@@ -233,6 +297,7 @@ def make_restore_plan(
             f"run {known.run if known else ''} is restoring {note.get('snapshot')}, which is another snapshot",
             hint=f"finish it with `fleetrecover snapshot restore {note.get('snapshot')}`, or `fleetrecover undo` it",
         )
+    check_matches(survey, situation)
     maker = _Maker(
         survey,
         situation,
@@ -339,13 +404,19 @@ class _Maker:
         members = {name for name, _ in cluster}
         specs = {node.name: self.spec(node) for node in targets}
         bump = self.bump(targets)
-        prover = next((node for node in targets if node.original(self.name)), targets[0])
+        prover = min(targets, key=lambda node: (node.name in self.situation.givers, node.original(self.name) is None))
         note = self.note or self.fresh_note(cluster, bump, targets)
         ready = all(self.state(n).adopted or self.state(n).restored for n in targets)
         moved = under_way(self.situation)
         stages: list[Stage | None] = [
             stage(
-                "open", "Record the run on the nodes", [self.open(node, note) for node in targets], self.all(targets)
+                "open",
+                "Record the run on the nodes",
+                [
+                    *(self.open(node, note) for node in targets),
+                    *(self.record(node, note) for node in self.others(targets)),
+                ],
+                self.all(targets),
             ),
             None if moved or ready else self.prove(prover, specs[prover.name][0]),
             stage(
@@ -363,7 +434,9 @@ class _Maker:
             stages.append(stage("quorum", "Wait for a leader", [[wait]], [prover.name]))
         again = [self.again(node) for node in self.survey.nodes if node.accessible]
         stages.append(stage("kubernetes", "Start again what lives by etcd", again))
-        closing = stage("finish", "Close the run", [[FinishRun(*self.base(node))] for node in targets])
+        closing = stage(
+            "finish", "Close the run", [[FinishRun(*self.base(n))] for n in [*targets, *self.others(targets)]]
+        )
         self.tell(targets, bump, members)
         return RestorePlan(
             run=self.run,
@@ -382,6 +455,11 @@ class _Maker:
 
     def all(self, targets: Sequence[NodeFacts]) -> list[str]:
         return [node.name for node in targets]
+
+    def others(self, targets: Sequence[NodeFacts]) -> list[NodeFacts]:
+        """Nodes that answer though they are declared dead: they are stopped, and so `undo` has to know of them."""
+        names = {node.name for node in targets}
+        return [node for node in self.survey.nodes if node.accessible and node.name not in names]
 
     def cluster(self, targets: Sequence[NodeFacts]) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Name and peer URLs of every member; those that the restore began with, where it has begun."""
@@ -442,6 +520,11 @@ class _Maker:
         gone = [seat.label for seat in self.situation.seats if seat.host not in {node.name for node in targets}]
         if gone and not self.note:
             self.notes.append(f"{', '.join(gone)} will not be a member any more")
+        were = {member.name for member in self.situation.chosen.members}
+        if were and were != members:
+            self.notes.append(f"when it was taken the members were {', '.join(sorted(were))}")
+        if is_of_another(self.survey, self.situation):
+            self.notes.append("the snapshot is of ANOTHER CLUSTER; what is here is replaced by it")
         if self.situation.chosen.auth:
             self.notes.append("authentication is on in this snapshot: checks that ask etcd need a user and may fail")
 
@@ -449,6 +532,14 @@ class _Maker:
         keep = node.keep(self.run)
         if keep is not None and keep.pin is not None and keep.containers and self.state(node).note is not None:
             return []
+        return [self.pinned(node, note), NoteRestore(*self.base(node), note)]
+
+    def record(self, node: NodeFacts, note: Mapping[str, Any]) -> list[Step]:
+        """Record the run on a node that is only stopped."""
+        keep = node.keep(self.run)
+        return [] if keep is not None and keep.pin is not None and keep.containers else [self.pinned(node, note)]
+
+    def pinned(self, node: NodeFacts, note: Mapping[str, Any]) -> OpenRun:
         pin = Pin(
             run=self.run,
             cluster=self.survey.fleet.cluster,
@@ -459,7 +550,7 @@ class _Maker:
             tool=self.tool,
         )
         theirs = tuple(c.id for c in node.containers if c.role is None)
-        return [OpenRun(*self.base(node), pin, theirs), NoteRestore(*self.base(node), note)]
+        return OpenRun(*self.base(node), pin, theirs)
 
     def send(self, node: NodeFacts) -> SendSnapshot:
         chosen = self.situation.chosen
@@ -499,6 +590,9 @@ class _Maker:
             if files:
                 steps.append(CheckFiles(*self.base(node), files))
         owner = node.data.owner if node.data and node.data.exists else ""
+        giver = self.situation.givers.get(node.name)
+        if giver is not None:
+            steps.append(EnsureImage(*self.base(node), self.image(spec), giver[1], giver[0]))
         tool, size = self.situation.tools[node.name], self.situation.chosen.size
         steps += [
             self.send(node),

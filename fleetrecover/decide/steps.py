@@ -187,6 +187,8 @@ class RestorePolicy(Step):
     restart_policy: str
 
 
+RESTORE = "restore"
+"""The kind of a run that restores a snapshot; the others are called by their remedy."""
 ROLLING = "etcd-rolling-snapshots"
 """RKE's container that takes snapshots; without quorum it takes none but goes on removing old ones."""
 

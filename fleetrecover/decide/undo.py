@@ -7,12 +7,13 @@ old data never runs beside the recovered cluster, with which it shares a cluster
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.snapshots import RestoreState
 from fleetrecover.decide.diagnosis import Remedy
-from fleetrecover.decide.steps import ROLLING, Fence, FenceTarget, Stage, Step, stage
+from fleetrecover.decide.steps import RESTORE, ROLLING, Fence, FenceTarget, Stage, Step, StopNeighbours, stage
 from fleetrecover.errors import InputError, Refused
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
 
@@ -71,8 +72,9 @@ class RemoveRun(Step):
 class UndoPlan:
     """What `undo` would do.
 
-    `written_since`: revisions that clients have made since the run's reset, which the cluster loses by it; None where that
-    cannot be known. `away` says why nodes of the run cannot be dealt with now; `gone` names containers that are no more.
+    `written_since`: revisions that clients have made since the run's reset or restore, which the cluster loses by it; None
+    where that cannot be known. `away` says why nodes of the run cannot be dealt with now; `gone` names containers that are
+    no more.
     """
 
     run: str
@@ -83,6 +85,7 @@ class UndoPlan:
     written_since: int | None
     away: Mapping[str, str]
     gone: tuple[str, ...]
+    kind: str = ""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -93,16 +96,21 @@ class UndoPlan:
     def warnings(self) -> tuple[str, ...]:
         """What the operator must know before saying yes."""
         told = []
+        what = "the restore" if self.kind == RESTORE else "the recovery"
         if self.written_since:
             told.append(
-                f"{self.written_since} revisions were written since the recovery: the cluster LOSES them by this; they stay "
+                f"{self.written_since} revisions were written since {what}: the cluster LOSES them by this; they stay "
                 f"on the disk of {self.survivor}, in the run's directory, below withdrawn/"
             )
         elif self.written_since is None and self.stages:
             told.append(
                 "it cannot be told what clients have written since: whatever it is, the cluster loses it by this"
             )
-        if self.finished:
+        if self.finished and self.kind == RESTORE:
+            told.append(
+                "the cluster works now; after this it is what it was before the restore, without quorum if it was so"
+            )
+        elif self.finished:
             told.append("the cluster works now, and will be without quorum again after this")
         told += [f"{name} is left out: {why}" for name, why in self.away.items()]
         told += [
@@ -136,18 +144,21 @@ def find_run(survey: Survey, wanted: str) -> str:
     return found[0]
 
 
-def make_undo(survey: Survey, run: str) -> UndoPlan:
-    """Order the steps. Raises Refused where putting it back would do harm."""
+def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | None = None) -> UndoPlan:
+    """Order the steps. `states` is what a restore has left on each node. Raises Refused where putting it back would do harm."""
     kept = {node.name: keep for node in survey.nodes if (keep := node.keep(run)) is not None}
     _refuse_younger(survey, run)
     _refuse_repair(survey, kept)
     todo = [node for node in survey.nodes if node.name in kept and node.accessible and not kept[node.name].undone]
     away = {node.name: _why_away(node) for node in survey.nodes if not node.accessible}
     survivor = next((keep.pin.survivor for keep in kept.values() if keep.pin), "")
+    kind = next((keep.pin.kind for keep in kept.values() if keep.pin), "")
     gone = [f"{node.name}: container {name}" for node in todo for name in _gone(node, kept[node.name])]
     stages = [
         stage(
-            "stop", "Stop what the run has started, and remove its containers", [_stop(survey, n, run) for n in todo]
+            "stop",
+            "Stop what the run has started, and remove its containers",
+            [[*_quiet(survey, n, run, todo), *_stop(survey, n, run)] for n in todo],
         ),
         stage("data", "Put the data back", [_data(survey, n, run) for n in todo]),
         stage("containers", "Put the containers back", [_containers(survey, n, run) for n in todo]),
@@ -160,9 +171,12 @@ def make_undo(survey: Survey, run: str) -> UndoPlan:
         survivor=survivor,
         stages=tuple(part for part in stages if part is not None),
         finished=any(keep.finished for keep in kept.values()),
-        written_since=_written_since(survey, kept, survivor),
+        written_since=_restored_since(survey, kept, states or {})
+        if kind == RESTORE
+        else _written_since(survey, kept, survivor),
         away=away,
         gone=tuple(gone),
+        kind=kind,
     )
 
 
@@ -218,6 +232,22 @@ def _written_since(survey: Survey, kept: Mapping[str, Keep], survivor: str) -> i
     return max(0, max(served) - max(proof.revision for proof in proofs))
 
 
+def _restored_since(survey: Survey, kept: Mapping[str, Keep], states: Mapping[str, RestoreState]) -> int | None:
+    """How many revisions were made on the restored data; 0 where none is in place."""
+    served: list[int] = []
+    begun: list[int] = []
+    for node in survey.nodes:
+        keep, state = kept.get(node.name), states.get(node.name)
+        if keep is None or state is None or not state.adopted or not _moves(node, keep):
+            continue
+        found = [node.status.revision] if node.status else [node.db.revision] if node.db else []
+        if not found or state.note is None:
+            return None
+        served += found
+        begun.append(int(state.note.get("revision") or 0) + int(state.note.get("bump") or 0))
+    return max(0, max(served) - max(begun)) if served else 0
+
+
 def _gone(node: NodeFacts, keep: Keep) -> list[str]:
     there = {container.id for container in node.containers}
     return [name for cid, name in keep.names.items() if cid not in there]
@@ -240,6 +270,14 @@ def _moves(node: NodeFacts, keep: Keep) -> bool:
     """Whether data is still to be moved on the node."""
     has_member = node.data is not None and node.data.has_member
     return keep.original or (keep.no_data and has_member)
+
+
+def _quiet(survey: Survey, node: NodeFacts, run: str, todo: Sequence[NodeFacts]) -> list[Step]:
+    """Before the data of a restore goes back, what lives by etcd is stopped: its watches must not see revisions go back."""
+    kept = [(each, keep) for each in todo if (keep := each.keep(run)) is not None]
+    if not any(keep.pin and keep.pin.kind == RESTORE for _, keep in kept) or not any(_moves(*each) for each in kept):
+        return []
+    return [StopNeighbours(node.name, *_where(node, run), (ROLLING, *survey.fleet.kubernetes.restart))]
 
 
 def _stop(survey: Survey, node: NodeFacts, run: str) -> list[Step]:

@@ -76,6 +76,7 @@ class Wanted:
     local: Path | None = None
     replace_living: bool = False
     like: Path | None = None
+    other_cluster: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,12 @@ class _Looker:
             seats=diagnosis.seats,
             open_run=under_way,
             replace_living=self.wanted.replace_living,
+            other_cluster=self.wanted.other_cluster,
             **self.like(),
         )
         r.check_accounted(survey, situation)
-        situation = replace(situation, tools=self.tools(survey, situation))
+        tools, givers = self.tools(survey, situation)
+        situation = replace(situation, tools=tools, givers=givers)
         tool = f"fleetrecover {__version__}"
         return survey, r.make_restore_plan(survey, situation, run=run, token=token, started=now(), tool=tool)
 
@@ -191,7 +194,15 @@ class _Looker:
         content = self.file.content
         name = self.wanted.snapshot if path is None else str(path)
         self.chosen = r.Chosen(
-            name, content.identity, self.file.sha256, self.file.size, content.revision, content.auth, self.file.source
+            name,
+            content.identity,
+            self.file.sha256,
+            self.file.size,
+            content.revision,
+            content.auth,
+            self.file.source,
+            content.members,
+            content.cluster_version,
         )
         return self.chosen
 
@@ -202,28 +213,52 @@ class _Looker:
         found = _good(fan_out(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
         return {name: tuple(each.name for each in there) for name, there in found.items()}
 
-    def tools(self, survey: Survey, situation: r.Situation) -> dict[str, Tool]:
-        """What every target's image restores with. Raises Refused where the image is missing or cannot."""
+    def tools(self, survey: Survey, situation: r.Situation) -> tuple[dict[str, Tool], dict[str, tuple[str, str]]]:
+        """What every target's image restores with, and who gives the image to those that lack it: host and image id.
+
+        Raises Refused where no node has the image, or it cannot restore.
+        """
         targets = [n for n in survey.nodes if n.accessible and n.name not in situation.dead]
-        images = {node.name: self.image(survey, situation, node) for node in targets}
+        wanted = {node.name: self.image(survey, situation, node) for node in targets}
         cli = self.means.fleet.etcd.cli
 
-        def one(host: Any) -> Tool | str:
+        def look(host: Any) -> dict[str, str]:
             reader = Reader(host, self.means.transport)
-            image = images[host.name]
-            if reader.read(probes.has_image(cli, image)) is None:
-                return f"it does not have the image {image}: {cli} save {image} | ssh {host.name} {cli} load"
-            try:
-                return reader.read(commands.restore_tool(cli, image))
-            except FormatError as error:
-                return error.message
+            found = {image: reader.read(probes.has_image(cli, image)) for image in sorted(set(wanted.values()))}
+            return {image: identity for image, identity in found.items() if identity is not None}
 
-        found = fan_out([node.host for node in targets], one)
-        bad = {n: v.reason if isinstance(v, RemoteError) else v for n, v in found.items() if not isinstance(v, Tool)}
+        there = _good(fan_out([node.host for node in survey.nodes if node.accessible], look))
+        givers: dict[str, tuple[str, str]] = {}
+        for name, image in wanted.items():
+            if image in there[name]:
+                continue
+            giver = next((other for other, images in there.items() if image in images), None)
+            if giver is None:
+                raise Refused(
+                    f"the snapshot cannot be restored on {name}: no node has the image {image}; nothing was changed",
+                    hint=f"put it there, `{cli} load` or `{cli} pull`, then give the same command again",
+                )
+            givers[name] = (giver, there[giver][image])
+
+        asked = {name: (givers[name][0] if name in givers else name, image) for name, image in wanted.items()}
+
+        def ask(host: Any) -> dict[str, Tool | str]:
+            reader = Reader(host, self.means.transport)
+            found: dict[str, Tool | str] = {}
+            for image in sorted({image for giver, image in asked.values() if giver == host.name}):
+                try:
+                    found[image] = reader.read(commands.restore_tool(cli, image))
+                except FormatError as error:
+                    found[image] = error.message
+            return found
+
+        answers = _good(fan_out([node.host for node in survey.nodes if node.accessible], ask))
+        tools = {name: answers[giver][image] for name, (giver, image) in asked.items()}
+        bad = {name: tool for name, tool in tools.items() if not isinstance(tool, Tool)}
         if bad:
             told = "; ".join(f"{name}: {why}" for name, why in bad.items())
             raise Refused(f"the snapshot cannot be restored there: {told}; nothing was changed")
-        return {name: value for name, value in found.items() if isinstance(value, Tool)}
+        return {name: tool for name, tool in tools.items() if isinstance(tool, Tool)}, givers
 
     def image(self, survey: Survey, situation: r.Situation, node: NodeFacts) -> str:
         own = node.original(survey.fleet.etcd.container)

@@ -16,6 +16,7 @@ from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import Action
 from fleetrecover.errors import CommandFailed, FormatError, InputError, OutcomeUnknown, Refused
 from fleetrecover.etcd import bbolt, snapshot
+from fleetrecover.etcd.membership import Member
 from fleetrecover.model import Host, Result, Transport
 from fleetrecover.remote import READ_POLICY, RECONNECT_POLICY
 from fleetrecover.snapshots import archive
@@ -43,6 +44,7 @@ class Content:
     auth: bool
     reason: str = ""
     notes: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def look_inside(path: Path, name: str, plain: Path, *, count_keys: bool = True) 
         auth=db.auth_enabled,
         reason=reason,
         notes=unpacked.notes,
+        members=db.members,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from fleetrecover.commands.snapshots import RestoreState
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.diagnosis import Wish
@@ -178,6 +179,41 @@ def test_a_repair_is_not_undone_while_the_cluster_serves() -> None:
         node.keeps[RUN] = replace(keep, pin=replace(keep.pin, kind="repair"))
     with pytest.raises(Refused, match="by vote"):
         u.make_undo(fleet.survey(), RUN)
+
+
+def restoring() -> UndoFleet:
+    """As after a restore of revision 20, raised by 100, with 30 now: kept data, other data in place."""
+    fleet = recovered()
+    for node in fleet.nodes:
+        keep = node.keeps[RUN]
+        assert keep.pin is not None
+        node.keeps[RUN] = replace(keep, pin=replace(keep.pin, kind="restore"), proof=None, original=True, no_data=False)
+    return fleet
+
+
+def test_the_undo_of_a_restore_stops_what_watches_before_data_goes_back() -> None:
+    """Kubernetes' containers must not see revisions go back; they are started again in the end."""
+    plan = u.make_undo(restoring().survey(), RUN, {})
+    [stop] = [part for part in plan.stages if part.name == "stop"]
+    for lane in stop.lanes:
+        assert isinstance(lane[0], s.StopNeighbours)
+        assert "kube-apiserver" in lane[0].names
+    assert any(isinstance(step, u.StartStopped) for part in plan.stages for step in part.steps)
+    assert not any(
+        isinstance(x, s.StopNeighbours) for part in u.make_undo(recovered().survey(), RUN).stages for x in part.steps
+    )
+
+
+def test_the_undo_of_a_restore_counts_from_the_snapshot() -> None:
+    """Revision 30 now: of a snapshot of 20, ten were written since; none before anything is in place."""
+    survey = restoring().survey()
+    state = RestoreState({"revision": 12, "bump": 8}, frozenset({"original", "adopted"}))
+    plan = u.make_undo(survey, RUN, {node.name: state for node in survey.nodes})
+    assert plan.written_since == 10
+    assert "since the restore" in plan.warnings[0]
+    assert not any("will be without quorum" in text for text in plan.warnings)
+    not_yet = replace(state, parts=frozenset({"original"}))
+    assert u.make_undo(survey, RUN, {node.name: not_yet for node in survey.nodes}).written_since == 0
 
 
 def test_clean_removes_the_runs_directories() -> None:

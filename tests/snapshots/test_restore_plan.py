@@ -14,6 +14,7 @@ from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.explain import explain
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined
+from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import Keep, Pin, Survey
 from tests.fakes.nodes import FakeFleet
 
@@ -127,6 +128,48 @@ def test_a_serving_cluster_is_not_overwritten_unasked() -> None:
     with pytest.raises(Refused, match="serves"):
         make(living)
     assert make(living, replace_living=True).targets == ("n1",)
+
+
+def test_another_clusters_snapshot_is_refused_unless_it_is_meant() -> None:
+    """Known by a member's id or address; names do not count, since RKE calls members alike everywhere."""
+    survey = FakeFleet.broken(2).survey()
+    theirs = replace(CHOSEN, members=(Member(0x77, "etcd-n1", ("https://192.0.2.1:2380",)),))
+    with pytest.raises(Refused, match="another cluster") as told:
+        make(survey, chosen=theirs)
+    assert "--other-cluster" in str(told.value.hint)
+    plan = make(survey, chosen=theirs, other_cluster=True)
+    assert any("ANOTHER CLUSTER" in note for note in plan.notes)
+    same_address = replace(CHOSEN, members=(Member(0x77, "x", ("https://10.0.0.2:2380",)),))
+    assert any("when it was taken the members were x" in note for note in make(survey, chosen=same_address).notes)
+    assert make(survey, chosen=replace(CHOSEN, members=(Member(1, "x", ("https://192.0.2.1:2380",)),))).targets
+
+
+def test_a_snapshot_that_is_too_new_is_refused() -> None:
+    survey = FakeFleet.broken(2).survey()
+    old, new = Tool("etcdctl", False, "3.4.23"), Tool("etcdutl", True, "3.5.16")
+    newer = replace(CHOSEN, cluster_version="3.5.0")
+    with pytest.raises(Refused, match=r"3\.5\.0, too new.*n2 has 3\.4\.23"):
+        make(survey, chosen=newer, tools={"n1": new, "n2": old})
+    assert make(survey, chosen=newer, tools={"n1": new, "n2": new}).targets
+    assert make(survey, chosen=replace(CHOSEN, cluster_version="3.4.0"), tools={"n1": new, "n2": new}).targets
+
+
+def test_a_node_without_the_image_gets_it_and_does_not_prove() -> None:
+    plan = make(FakeFleet.broken(2).survey(), givers={"n1": ("n2", "sha256:etcd")})
+    assert plan.prover == "n2"
+    [step] = [step for step in plan.steps if isinstance(step, s.EnsureImage)]
+    assert (step.node, step.source, step.image_id) == ("n1", "n2", "sha256:etcd")
+    order = kinds(plan, "n1")
+    assert order.index("EnsureImage") < order.index("RestoreData") < order.index("Fence")
+
+
+def test_a_node_that_is_declared_dead_but_answers_is_recorded_before_it_is_stopped() -> None:
+    """Else `undo` would not know what it had been."""
+    plan = make(FakeFleet.broken(3).survey(), dead=("n3",), neighbours={"n3": ("kube-apiserver",)})
+    assert plan.targets == ("n1", "n2")
+    assert kinds(plan, "n3") == ["OpenRun", "StopNeighbours", "Fence"]
+    assert plan.closing is not None
+    assert {step.node for step in plan.closing.steps} == {"n1", "n2", "n3"}
 
 
 def with_keep(survey: Survey, kind: str, *, original: bool) -> Survey:
