@@ -274,7 +274,8 @@ def live_and_die(version: str, members: list[Member], writers: Writers, dice: ra
     )
     for member in members:
         start(version, member, *flags)
-    wait_serving(version, members[0])
+    for member in members:
+        wait_serving(version, member)  # on a busy machine one may not have made its log yet when the others serve
     writers.start()
     time.sleep(dice.uniform(0.1, 0.5))
     stopped: set[str] = set()

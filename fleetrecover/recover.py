@@ -14,6 +14,7 @@ from typing import Any
 
 from fleetrecover import __version__
 from fleetrecover.apply import Applier, Events
+from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
@@ -26,13 +27,13 @@ from fleetrecover.errors import (
     StoppedPartWay,
     Undetermined,
 )
-from fleetrecover.facts import NodeFacts, Proof, Survey
+from fleetrecover.facts import NodeFacts, Proof, Survey, WorkDir
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Fleet, Transport
 from fleetrecover.outcome import Outcome, Report
 from fleetrecover.report.document import diagnosis_document, plan_document, report_document
-from fleetrecover.survey import take_survey
+from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import expectation, verify
 
 Confirm = Callable[[Survey, Diagnosis, Plan], None]
@@ -96,8 +97,19 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
         run=run or new_run(),
         started=now(),
         tool=f"fleetrecover {__version__}",
+        work=look_at_work_dir(means, wish, survey, diagnosis),
     )
     return survey, diagnosis, None if plan.empty else plan
+
+
+def look_at_work_dir(means: Recovery, wish: Wish, survey: Survey, diagnosis: Diagnosis) -> WorkDir | None:
+    """The directory of `--work-dir` as it is on the survivor's node; None where none was named or nothing is reset."""
+    if wish.work_dir is None or diagnosis.remedy is not Remedy.RESET or diagnosis.choice is None:
+        return None
+    run = diagnosis.open_run
+    survivor = run.survivor if run and run.pinned else diagnosis.choice.survivor
+    reader = Reader(survey.node(survivor).host, means.transport)
+    return reader.read(probes.work_dir(wish.work_dir))
 
 
 def with_snapshots(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Diagnosis:
@@ -267,7 +279,8 @@ class _Run:
         wanted = expectation(survey, hosts, away, proof)
         seen, judgement = self.verify(wanted)
         if not judgement.ok:
-            away |= {name: "it cannot be reached any more" for name in hosts if not seen.node(name).reachable}
+            gone = [seen.node(name) for name in hosts if not seen.node(name).accessible]
+            away |= {node.name: trouble.message for node in gone if (trouble := node.problem or node.cli_problem)}
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
