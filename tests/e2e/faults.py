@@ -1,0 +1,20 @@
+"""Random cells of the fault matrix (benchmarks/fault_matrix.py) as tests.
+
+The seed is in the header of the run; $FLEETRECOVER_SEED gives it again, $FLEETRECOVER_CELLS how many of a dozen or more.
+"""
+
+from __future__ import annotations
+
+import os
+
+from benchmarks import fault_matrix as matrix
+from tests.conftest import SEED
+
+
+def some_cells(version: str, share: int, *, undo: bool = False) -> None:
+    """Run `share` cells of each dozen: converged, nothing acknowledged lost, the original as it was, nothing left over."""
+    seed = int(os.environ[SEED])
+    cells = max(1, int(os.environ.get("FLEETRECOVER_CELLS", "12")) * share // 12)
+    found = matrix.run_cells(f"tf-{os.getpid()}", version, cells, seed, None, undo=undo)
+    assert len(found) == cells
+    assert [finding for finding in found if not finding.good] == [], f"{SEED}={seed}"
