@@ -327,10 +327,21 @@ class Applier:
         return step.paths.at(step.part)
 
     @do.register
+    def _(self, step: s.ProbeReflink) -> str:
+        self.act(step, actions.probe_reflink(step.paths))
+        return "a copy takes no space"
+
+    @do.register
+    def _(self, step: s.KeepElsewhere) -> str:
+        self.remove_ours(step, step.paths.quarantine_name(self.survey.fleet.etcd.container))
+        self.act(step, actions.keep_elsewhere(self.cli, step.paths, step.data, work=step.work, need=step.need))
+        return f"{step.need / 1e6:,.1f} MB to {step.work}, compared byte by byte"
+
+    @do.register
     def _(self, step: s.CopyData) -> str:
         container = self.survey.fleet.etcd.container
         self.remove_ours(step, step.paths.quarantine_name(container))
-        self.act(step, actions.copy_original(step.paths, step.data, need=step.need))
+        self.act(step, actions.copy_original(step.paths, step.data, need=step.need, reflink=step.reflink))
         return f"{step.need / 1e6:,.1f} MB, compared byte by byte"
 
     @do.register
@@ -550,7 +561,7 @@ class Applier:
             # a voter that was added to a cluster of one takes its quorum, and 3.5 then gives no list
             raise CommandFailed(step.node, f"{step.member_name} is not in the member list", exit_code=0)
         listed = self.members(step.leader)
-        self.act(step, actions.ensure_data_dir(step.data, step.owner or None, step.mode or None))
+        self.act(step, actions.ensure_data_dir(step.data, step.owner or None, step.mode or None, step.label))
         if not self.joining(step):
             cluster = {m.name: ",".join(m.peer_urls) for m in self.named(listed, me, step)}
             spec = rewrite.joiner(step.spec, name=step.name, initial_cluster=cluster, labels={}, restart="no")

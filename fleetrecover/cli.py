@@ -79,6 +79,14 @@ Dead = Annotated[
 Survivor = Annotated[
     str | None, typer.Option("--survivor", metavar="NAME", help="Override the choice; what that loses is said first.")
 ]
+WorkDir = Annotated[
+    str | None,
+    typer.Option(
+        "--work-dir",
+        metavar="DIR",
+        help="A directory of the survivor's node, on another filesystem, to keep its data in where a copy has no space.",
+    ),
+]
 Yes = Annotated[str | None, typer.Option("--yes", metavar="CLUSTER", help="Confirm with the cluster's name.")]
 
 
@@ -120,11 +128,13 @@ def print_json(document: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def wish_of(dead: Sequence[str] | None, survivor: str | None) -> Wish:
+def wish_of(dead: Sequence[str] | None, survivor: str | None, work_dir: str | None = None) -> Wish:
     """The options as a wish."""
     from fleetrecover.decide.diagnosis import Wish
 
-    return Wish(frozenset(dead or ()), survivor)
+    if work_dir is not None and not work_dir.startswith("/"):
+        raise UsageError(f"--work-dir {work_dir}: a path on the node is meant, which begins with /")
+    return Wish(frozenset(dead or ()), survivor, work_dir)
 
 
 def means(fleet: Fleet, transport: Transport, yes: str | None, command: str = "recover") -> Recovery:
@@ -232,6 +242,7 @@ def tried(found: Survey, diagnosis: Diagnosis, transport: Transport) -> list[Tri
 def plan(
     dead: Dead = None,
     survivor: Survivor = None,
+    work_dir: WorkDir = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Save it, for `recover --plan`.")
     ] = None,
@@ -243,7 +254,7 @@ def plan(
     from fleetrecover.report.files import write_private
 
     with reached() as (fleet, transport):
-        found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor))
+        found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir))
     if made is None:
         if settings.json:
             print_json({"schema": 1, "cluster": fleet.cluster, "remedy": diagnosis.remedy.value, "stages": []})
@@ -269,6 +280,7 @@ def recover(
     plan_file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Do just this saved plan, or nothing.")
     ] = None,
+    work_dir: WorkDir = None,
     yes: Yes = None,
 ) -> None:
     """The main job: bring the cluster back. The same command again resumes."""
@@ -279,7 +291,7 @@ def recover(
 
     agreed = read_plan(plan_file) if plan_file else None
     with reached() as (fleet, transport):
-        report = run(means(fleet, transport, yes), wish_of(dead, survivor), agreed=agreed)
+        report = run(means(fleet, transport, yes), wish_of(dead, survivor, work_dir), agreed=agreed)
     if settings.json:
         print_json(report_document(report))
     else:

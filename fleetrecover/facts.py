@@ -196,6 +196,8 @@ class Keep:
     names: Mapping[str, str] = field(default_factory=dict)  # container id → name before the run
     no_data: bool = False  # the node had no data when the run began
     discarded: tuple[str, ...] = ()
+    elsewhere: str | None = None  # with --work-dir: where the original lies, or is being copied to
+    elsewhere_bytes: int = 0
     problem: str | None = None
 
 
@@ -204,7 +206,8 @@ class DataDir:
     """A data directory as it lies on the node. Sizes in bytes.
 
     `path` is as the container names it, `real` with symbolic links resolved. `keep_root` is where runs keep things:
-    beside the directory where that is the same filesystem, else inside it, so that moving is always a rename.
+    beside the directory where that is the same filesystem, else inside it, so that moving is always a rename. `inner` names
+    parts of `member` that are symbolic links or mount points: the data is then not all in one place.
     """
 
     path: str
@@ -219,6 +222,24 @@ class DataDir:
     mount_point: bool = False
     symlink: bool = False
     others: tuple[str, ...] = ()
+    filesystem: str = ""
+    label: str = ""  # SELinux's; empty where there is none
+    inner: tuple[str, ...] = ()
+
+    @property
+    def can_reflink(self) -> bool:
+        """Whether the filesystem is of a kind that may copy without taking space."""
+        return self.filesystem in ("btrfs", "xfs", "bcachefs")
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """The directory of `--work-dir` as it is on the survivor's node. `free` in bytes; `problem`: why it will not do."""
+
+    path: str
+    real: str
+    free: int
+    problem: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from fleetrecover.recover import Recovery, hold, look
 
 KINDS: dict[str, tuple[type[s.Step], ...]] = {
     "fence": (s.OpenRun, s.Fence),
-    "keep-data": (s.KeepData,),
+    "keep-data": (s.KeepData, s.KeepElsewhere),
     "reset": (s.CopyData, s.RaiseCommit, s.Quarantine, s.Adopt),
     "start": (s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy),
     "member-add": (s.EnsureImage, s.CheckFiles, s.RemoveMember, s.AddMember),

@@ -30,6 +30,10 @@ DIFFERS = 70
 """The copy is not equal to the original."""
 STILL_RUNNING = 71
 """A container still runs on the data."""
+NOT_OURS = 72
+"""The place for what runs keep is a symbolic link, or belongs to somebody else."""
+NO_REFLINK = 73
+"""The filesystem copies nothing without taking space."""
 
 REFUSALS: Mapping[int, str] = {
     OCCUPIED: "there is data where there must be none",
@@ -39,6 +43,8 @@ REFUSALS: Mapping[int, str] = {
     NO_SPACE: "not enough free space",
     DIFFERS: "the copy differs from the original",
     STILL_RUNNING: "a container still runs on that data",
+    NOT_OURS: "the directory for what runs keep is a symbolic link or belongs to somebody else, so it is not used",
+    NO_REFLINK: "the filesystem cannot copy without taking space (no reflinks), and there is not enough of it",
 }
 
 _SYNC = "sync -f {0} 2>/dev/null || sync"
@@ -136,26 +142,106 @@ def _refuse_running(cli: str, data: str) -> list[str]:
     ]
 
 
-def copy_original(paths: RunPaths, data: str, *, need: int) -> Action:
+def _as_data(data: str, target: str) -> list[str]:
+    """Lines that give a copy's directory the owner, mode and SELinux label of the data directory."""
+    return [
+        f"chown --reference={quote(data)} {quote(target)} 2>/dev/null || true",
+        f"chmod --reference={quote(data)} {quote(target)} 2>/dev/null || true",
+        f"chcon --reference={quote(data)} {quote(target)} 2>/dev/null || true",
+    ]
+
+
+def _enough(where: str, need: int) -> list[str]:
+    """Lines that exit with NO_SPACE unless so many bytes, and a little, are free."""
+    kib = need // 1024 + 1024
+    return [
+        f"free=$(df -Pk {quote(where)} | awk 'END {{ print $(NF-2) }}')",
+        f'if [ "$free" -lt {kib} ]; then'
+        f' echo "{kib} KiB needed, $free KiB free in" {quote(where)} >&2; exit {NO_SPACE}; fi',
+    ]
+
+
+def probe_reflink(paths: RunPaths) -> Action:
+    """See that a copy takes no space here, before anything is stopped or moved for it."""
+    one, two = quote(paths.at("reflink-1")), quote(paths.at("reflink-2"))
+    return _action(
+        "probe-reflink",
+        [
+            "umask 077",
+            f"head -c 65536 /dev/zero > {one}",
+            f"cp --reflink=always {one} {two} 2>/dev/null && code=0 || code={NO_REFLINK}",
+            f"rm -f {one} {two}",
+            "exit $code",
+        ],
+        undo="nothing stays",
+    )
+
+
+def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int) -> Action:
+    """Copy the data into a directory on another filesystem, compare, and let what stands in place be the working copy.
+
+    For where there is no space for a copy: from then on the one elsewhere is the original, and is never written to; both
+    are equal byte by byte before any is changed. `original` in the run's directory is a link to it, made first, so that
+    every later look finds it; it leads nowhere until the copy is whole and compared.
+    """
+    away = posixpath.join(work, paths.run)
+    there, link = posixpath.join(away, "original"), paths.at("original")
+    member, partial = posixpath.join(data, "member"), paths.at("partial")
+    return _action(
+        "keep-elsewhere",
+        [
+            "umask 077",
+            f"[ -L {quote(link)} ] || [ ! -e {quote(link)} ] || exit {OCCUPIED}",
+            f"[ -e {quote(member)} ] || {{ [ -e {quote(link + '/member')} ] && exit 0 || exit 1; }}",
+            *_refuse_running(cli, data),
+            f"mkdir -p {quote(away)}",
+            f"chmod 700 {quote(away)}",
+            f"[ -L {quote(link)} ] || ln -s {quote(there)} {quote(link)}",
+            _sync(paths.root),
+            f"if ! [ -e {quote(there)} ] || ! diff -rq {quote(there + '/member')} {quote(member)} >/dev/null; then",
+            f"  if [ -e {quote(there)} ]; then n={quote(away + '/superseded')};"
+            f' while [ -e "$n" ]; do n=$n-; done; mv {quote(there)} "$n"; fi',
+            f"  rm -rf -- {quote(there + '.new')}",
+            *(f"  {line}" for line in _enough(away, need)),
+            f"  mkdir {quote(there + '.new')}",
+            f"  cp -a {quote(member)} {quote(there + '.new/member')}",
+            f"  {_sync(away)}",
+            f"  diff -rq {quote(member)} {quote(there + '.new/member')} >&2 || exit {DIFFERS}",
+            f"  mv {quote(there + '.new')} {quote(there)}",
+            f"  {_sync(away)}",
+            "fi",
+            f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
+            f"mkdir {quote(partial)}",
+            *_as_data(data, partial),
+            f"mv {quote(member)} {quote(posixpath.join(partial, 'member'))}",
+            _sync(paths.root),
+        ],
+        timeout=7200.0,
+        undo=f"it is copied back from {there} and compared",
+    )
+
+
+def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = False) -> Action:
     """Copy the original and compare the copy with it, byte by byte. `need` is its size in bytes.
 
-    Whatever an interrupted attempt left of its own copy is removed first; the original is only read.
+    Whatever an interrupted attempt left of its own copy is removed first; the original is only read. With `reflink` the
+    copy shares its space with the original until either is written to, or is not made at all.
     """
     original, partial = quote(posixpath.join(paths.at("original"), "member")), paths.at("partial")
     copy = quote(posixpath.join(partial, "member"))
-    need_kib = need // 1024 + 1024
+    by_itself = (
+        f"cp -a --reflink=auto {original} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {original} {copy}; }}"
+    )
+    sharing = f"cp -a --reflink=always {original} {copy} || {{ rm -rf -- {copy}; exit {NO_REFLINK}; }}"
     return _action(
         "copy",
         [
             f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
-            f"free=$(df -Pk {quote(paths.root)} | awk 'END {{ print $(NF-2) }}')",
-            f'if [ "$free" -lt {need_kib} ]; then'
-            f' echo "{need_kib} KiB needed, $free KiB free" >&2; exit {NO_SPACE}; fi',
+            *([] if reflink else _enough(paths.root, need)),
             f"mkdir {quote(partial)}",
-            f"cp -a --reflink=auto {original} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {original} {copy}; }}",
+            sharing if reflink else by_itself,
             f"diff -rq {original} {copy} >&2 || exit {DIFFERS}",
-            f"chown --reference={quote(data)} {quote(partial)} 2>/dev/null || true",
-            f"chmod --reference={quote(data)} {quote(partial)} 2>/dev/null || true",
+            *_as_data(data, partial),
             _sync(paths.root),
         ],
         timeout=3600.0,
@@ -306,9 +392,10 @@ def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
     return _action("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
 
 
-def ensure_data_dir(data: str, owner: str | None, mode: str | None) -> Action:
-    """Make the data directory of a node that has none, with the survivor's owner (`uid:gid`) and mode."""
-    lines = [f"[ -d {quote(data)} ] || mkdir -p {quote(data)}"]
+def ensure_data_dir(data: str, owner: str | None, mode: str | None, label: str = "") -> Action:
+    """Make the data directory of a node that has none, with the survivor's owner (`uid:gid`), mode and SELinux label."""
+    labelled = f" && {{ chcon {quote(label)} {quote(data)} 2>/dev/null || true; }}" if label else ""
+    lines = [f"[ -d {quote(data)} ] || {{ mkdir -p {quote(data)}{labelled}; }}"]
     if owner:
         lines.append(f"chown {quote(owner)} {quote(data)}")
     if mode:
@@ -324,12 +411,17 @@ def mark(paths: RunPaths, word: str) -> Action:
 def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
     """Take what the run put in place out again, and move the original back. Renames on one filesystem: never a copy.
 
-    Where the run moved no data, nothing is moved; where there was none, what a join has made since is taken out.
+    Where the run moved no data, nothing is moved; where there was none, what a join has made since is taken out. Where the
+    original lies elsewhere (`--work-dir`), both ways are copies that are compared.
     """
     member, original = posixpath.join(data, "member"), posixpath.join(paths.at("original"), "member")
     return _action(
         "put-data-back",
         [
+            f"if [ -L {quote(paths.at('original'))} ]; then",
+            *_put_back_from_elsewhere(cli, paths, data),
+            "  exit 0",
+            "fi",
             f"[ -e {quote(original)} ] || [ -e {quote(paths.no_data)} ] || exit 0",
             f"[ -e {quote(original)} ] || [ -e {quote(member)} ] || exit 0",
             *_refuse_running(cli, data),
@@ -345,7 +437,55 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
             f"rmdir {quote(paths.at('original'))} 2>/dev/null || true",
             _sync(data),
         ],
+        timeout=7200.0,
     )
+
+
+def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
+    """Lines that bring the original back from the work directory; what the run had put in place goes there instead.
+
+    Nothing is removed before what it was copied to has been compared with it, but for copies of ours.
+    """
+    member, back, gone = posixpath.join(data, "member"), paths.at("back"), paths.at("withdrawn-copied")
+    ours = " ".join(quote(paths.at(part)) for part in ("partial", "work", "booted", "reset"))
+    size = "$(( $(du -sk {0} | cut -f1) + 1024 ))"
+    short = f'{{ echo "$need KiB needed there, $free KiB free" >&2; exit {NO_SPACE}; }}'
+
+    def enough(what: str, where: str) -> list[str]:
+        return [
+            f"    need={size.format(what)}",
+            f"    free=$(df -Pk {where} | awk 'END {{ print $(NF-2) }}')",
+            f'    [ "$free" -ge "$need" ] || {short}',
+        ]
+
+    return [
+        f"  there=$(readlink {quote(paths.at('original'))})",
+        '  away=${there%/original}; [ "${away##*/}" = ' + quote(paths.run) + f" ] || exit {NOT_OURS}",
+        '  [ -e "$there/member" ] || exit 0',
+        *(f"  {line}" for line in _refuse_running(cli, data)),
+        f"  rm -rf -- {quote(gone)} {quote(back)}",
+        f'  if [ -e {quote(member)} ] && ! diff -rq "$there/member" {quote(member)} >/dev/null; then',
+        "    t=$away/withdrawn",
+        '    while [ -e "$t" ]; do t=$t-; done',
+        '    rm -rf -- "$t.new"',
+        *enough(quote(member), '"$away"'),
+        '    mkdir "$t.new"; chmod 700 "$t.new"',
+        f'    cp -a {quote(member)} "$t.new/member"',
+        f'    diff -rq {quote(member)} "$t.new/member" >&2 || exit {DIFFERS}',
+        '    sync; mv "$t.new" "$t"; sync',
+        f"    mv {quote(member)} {quote(gone)}",
+        f"    rm -rf -- {quote(gone)}",
+        "  fi",
+        f"  rm -rf -- {ours}",
+        f"  if [ ! -e {quote(member)} ]; then",
+        *enough('"$there/member"', quote(data)),
+        f"    mkdir {quote(back)}; chmod 700 {quote(back)}",
+        f'    cp -a "$there/member" {quote(posixpath.join(back, "member"))}',
+        f'    diff -rq "$there/member" {quote(posixpath.join(back, "member"))} >&2 || exit {DIFFERS}',
+        f"    sync; mv {quote(posixpath.join(back, 'member'))} {quote(member)}; rmdir {quote(back)}",
+        "  fi",
+        f"  mv {quote(paths.at('original'))} {quote(paths.at('original-elsewhere'))}; sync",
+    ]
 
 
 def put_container_back(cli: str, container_id: str, name: str, restart_policy: str, *, start: bool) -> Action:
@@ -388,6 +528,11 @@ def remove_run(paths: RunPaths) -> Action:
         "remove-run",
         [
             f"[ -d {root} ] || exit 0",
+            f"for link in {quote(paths.at('original'))} {quote(paths.at('original-elsewhere'))}; do",
+            '  [ -L "$link" ] || continue',
+            '  away=$(readlink "$link"); away=${away%/original}',
+            f'  case $away in /*/{quote(paths.run)}) rm -rf -- "$away" ;; esac',
+            "done",
             f"find {root} -mindepth 1 -maxdepth 1 ! -name run.json ! -name finished ! -name undone"
             " -exec rm -rf -- {} +",
             f"rm -rf -- {root}",
@@ -408,7 +553,9 @@ def take_hold(paths: RunPaths, holder: Mapping[str, object], token: str) -> Acti
         "take-hold",
         [
             "umask 077",
+            f"[ ! -L {quote(paths.keep_root)} ] || exit {NOT_OURS}",
             f"mkdir -p {quote(paths.keep_root)}",
+            f'[ "$(stat -c %u {quote(paths.keep_root)})" = "$(id -u)" ] || exit {NOT_OURS}',
             f'if ! mkdir {hold} 2>/dev/null; then [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ]'
             f" && exit 0 || exit {HELD}; fi",
             write_file(posixpath.join(paths.hold, "holder.json"), json.dumps(holder).encode() + b"\n", 0o600),

@@ -17,7 +17,7 @@ from typing import Any
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
 from fleetrecover.errors import FormatError
-from fleetrecover.facts import RUN_LABEL, DataDir, Hold, Keep, Pin, Proof
+from fleetrecover.facts import RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
 from fleetrecover.model import Command, Result
 
 KEEP_SUFFIX = ".fleetrecover"
@@ -156,22 +156,35 @@ p=@PATH@
 r=$(readlink -f "$p" 2>/dev/null) || r=$p
 [ -n "$r" ] || r=$p
 echo "real=$r"
+case $r in *"
+"*) echo "its path holds a line feed" >&2; exit 1 ;; esac
+line() { printf '%s' "$1" | tr '\n\r' '??'; }
 if [ -L "$p" ]; then echo symlink=1; fi
-if awk -v r="$r" '$5 == r { found = 1 } END { exit !found }' /proc/self/mountinfo; then echo mount=1; fi
+# mountinfo spells blanks and backslashes in octal; a subvolume has a device number of its own, and is no mount
+R=$(printf '%s' "$r" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e 's/	/\\011/g')
+export R
+if awk '$5 == ENVIRON["R"] { found = 1 } END { exit !found }' /proc/self/mountinfo; then echo mount=1
+elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" ]; then echo mount=1; fi
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 df -Pk "$near" | awk 'END { print "free=" $(NF-2) }'
+printf 'fs=%s\n' "$(stat -f -c %T "$near" 2>/dev/null)"
+for o in member member/wal member/snap; do
+  if [ -L "$r/$o" ]; then echo "inner=$o is a symbolic link"; fi
+done
+awk 'index($5, ENVIRON["R"] "/member/") == 1 || $5 == ENVIRON["R"] "/member" {
+  print "inner=" substr($5, length(ENVIRON["R"]) + 2) " is a mount point" }' /proc/self/mountinfo
 if [ -d "$r" ]; then
   echo exists=1
-  stat -c 'owner=%u:%g' "$r"; stat -c 'mode=%a' "$r"
+  stat -c 'owner=%u:%g' "$r"; stat -c 'mode=%a' "$r"; stat -c 'label=%C' "$r" 2>/dev/null || true
   for o in "$r"/* "$r"/.[!.]*; do
     [ -e "$o" ] || continue
-    case "${o##*/}" in member) ;; .fleetrecover) ;; *) printf 'other=%s\n' "${o##*/}" ;; esac
+    case "${o##*/}" in member) ;; .fleetrecover) ;; *) printf 'other=%s\n' "$(line "${o##*/}")" ;; esac
   done
 fi
 list() {
   for f in "$1"/wal/*.wal "$1"/snap/*.snap "$1"/snap/db "$1"/snap/*.snap.db; do
-    if [ -f "$f" ]; then stat -c "$2=%s %n" "$f" || true; fi
+    if [ -f "$f" ]; then line "$(stat -c "$2=%s %n" "$f" || true)"; echo; fi
   done
 }
 if [ -d "$r/member" ]; then
@@ -180,7 +193,9 @@ if [ -d "$r/member" ]; then
   list "$r/member" file
 fi
 for root in "$r.fleetrecover" "$r/.fleetrecover"; do
-  [ -d "$root" ] || continue
+  [ -d "$root" ] || [ -L "$root" ] || continue
+  # whoever owns the data directory could put one there for us to walk into
+  if [ -L "$root" ] || [ "$(stat -c %u "$root")" != "$(id -u)" ]; then echo "foreign=$root"; continue; fi
   echo "root=$root"
   if [ -f "$root/hold/holder.json" ]; then
     printf 'hold=%s\n' "$(tr -d '\n' < "$root/hold/holder.json")"
@@ -189,8 +204,8 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
     echo 'hold={}'
   fi
   for k in "$root"/*/; do
-    k=${k%/}; [ -d "$k" ] || continue
-    [ "${k##*/}" = hold ] && continue
+    k=${k%/}; [ -d "$k" ] && [ ! -L "$k" ] || continue
+    case ${k##*/} in hold|*[!A-Za-z0-9._-]*|[!a-z]*) continue ;; esac
     printf 'keep=%s\n' "$k"
     if [ -f "$k/run.json" ]; then printf 'pin=%s\n' "$(tr -d '\n' < "$k/run.json")"; fi
     if [ -f "$k/proof.json" ]; then printf 'proof=%s\n' "$(tr -d '\n' < "$k/proof.json")"; fi
@@ -202,7 +217,14 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
     done
     if [ -f "$k/containers.json" ]; then printf 'before=%s\n' "$(tr -d '\n' < "$k/containers.json")"; fi
     for part in "$k"/discarded-*; do
-      if [ -e "$part" ]; then printf 'discarded=%s\n' "${part##*/}"; fi
+      if [ -e "$part" ]; then printf 'discarded=%s\n' "$(line "${part##*/}")"; fi
+    done
+    for part in original original-elsewhere; do
+      if [ -L "$k/$part" ]; then
+        away=$(readlink "$k/$part")
+        printf 'elsewhere=%s\n' "$(line "$away")"
+        du -sk "${away%/*}" 2>/dev/null | awk '{ print "elsewheresize=" $1 }'
+      fi
     done
     du -sk "$k" 2>/dev/null | awk '{ print "keepsize=" $1 }'
     if [ -d "$k/original/member" ]; then list "$k/original/member" kept; fi
@@ -219,10 +241,35 @@ def data_listing(path: str) -> Probe[DataListing]:
     )
 
 
+_WORK_DIR = """
+p=@PATH@
+[ -d "$p" ] || { echo "problem=there is no such directory"; exit 0; }
+r=$(readlink -f "$p")
+case $r in *"
+"*) exit 1 ;; esac
+echo "real=$r"
+df -Pk "$r" | awk 'END { print "free=" $(NF-2) }'
+[ "$(stat -c %u "$r")" = "$(id -u)" ] || { echo "problem=it belongs to somebody else"; exit 0; }
+case $(stat -c %A "$r") in ????????w?) echo "problem=everybody may write there" ;; esac
+"""
+
+
+def work_dir(path: str) -> Probe[WorkDir]:
+    """A directory on the node that is to take the kept original, and whether it will do."""
+
+    def parse(result: Result) -> WorkDir:
+        values = _pairs(result.text)
+        real = values.get("real", path)
+        return WorkDir(path, real, int(_number(values.get("free", "0"))) * 1024, values.get("problem"))
+
+    return Probe(Command("work-dir", _WORK_DIR.replace("@PATH@", quote(path)), timeout=20), parse)
+
+
 def parse_listing(path: str, text: str) -> DataListing:
     """Make sense of the listing's lines; see `_LISTING` for their shape. Raises FormatError."""
     single: dict[str, str] = {}
     others: list[str] = []
+    inner: list[str] = []
     files: list[WalFile] = []
     keeps: list[dict[str, Any]] = []
     for line in text.splitlines():
@@ -231,13 +278,15 @@ def parse_listing(path: str, text: str) -> DataListing:
             continue
         if key == "other":
             others.append(value)
+        elif key == "inner":
+            inner.append(value)
         elif key == "file":
             files.append(_wal_file(value))
         elif key == "keep":
             keeps.append({"path": value, "parts": set(), "files": [], "discarded": []})
         elif key == "discarded" and keeps:
             keeps[-1]["discarded"].append(value)
-        elif key in ("pin", "proof", "keepsize", "before") and keeps:
+        elif key in ("pin", "proof", "keepsize", "before", "elsewhere", "elsewheresize") and keeps:
             keeps[-1][key] = value
         elif key == "part" and keeps:
             keeps[-1]["parts"].add(value)
@@ -262,6 +311,9 @@ def parse_listing(path: str, text: str) -> DataListing:
         mount_point=mount,
         symlink="symlink" in single,
         others=tuple(others),
+        filesystem=single.get("fs", ""),
+        label=label if ":" in (label := single.get("label", "")) else "",
+        inner=tuple(inner),
     )
     return DataListing(
         data=data,
@@ -306,8 +358,15 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         names={str(c["Id"]): str(c.get("Name", "")).lstrip("/") for c in before if isinstance(c, dict) and "Id" in c},
         no_data="no-data" in parts,
         discarded=tuple(found["discarded"]),
+        elsewhere=_elsewhere(found.get("elsewhere"), posixpath.basename(path)),
+        elsewhere_bytes=int(_number(str(found.get("elsewheresize", "0")))) * 1024,
         problem=problem,
     )
+
+
+def _elsewhere(link: str | None, run: str) -> str | None:
+    """Where the original lies; a link that is not of our making is none."""
+    return link if link and link.startswith("/") and link.endswith(f"/{run}/original") else None
 
 
 def parse_pin(text: str) -> Pin:

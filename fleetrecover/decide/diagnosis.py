@@ -70,10 +70,14 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True)
 class Wish:
-    """What the operator has said. `dead` and `survivor` are names of hosts (or of members that are no hosts)."""
+    """What the operator has said. `dead` and `survivor` are names of hosts (or of members that are no hosts).
+
+    `work_dir` is a directory on the survivor's node that takes the kept original, where there is no space for a copy.
+    """
 
     dead: frozenset[str] = frozenset()
     survivor: str | None = None
+    work_dir: str | None = None
 
 
 @dataclass(frozen=True)

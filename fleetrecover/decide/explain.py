@@ -79,11 +79,29 @@ def _(step: s.KeepData, cli: str) -> Explained:
 
 
 @explain.register
+def _(step: s.ProbeReflink, cli: str) -> Explained:
+    did = [actions.probe_reflink(step.paths)]
+    return _said("see that a copy takes no space here: there is not enough for one that does", did, "", "it takes none")
+
+
+@explain.register
+def _(step: s.KeepElsewhere, cli: str) -> Explained:
+    return _said(
+        f"copy the data to {step.work}, where it is kept as the original; what stands in place becomes the working copy",
+        [actions.keep_elsewhere(cli, step.paths, step.data, work=step.work, need=step.need)],
+        f"no container runs on it; {step.need / 1e6:,.0f} MB and a margin are free in {step.work}",
+        "both are equal, byte by byte",
+    )
+
+
+@explain.register
 def _(step: s.CopyData, cli: str) -> Explained:
     return _said(
         "make a copy of what was moved aside; the original is only read",
-        [actions.copy_original(step.paths, step.data, need=step.need)],
-        f"{step.need / 1e6:,.0f} MB and a margin are free",
+        [actions.copy_original(step.paths, step.data, need=step.need, reflink=step.reflink)],
+        "the filesystem can copy without taking space"
+        if step.reflink
+        else f"{step.need / 1e6:,.0f} MB and a margin are free",
         "the copy equals the original, byte by byte",
     )
 

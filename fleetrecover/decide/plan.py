@@ -5,7 +5,7 @@ missing comes out. Its invariants, checked by `check_plan` after each making:
 
 - the force flag is only on a container without network and without a restart policy;
 - a node's data is moved aside before anything is written in its place, and the survivor's copy is made from what was
-  moved aside;
+  moved aside; or, with --work-dir, the data is kept by a copy that was compared, and then serves as the working copy;
 - nobody is added before the survivor has been started, and members are added one at a time, in the inventory's order;
 - a reset never comes with a node that is neither fenced nor declared dead.
 """
@@ -13,6 +13,7 @@ missing comes out. Its invariants, checked by `check_plan` after each making:
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,9 @@ from fleetrecover.decide.steps import (
     FinishRun,
     Join,
     KeepData,
+    KeepElsewhere,
     OpenRun,
+    ProbeReflink,
     Promote,
     Quarantine,
     RaiseCommit,
@@ -54,10 +57,12 @@ from fleetrecover.docker.rewrite import Identity
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
 from fleetrecover.etcd.wal import raise_commit
-from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
 
 DEFAULT_DATA = "/var/lib/etcd"
 SPACE_MARGIN = 64 * 1024 * 1024
+JOIN_MARGIN = 2 * 64 * 1024 * 1024
+"""What a new member takes beside its database: two WAL segments, which etcd allocates whole."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,19 @@ class Plan:
         return next((part for part in self.stages if part.name == name), None)
 
 
-def make_plan(survey: Survey, diagnosis: Diagnosis, wish: Wish, *, run: str, started: str, tool: str = "") -> Plan:
+def make_plan(
+    survey: Survey,
+    diagnosis: Diagnosis,
+    wish: Wish,
+    *,
+    run: str,
+    started: str,
+    tool: str = "",
+    work: WorkDir | None = None,
+) -> Plan:
     """Order the steps that remain. `run` is used unless the nodes show an open run; `started` in ISO 8601.
+
+    `work` is the wish's work directory as it is on the survivor's node.
 
     Raises Refused where nothing safe can be done, Unsupported where a container cannot be reproduced.
     """
@@ -114,6 +130,7 @@ def make_plan(survey: Survey, diagnosis: Diagnosis, wish: Wish, *, run: str, sta
         run=known.run if known else run,
         started=known.started if known else started,
         tool=tool,
+        work=work,
     )
     plan = maker.plan()
     check_plan(plan)
@@ -137,6 +154,7 @@ class _Maker:
     run: str
     started: str
     tool: str
+    work: WorkDir | None = None
     notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -261,7 +279,8 @@ class _Maker:
         fence_lanes: list[list[Step]] = []
         for node in self.nodes():
             fences = [] if node.name == survivor and self.adopted(node) else self.fence(node)
-            fence_lanes.append([*self.open(node, survivor), *self.rolling(node), *fences])
+            probing = self.probe_reflink(node) if node.name == survivor else []
+            fence_lanes.append([*self.open(node, survivor), *probing, *self.rolling(node), *fences])
         chief = self.survey.node(survivor)
         joiners = self.joiners(survivor)
         reset_lanes = [self.survivor_lane(chief)] + [self.prepare(node, chief) for node in joiners]
@@ -295,34 +314,117 @@ class _Maker:
         has_member = node.data is not None and node.data.has_member
         kept = keep is not None and keep.original
         steps: list[Step] = []
-        if not kept:
+        self.refuse_scattered(node)
+        if self.keeps_elsewhere(node, keep):
+            steps.append(self.keep_elsewhere(node, keep, paths, data))
+        elif not kept:
             steps.append(KeepData(node.name, paths, data))
         elif has_member:
             steps.append(KeepData(node.name, paths, data, part=self.discard(node)))
         proven = keep is not None and keep.reset and keep.proof is not None
         if not proven:
             if not (keep is not None and keep.work and not keep.booted):
-                need = self.need(node)
-                steps.append(CopyData(node.name, paths, data, need))
+                if not any(isinstance(step, KeepElsewhere) for step in steps):
+                    need, reflink = self.need(node)
+                    steps.append(CopyData(node.name, paths, data, need, reflink))
                 last = node.log.last
                 steps.append(RaiseCommit(node.name, paths, data, raise_commit(node.log), last.term, last.index))
             steps.append(self.quarantine(node, spec, paths, data))
         steps.append(Adopt(node.name, paths, data))
         return steps
 
-    def need(self, node: NodeFacts) -> int:
+    def need(self, node: NodeFacts) -> tuple[int, bool]:
+        """How many bytes the copy has, and whether it must be one that takes no space, since there is not enough."""
         size = node.data.size if node.data else 0
         keep = self.keep(node)
         if keep is not None and keep.original and keep.bytes:
-            size = max(size, keep.bytes)
+            size = max(size, keep.elsewhere_bytes or keep.bytes)
         free = node.data.free if node.data else 0
         ours = keep.bytes if keep and (keep.partial or keep.work or keep.booted) else 0
-        if free + ours < size + SPACE_MARGIN:
+        if free + ours >= size + SPACE_MARGIN:
+            return size, False
+        if (
+            node.data is not None
+            and node.data.can_reflink
+            and free + ours >= SPACE_MARGIN
+            and not (keep and keep.elsewhere)
+        ):
+            return size, True
+        raise Refused(
+            f"{node.name}: the copy of its data needs {_mb(size + SPACE_MARGIN)}, only {_mb(free)} are free there",
+            hint=f"free {_mb(size + SPACE_MARGIN - free)} on the filesystem of {self.data(node)} on {node.name}; or name a "
+            f"directory on another filesystem of {node.name} with {_mb(size + SPACE_MARGIN)} free: --work-dir DIR"
+            + (" (first `fleetrecover undo`, since its data was moved already)" if keep and keep.original else ""),
+        )
+
+    def probe_reflink(self, node: NodeFacts) -> list[Step]:
+        """Before anything is stopped, where the copy depends on it."""
+        keep = self.keep(node)
+        if (
+            self.adopted(node)
+            or self.keeps_elsewhere(node, keep)
+            or (keep and (keep.original or keep.reset or keep.work))
+        ):
+            return []
+        _, reflink = self.need(node)
+        return [ProbeReflink(node.name, self.paths(node), self.data(node))] if reflink else []
+
+    def keeps_elsewhere(self, node: NodeFacts, keep: Keep | None) -> bool:
+        """Whether the original is to be kept, or is still being kept, in the work directory."""
+        has_member = node.data is not None and node.data.has_member
+        if keep is not None and keep.elsewhere is not None:
+            begun = keep.partial or keep.work or keep.booted or keep.reset or keep.proof
+            return has_member and not begun
+        return self.work is not None and has_member and not (keep is not None and keep.original)
+
+    def keep_elsewhere(self, node: NodeFacts, keep: Keep | None, paths: RunPaths, data: str) -> KeepElsewhere:
+        size = node.data.size if node.data else 0
+        if keep is not None and keep.elsewhere is not None:
+            # the run has chosen its place, and what is there may be whole already
+            return KeepElsewhere(node.name, paths, data, posixpath.dirname(posixpath.dirname(keep.elsewhere)), size)
+        assert self.work is not None
+        where = f"--work-dir {self.work.path} on {node.name}"
+        if self.work.problem:
             raise Refused(
-                f"{node.name}: the copy of its data needs {_mb(size + SPACE_MARGIN)}, only {_mb(free)} are free there",
-                hint=f"free {_mb(size + SPACE_MARGIN - free)} on the filesystem of {self.data(node)} on {node.name}",
+                f"{where}: {self.work.problem}", hint="name another one, that belongs to the login user alone"
             )
-        return size
+        if self.work.real == data or self.work.real.startswith(f"{data}/"):
+            raise Refused(f"{where} is inside of the data directory", hint="name one on another filesystem")
+        if self.work.free < size + SPACE_MARGIN:
+            raise Refused(
+                f"{where}: {_mb(size + SPACE_MARGIN)} are needed, only {_mb(self.work.free)} are free there",
+                hint=f"`ssh {node.name} df -h` shows where there is more space",
+            )
+        return KeepElsewhere(node.name, paths, data, self.work.real, size)
+
+    def scattered(self, node: NodeFacts) -> str | None:
+        """Why the data of a node cannot be moved as one; None where it can."""
+        inner = node.data.inner if node.data else ()
+        keep = self.keep(node)
+        if not inner or (keep is not None and keep.original):
+            return None
+        return f"in its data directory {self.data(node)}, {', '.join(inner)}; it would not be moved or copied whole"
+
+    def refuse_scattered(self, node: NodeFacts) -> None:
+        why = self.scattered(node)
+        if why is not None:
+            raise Refused(
+                f"{node.name}: {why}",
+                hint="copy the data to one directory with `cp -aL`, etcd being stopped, and put that in its place; or choose "
+                "another survivor: --survivor NAME",
+            )
+
+    def crowded(self, node: NodeFacts, chief: NodeFacts) -> str | None:
+        """Why a node has surely no space for a member's new data; None where it may have."""
+        if node.data is None or node.data.has_member is False or chief.db is None:
+            return None
+        need = chief.db.size + JOIN_MARGIN
+        if node.data.free >= need:
+            return None
+        return (
+            f"its old data is kept, and the new needs {_mb(need)}, but only {_mb(node.data.free)} are free there: free "
+            f"{_mb(need - node.data.free)} on the filesystem of {self.data(node)}"
+        )
 
     def quarantine(self, node: NodeFacts, spec: ContainerSpec, paths: RunPaths, data: str) -> Quarantine:
         name = paths.quarantine_name(self.name)
@@ -416,6 +518,8 @@ class _Maker:
                 self.left_out[node.name] = "declared dead"
             elif not node.accessible:
                 self.left_out[node.name] = node.problem.message if node.problem else "not reachable"
+            elif why := self.scattered(node) or self.crowded(node, self.survey.node(survivor)):
+                self.left_out[node.name] = why
             else:
                 found.append(node)
         return found
@@ -498,6 +602,7 @@ class _Maker:
         labels = {RUN_LABEL: self.run, ROLE_LABEL: Role.JOINING.value}
         shaped = rewrite.plain(replace(spec, name=self.name), name=self.name, labels=labels)
         owner, mode = (chief.data.owner, chief.data.mode) if chief.data else ("", "")
+        label = chief.data.label if chief.data else ""
         if node.data is not None and node.data.exists:
             owner, mode = node.data.owner, node.data.mode
         steps: list[Step] = []
@@ -506,7 +611,9 @@ class _Maker:
         there = node.named(self.name)
         joined = seat is not None and bool(seat.name) and there is not None and there.state == "running"
         if not joined:
-            steps.append(Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced))
+            steps.append(
+                Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced, label)
+            )
         if learner and (seat is None or seat.learner):
             steps.append(Promote(node.name, paths, data, chief.name, urls))
         essential = [] if learner else [node.name]
@@ -612,6 +719,9 @@ class _Maker:
         if usable and own is not None:
             title = f"Start {node.name} as it is"
             return [stage(f"start-{node.name}", title, [self.start_own(node)])], False
+        if why := self.scattered(node) or self.crowded(node, chief):
+            self.left_out[node.name] = why
+            return [], False
         return self.replace(node, seat, chief), True
 
     def mend_healthy(

@@ -56,10 +56,27 @@ class KeepData(Step):
 
 
 @dataclass(frozen=True)
+class ProbeReflink(Step):
+    """See that a copy takes no space on the node's filesystem, before anything is stopped for it."""
+
+
+@dataclass(frozen=True)
+class KeepElsewhere(Step):
+    """With `--work-dir`: copy the data there, compare byte by byte; what stands in place becomes the working copy.
+
+    `work` is the directory (real path), `need` in bytes.
+    """
+
+    work: str
+    need: int
+
+
+@dataclass(frozen=True)
 class CopyData(Step):
-    """Copy the kept original and compare the copy byte by byte. `need` in bytes."""
+    """Copy the kept original and compare the copy byte by byte. `need` in bytes; `reflink`: it must take no space."""
 
     need: int
+    reflink: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +186,7 @@ class Join(Step):
     owner: str
     mode: str
     replacements: tuple[str, ...] = ()
+    label: str = ""
 
 
 @dataclass(frozen=True)

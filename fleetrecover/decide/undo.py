@@ -345,9 +345,10 @@ def make_clean(survey: Survey, run: str) -> CleanPlan:
         paths, data = _where(node, run)
         aside = tuple((c.id, c.name) for c in node.containers if c.role is None and c.kept_name and c.run == run)
         lane: list[Step] = [RemoveKept(node.name, paths, data, aside)] if aside else []
-        lane.append(RemoveRun(node.name, paths, data, keep.bytes))
+        size = keep.bytes + keep.elsewhere_bytes
+        lane.append(RemoveRun(node.name, paths, data, size))
         lanes.append(lane)
-        frees[node.name] = keep.bytes
+        frees[node.name] = size
     stages = [stage(f"clean-{lane[0].node}", f"Remove what is kept on {lane[0].node}", [lane]) for lane in lanes]
     return CleanPlan(run, survey.fleet.cluster, tuple(part for part in stages if part is not None), frees)
 

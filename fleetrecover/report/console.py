@@ -173,6 +173,8 @@ _SHORT = {
     "OpenRun": "record",
     "Fence": "stop and set aside",
     "KeepData": "move the data aside",
+    "ProbeReflink": "see that a copy takes no space",
+    "KeepElsewhere": "keep a compared copy in the work directory",
     "CopyData": "copy it and compare",
     "RaiseCommit": "raise the copy's commit",
     "Quarantine": "reset the copy in quarantine",
