@@ -281,6 +281,8 @@ class _Run:
         if not judgement.ok:
             gone = [seen.node(name) for name in hosts if not seen.node(name).accessible]
             away |= {node.name: trouble.message for node in gone if (trouble := node.problem or node.cli_problem)}
+        # what differs between members is never put down to a node that failed
+        unfinished = (bool(self.failures) or bool(set(away) & set(hosts))) and judgement.hash_equal is not False
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
@@ -288,7 +290,7 @@ class _Run:
         before = proof.revision if proof else _revision(survey)
         return Report(
             run=plan.run,
-            outcome="recovered" if closed else "partial" if judgement.ok or set(away) & set(hosts) else "check-failed",
+            outcome="recovered" if closed else "partial" if judgement.ok or unfinished else "check-failed",
             remedy=plan.remedy,
             survivor=choice,
             revision_before=before,
@@ -324,16 +326,16 @@ class _Run:
     def judged(self, report: Report) -> Report:
         """Return a good report; raise for one that is not, with what stands and what to do next."""
         judgement = report.judgement
+        bad = "; ".join(f"{c.name}: {c.detail}" for c in (judgement.checks if judgement else ()) if not c.ok)
         if report.outcome == "partial":
             rest = "; ".join(f"{name}: {why}" for name, why in report.left_out.items())
             count = len(judgement.members) if judgement else 0
             stands = f"the cluster serves again with {count} members" if count else "the cluster does not serve yet"
             error: FleetRecoverError = StoppedPartWay(
-                f"{stands}, and nothing was lost; what remains: {rest}",
+                f"{stands}, and nothing was lost; what remains: {rest}" + (f" (the check says: {bad})" if bad else ""),
                 hint="when that is mended, run the same command again; or declare it --dead",
             )
         elif judgement is not None and not judgement.ok:
-            bad = "; ".join(f"{check.name}: {check.detail}" for check in judgement.checks if not check.ok)
             error = CheckFailed(
                 f"everything was done, but the final check failed: {bad}",
                 hint="`fleetrecover verify` looks again; the same command again goes on where something is missing",

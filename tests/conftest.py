@@ -15,6 +15,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Told at the beginning, so that a failure can be had again."""
-    return f"{SEED}={os.environ[SEED]}"
+    if not hasattr(session.config, "workerinput"):
+        session.config.get_terminal_writer().line(f"{SEED}={os.environ[SEED]}")
