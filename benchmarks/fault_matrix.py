@@ -122,7 +122,14 @@ def break_after_snapshot(lab: Lab) -> dict[str, str]:
     code, said = run(lab, Fault(lab.name), "snapshot", "save", SNAPSHOT)
     if code != 0:
         raise SystemExit(f"no snapshot could be saved, {code}:\n{said}")
-    lab.client().fill(LATER, 20, 100)
+    for attempt in range(5):
+        try:
+            lab.client().fill(LATER, 20, 100)
+            break
+        except EtcdFailed:  # a slow machine elects another leader now and then
+            if attempt == 4:
+                raise
+            time.sleep(2)
     lab.remove_etcd(WIPED)
     lab.kill_all_at_once(power=True)
     damage(lab)
@@ -305,6 +312,9 @@ def try_cell(lab: Lab, cell: Cell) -> Finding:
     kept = original_of(lab)
     intact = bool(hashed) and kept is not None and hash_tree(kept) == hashed
     left = leftovers(lab) if code == 0 else ()
+    if codes[-1] == 20:
+        # nothing was left to do for a run that would have taken the dead one's hold over; it blocks nobody
+        left = tuple(text for text in left if not text.endswith("hold is left"))
     if code == 0 and cell.job == "restore" and any(lab.client().count(LATER, name) for name in HOSTS):
         left += ("a key from after the snapshot is there",)
     if code == 0:
@@ -432,7 +442,7 @@ def run_cells(
     try:
         chosen = (undo_cells if undo else all_cells)(etcd, points(lab, job), random_, job)
         if only:
-            chosen = [cell for cell in chosen if only in " ".join(cell.key)]
+            chosen = [cell for cell in chosen if any(word in " ".join(cell.key) for word in only.split(","))]
         done = {key for key, row in read_results(results).items() if row["good"]} if results else set()
         chosen = [cell for cell in chosen if cell.key not in done][:cells]
         for number, cell in enumerate(chosen, 1):
@@ -611,7 +621,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="how many labs at once")
     parser.add_argument("--undo", action="store_true", help="kill at every command, then `undo` instead of `recover`")
     parser.add_argument("--restore", action="store_true", help="break `snapshot restore` instead of `recover`")
-    parser.add_argument("--only", default="", help="only cells whose words contain this")
+    parser.add_argument("--only", default="", help="only cells whose words contain this, or one of these: A,B")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="only write the table anew")
     chosen = parser.parse_args()

@@ -645,7 +645,8 @@ class _Maker:
             keep = node.keep(self.run)
             taken = set(keep.discarded) if keep else set()
             part = "original"
-            if "original" in state.parts:
+            # a node that had no data has ours, where an earlier attempt was interrupted right after moving it in
+            if "original" in state.parts or (keep is not None and keep.no_data):
                 number = 1
                 while f"discarded-{number}" in taken:
                     number += 1

@@ -124,13 +124,17 @@ def restore(means: Means, wanted: Wanted) -> Report:
 
 @dataclass
 class _Looker:
-    """Surveys and plans. The snapshot is fetched and checked once; `file` is where it lies."""
+    """Surveys and plans. The snapshot is fetched and checked once; `file` is where it lies.
+
+    An image is asked once what it can do: `known` holds the answers by the image's id.
+    """
 
     means: Means
     wanted: Wanted
     directory: Path
     file: Obtained | None = None
     chosen: r.Chosen | None = None
+    known: dict[str, Tool] = field(default_factory=dict)
 
     def look(self, run: str, token: str) -> tuple[Survey, r.RestorePlan]:
         fleet, transport = self.means.fleet, self.means.transport
@@ -246,8 +250,11 @@ class _Looker:
             reader = Reader(host, self.means.transport)
             found: dict[str, Tool | str] = {}
             for image in sorted({image for giver, image in asked.values() if giver == host.name}):
+                identity = there[host.name][image]
                 try:
-                    found[image] = reader.read(commands.restore_tool(cli, image))
+                    if identity not in self.known:
+                        self.known[identity] = reader.read(commands.restore_tool(cli, image))
+                    found[image] = self.known[identity]
                 except FormatError as error:
                     found[image] = error.message
             return found
@@ -529,7 +536,14 @@ class _Run:
 
     def trial(self, survey: Survey, plan: r.RestorePlan) -> Proof | None:
         """What the trial boot answered, as it was noted on whichever node it ran."""
-        for state in self.looker.states(survey, plan.run).values():
+        for node in survey.nodes:
+            if not node.accessible:
+                continue
+            reader = Reader(node.host, self.means.transport)
+            try:
+                state = reader.read(commands.restore_state(run_paths(node, plan.run)))
+            except (FormatError, RemoteError):
+                continue  # it went away meanwhile: the final check tells of it
             if state.trial is not None:
                 return probes.parse_proof(json.dumps(state.trial))
         return None
