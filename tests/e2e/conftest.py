@@ -15,24 +15,25 @@ Fleet = Callable[..., tuple[Lab, Tool]]
 
 
 @pytest.fixture(scope="session")
-def labs() -> Iterator[dict[int, Lab]]:
-    """Labs by number of hosts, made when first asked for."""
-    made: dict[int, Lab] = {}
+def labs() -> Iterator[dict[str, Lab]]:
+    """Labs by number of hosts, and whether Kubernetes' containers run there; made when first asked for."""
+    made: dict[str, Lab] = {}
     yield made
     for lab in made.values():
         lab.down()
 
 
 @pytest.fixture
-def fleet(labs: dict[int, Lab], tmp_path: Path) -> Fleet:
+def fleet(labs: dict[str, Lab], tmp_path: Path) -> Fleet:
     """`fleet(nodes, etcd)`: a lab with a fresh, healthy cluster, and the program on its inventory."""
 
-    def make(nodes: int = 3, etcd: str = "3.4.23") -> tuple[Lab, Tool]:
-        if nodes not in labs:
-            labs[nodes] = Lab.up(f"t{nodes}-{os.getpid()}", nodes=nodes, etcd=etcd)
+    def make(nodes: int = 3, etcd: str = "3.4.23", *, kubernetes: bool = False) -> tuple[Lab, Tool]:
+        kind = f"{'k' if kubernetes else 't'}{nodes}"
+        if kind not in labs:
+            labs[kind] = Lab.up(f"{kind}-{os.getpid()}", nodes=nodes, etcd=etcd, kubernetes=kubernetes)
         else:
-            labs[nodes].reset_etcd(etcd)
-        lab = labs[nodes]
+            labs[kind].reset_etcd(etcd)
+        lab = labs[kind]
         return lab, Tool(lab.inventory, tmp_path / "state")
 
     return make

@@ -11,10 +11,10 @@ from benchmarks import fault_matrix as matrix
 from tests.conftest import SEED
 
 
-def some_cells(version: str, share: int, *, undo: bool = False) -> None:
+def some_cells(version: str, share: int, *, undo: bool = False, job: str = "recover") -> None:
     """Run `share` cells of each dozen: converged, nothing acknowledged lost, the original as it was, nothing left over."""
     seed = int(os.environ[SEED])
     cells = max(1, int(os.environ.get("FLEETRECOVER_CELLS", "12")) * share // 12)
-    found = matrix.run_cells(f"tf-{os.getpid()}", version, cells, seed, None, undo=undo)
+    found = matrix.run_cells(f"tf-{os.getpid()}", version, cells, seed, None, undo=undo, job=job)
     assert len(found) == cells
     assert [finding for finding in found if not finding.good] == [], f"{SEED}={seed}"

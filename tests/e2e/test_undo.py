@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.fault_matrix import CORRUPT, HOSTS, break_cluster, picture
 from benchmarks.faulty import SURVIVOR
-from fleetrecover.lab import Lab
+from fleetrecover.decide.steps import ROLLING
+from fleetrecover.lab import Lab, rke
 from tests.e2e.conftest import Fleet
 from tests.e2e.tool import Tool
 
@@ -23,6 +24,16 @@ def still(lab: Lab) -> None:
     """Stop what would change by itself, so that before and after can be compared byte by byte."""
     for name in (SURVIVOR, CORRUPT):
         lab.shell(name, "docker kill etcd >/dev/null 2>&1 || docker stop etcd")
+
+
+def rolling(lab: Lab) -> None:
+    """A container that is called as RKE's own rolling snapshots, and runs."""
+    image = rke.image_name(lab.version)
+    watch = f"-e ETCDCTL_API=3 {image} etcdctl --endpoints=http://127.0.0.1:1 watch x"
+    lab.shell(SURVIVOR, f"docker run -d --name={ROLLING} --restart=always {watch} >/dev/null")
+
+
+STARTED = f"docker inspect -f '{{{{.State.StartedAt}}}} {{{{.State.Running}}}}' {ROLLING}"
 
 
 def run_of(lab: Lab) -> str:
@@ -36,8 +47,14 @@ def test_undo_after_a_whole_recovery(fleet: Fleet) -> None:
     lab, tool = fleet(3, "3.4.23")
     break_cluster(lab)
     still(lab)
+    rolling(lab)
     before = {name: picture(lab, name) for name in HOSTS}
-    tool.recover(lab.name)
+    since = lab.shell(SURVIVOR, STARTED)
+    ran = tool.recover(lab.name)
+    steps = [(step["step"], step["detail"]) for step in ran.document["steps"]]
+    assert ("StopNeighbours", ROLLING) in steps
+    assert ("StartNeighbours", f"{ROLLING} run") in steps
+    assert lab.shell(SURVIVOR, STARTED) != since, "RKE's snapshots were stopped, and taken up again"
     for number in range(5):
         lab.client().put(f"/later/{number}", "x")
     run = run_of(lab)
