@@ -371,7 +371,8 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     check_wish(survey, wish, known)
     if run is not None:
         found.append(_run_finding(run))
-    if run is not None and run.pinned:
+    repairing = run is not None and run.kind == Remedy.REPAIR  # it never resets: what it left is judged afresh
+    if run is not None and run.pinned and not repairing:
         return _resume(survey, wish, known, candidates, found, run)
     away = unaccounted(survey, wish, known)
     mute = unasked(survey, known)
@@ -397,9 +398,11 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         )
         verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
         return Diagnosis(verdict, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
-    ready = startable(survey, wish, known)
+    ready = startable(survey, wish, known, frozenset(aside.host for aside in choice.aside))
     remedy = Remedy.RESET
     why = f"no member has a leader, and all {len(known)} voters are accounted for"
+    if run is not None and repairing:
+        why = f"quorum was lost while run {run.run} was repairing"
     voters = [seat for seat in known if not seat.learner]
     if wish.survivor is None and len(ready) >= quorum(len(voters)):
         remedy = Remedy.START
@@ -578,11 +581,17 @@ def _blocked_by_silence(
     )
 
 
-def startable(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str, ...]:
-    """The voters that could be started as they are: container there, own sound data in its place."""
+def startable(
+    survey: Survey, wish: Wish, known: Sequence[Seat], aside: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """The voters that could be started as they are: container there, own sound data in its place.
+
+    Not those `aside`, whose logs are no evidence: members that have forgotten what they acknowledged could, with each
+    other, elect one of them.
+    """
     ready = []
     for seat in known:
-        if seat.learner or seat.host is None or wish.dead & {seat.host, seat.name}:
+        if seat.learner or seat.host is None or seat.host in aside or wish.dead & {seat.host, seat.name}:
             continue
         node = survey.node(seat.host)
         own = node.original(survey.fleet.etcd.container)
@@ -625,9 +634,6 @@ def _resume(
 ) -> Diagnosis:
     """Quorum is not back yet, but a run has moved data: its survivor stays."""
     names = {node.name for node in survey.nodes}
-    if run.kind == Remedy.REPAIR:
-        # a repair never resets: what it left is judged afresh
-        return _without_quorum_after_repair(survey, wish, known, candidates, found, run)
     problem, advice = restoring(run)
     if problem:
         found.append(Finding(Severity.ERROR, None, "restore-open", problem, advice))
@@ -670,29 +676,6 @@ def restoring(run: OpenRun) -> tuple[str, str]:
     from fleetrecover.decide.restore import restore_under_way
 
     return restore_under_way(run) or ("", "")
-
-
-def _without_quorum_after_repair(
-    survey: Survey,
-    wish: Wish,
-    known: tuple[Seat, ...],
-    candidates: Sequence[Candidate],
-    found: list[Finding],
-    run: OpenRun,
-) -> Diagnosis:
-    away = unaccounted(survey, wish, known)
-    choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
-    if away:
-        return _blocked_by(away, known, choice if isinstance(choice, Choice) else None, found, run)
-    ready = startable(survey, wish, known)
-    voters = [seat for seat in known if not seat.learner]
-    if isinstance(choice, NoChoice):
-        return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
-    remedy = Remedy.START if len(ready) >= quorum(len(voters)) and wish.survivor is None else Remedy.RESET
-    why = f"quorum was lost while run {run.run} was repairing"
-    return Diagnosis(
-        Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
-    )
 
 
 def _pinned_choice(run: OpenRun) -> Choice:
