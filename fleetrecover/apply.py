@@ -19,7 +19,7 @@ from fleetrecover.commands.base import BUSY, LOST_HOLD, Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
 from fleetrecover.docker import rewrite
-from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, to_argv
+from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import (
@@ -221,7 +221,7 @@ class Applier:
                 hint="see `fleetrecover survey`; nothing more is done here",
             )
         why = actions.REFUSALS.get(result.exit_code, "")
-        said = result.error_text or result.text.strip()
+        said = self.scrub(result.error_text or result.text.strip())
         message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
         raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
 
@@ -267,9 +267,17 @@ class Applier:
     def describe(self, node: str, container: str) -> str:
         """The state of a container and its last words, for an error."""
         state = self.try_read(node, probes.container_state(self.cli, container))
-        logs = self.try_read(node, probes.container_logs(self.cli, container, 5)) or ""
+        logs = self.scrub(self.try_read(node, probes.container_logs(self.cli, container, 5)) or "")
         status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
         return f"container {container} is {status}; it last said: {logs.strip()[-600:]}"
+
+    def scrub(self, said: str) -> str:
+        """What a container or an engine said, without the secrets of any container: etcd logs variables it does not know."""
+        for node in self.survey.nodes:
+            for container in node.containers:
+                for secret in secrets_of(container.spec) if container.spec is not None else ():
+                    said = said.replace(secret, "***")
+        return said
 
     def members(self, leader: str) -> tuple[Member, ...]:
         """The member list, as a node with quorum gives it now. Raises FormatError, RemoteError."""

@@ -5,7 +5,6 @@ Modules that cost time to import (Fabric, Paramiko, Rich's tables) are imported 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import typer
 
 from fleetrecover import __version__
 from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
+from fleetrecover.plain import dumps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,9 +52,9 @@ class Settings:
     def console(self, *, stderr: bool) -> Console:
         """Where to print: the answer on stdout, the story on stderr."""
         if stderr not in self._consoles:
-            from rich.console import Console
+            from fleetrecover.report.terminal import SafeConsole
 
-            self._consoles[stderr] = Console(
+            self._consoles[stderr] = SafeConsole(
                 stderr=stderr, no_color=self.no_color, highlight=False, width=None if sys.stdout.isatty() else 160
             )
         console: Console = self._consoles[stderr]
@@ -125,7 +125,7 @@ def reached() -> Iterator[tuple[Fleet, Transport]]:
 
 def print_json(document: dict[str, Any]) -> None:
     """The one JSON document."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(dumps(document, indent=2) + "\n")
 
 
 def wish_of(dead: Sequence[str] | None, survivor: str | None, work_dir: str | None = None) -> Wish:
@@ -263,7 +263,7 @@ def plan(
         return
     document = plan_document(found, diagnosis, made)
     if output is not None:
-        write_private(output, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        write_private(output, dumps(document, indent=2) + "\n")
         settings.err.print(
             f"saved to {output}; `fleetrecover recover --plan {output}` does just this or nothing", markup=False
         )

@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any
 
 from fleetrecover.errors import InputError
+from fleetrecover.plain import dumps
 
 
 def state_directory() -> Path:
@@ -40,7 +41,9 @@ class Journal:
         self.path = path
         self.run = run
         self._lock = Lock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in (path.parent.parent, path.parent):
+            # what `parents=True` makes has the usual mode
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.parent.chmod(0o700)
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.fchmod(self._fd, 0o600)
@@ -52,7 +55,7 @@ class Journal:
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event. `fields` must be JSON-able."""
-        line = json.dumps({"at": now(), "run": self.run, "event": event, **fields}, ensure_ascii=False, default=str)
+        line = dumps({"at": now(), "run": self.run, "event": event, **fields})
         with self._lock:
             os.write(self._fd, line.encode() + b"\n")
             os.fsync(self._fd)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import posixpath
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
     script = (
         f"{ps} -q >/dev/null || exit 1\n"
         f"ids=$( {{ {ps} --format {template} | grep -i -F -e etcd -e {quote(name)} | cut -d' ' -f1;"
-        f" {ps} -q --filter label={RUN_LABEL}; }} | sort -u)\n"
+        f" {ps} -q --filter label={RUN_LABEL}; }} | grep -x '[0-9a-f]*' | sort -u)\n"
         f"[ -n \"$ids\" ] || {{ echo '[]'; exit 0; }}\n"
         f"{quote(cli)} inspect --type container $ids\n"
     )
@@ -254,6 +255,10 @@ case $(stat -c %A "$r") in ????????w?) echo "problem=everybody may write there" 
 """
 
 
+_RUN = re.compile(r"[a-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+"""Names of runs go into paths on every node and here, wherever they were read."""
+
+
 def work_dir(path: str) -> Probe[WorkDir]:
     """A directory on the node that is to take the kept original, and whether it will do."""
 
@@ -272,7 +277,7 @@ def parse_listing(path: str, text: str) -> DataListing:
     inner: list[str] = []
     files: list[WalFile] = []
     keeps: list[dict[str, Any]] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, found, value = line.partition("=")
         if not found:
             continue
@@ -318,7 +323,7 @@ def parse_listing(path: str, text: str) -> DataListing:
     return DataListing(
         data=data,
         files=tuple(files),
-        keeps=tuple(_keep(keep) for keep in keeps),
+        keeps=tuple(_keep(keep) for keep in keeps if _RUN.fullmatch(posixpath.basename(keep["path"]))),
         kept_files={posixpath.basename(keep["path"]): tuple(keep["files"]) for keep in keeps},
         hold=_hold(single),
     )
@@ -544,7 +549,7 @@ def _number(text: str) -> float:
 def _json_list(text: str, source: str) -> list[Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}", source=source) from error
     if not isinstance(value, list):
         raise FormatError("not a JSON list", source=source)
@@ -554,7 +559,7 @@ def _json_list(text: str, source: str) -> list[Any]:
 def _json_object(text: str, source: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}", source=source) from error
     if not isinstance(value, dict):
         raise FormatError("not a JSON object", source=source)

@@ -21,7 +21,7 @@ def quote(text: str) -> str:
     >>> quote("it's")
     '\\'it\\'"\\'"\\'s\\''
     """
-    _refuse_nul(text)
+    _refuse(text)
     return shlex.quote(text)
 
 
@@ -71,7 +71,12 @@ def write_file(path: str, data: bytes, mode: int = 0o600) -> str:
     )
 
 
-def _refuse_nul(text: str) -> None:
+def _refuse(text: str) -> None:
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise InputError(
+            f"half of a surrogate pair cannot be put on a shell's command line: {text!r}",
+            hint="look where this value comes from: no name, path or setting that was read as UTF-8 holds one",
+        )
     if "\0" in text:
         raise InputError(
             f"a NUL byte cannot be put on a shell's command line: {text!r}",

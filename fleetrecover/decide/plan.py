@@ -61,6 +61,7 @@ from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts
 
 DEFAULT_DATA = "/var/lib/etcd"
 SPACE_MARGIN = 64 * 1024 * 1024
+"""What etcd takes beside its data when it starts: one WAL segment, 64 MB, allocated whole; without it, it hangs."""
 JOIN_MARGIN = 2 * 64 * 1024 * 1024
 """What a new member takes beside its database: two WAL segments, which etcd allocates whole."""
 
@@ -390,6 +391,13 @@ class _Maker:
             )
         if self.work.real == data or self.work.real.startswith(f"{data}/"):
             raise Refused(f"{where} is inside of the data directory", hint="name one on another filesystem")
+        free = node.data.free if node.data else 0
+        if free < SPACE_MARGIN:
+            raise Refused(
+                f"{node.name}: even with --work-dir {_mb(SPACE_MARGIN)} must be free where its data lies, since etcd allocates "
+                f"a whole segment of its log; only {_mb(free)} are",
+                hint=f"free {_mb(SPACE_MARGIN - free)} on the filesystem of {data} on {node.name}",
+            )
         if self.work.free < size + SPACE_MARGIN:
             raise Refused(
                 f"{where}: {_mb(size + SPACE_MARGIN)} are needed, only {_mb(self.work.free)} are free there",

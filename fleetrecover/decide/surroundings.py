@@ -114,7 +114,8 @@ def _space(node: NodeFacts) -> Iterator[Finding]:
             node.name,
             "space",
             f"{node.name}: {data.free / 1e6:,.0f} MB are free; as survivor its copy would need {need / 1e6:,.0f} MB",
-            f"free {(need - data.free) / 1e6:,.0f} MB on the filesystem of {data.real}",
+            f"free {(need - data.free) / 1e6:,.0f} MB on the filesystem of {data.real}, or have it kept on another one of that "
+            "node: `recover --work-dir DIR`",
         )
     elif data.free < SPACE_MARGIN:
         message = f"{node.name}: only {data.free / 1e6:,.0f} MB are free where etcd keeps its data"

@@ -38,6 +38,7 @@ from fleetrecover.docker.parts import (
 from fleetrecover.docker.spec import FOREGROUND, ContainerSpec
 from fleetrecover.docker.values import parse_duration, show_duration, words
 from fleetrecover.errors import Unsupported, UsageError
+from fleetrecover.plain import harmful
 
 _ROWS: Mapping[str, Option] = {row.flag: row for row in TABLE}
 _SHORT = dict(
@@ -287,14 +288,68 @@ def needs_api(spec: ContainerSpec) -> tuple[tuple[str, str], ...]:
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|PRIVATE|ETCDCTL_USER|(?<!PUBLIC_)KEY(?!_FILE)", re.IGNORECASE)
 
 
+_KNOWN = re.compile(r"ETCD(CTL)?_\w+|PATH|HOME|HOSTNAME|TERM|TZ|LANG|LC_\w+|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK)")
+"""Variables whose values may be shown, unless they look secret. Of all others nobody knows what they hold."""
+_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
+_TOO_SHORT = 4
+"""Values of fewer characters cannot be told from ordinary words in a text."""
+
+
 def masked(spec: ContainerSpec) -> ContainerSpec:
-    """The spec with the values of variables that look secret replaced by stars: for what is shown and logged."""
+    """The spec with what is or may be secret replaced by stars: for what is shown and logged.
 
-    def hide(entry: str) -> str:
-        name, equals, value = entry.partition("=")
-        return f"{name}=***" if equals and _SECRET.search(name) and not value.startswith("/") else entry
+    Values of variables that are not etcd's, or look secret; of labels, log options and flags that look secret; and users
+    and passwords in URLs.
+    """
+    return replace(
+        spec,
+        env=tuple(_hide_variable(entry) for entry in spec.env),
+        labels=_hide_pairs(spec.labels),
+        annotations=_hide_pairs(spec.annotations),
+        log_opts=_hide_pairs(spec.log_opts),
+        command=None if spec.command is None else tuple(_hide_flag(word) for word in spec.command),
+        entrypoint=None if spec.entrypoint is None else tuple(_hide_flag(word) for word in spec.entrypoint),
+    )
 
-    return replace(spec, env=tuple(hide(entry) for entry in spec.env))
+
+def secrets_of(spec: ContainerSpec) -> tuple[str, ...]:
+    """The values that `masked` hides, the longest first: to be taken out of what a container or an engine says."""
+
+    def texts(one: ContainerSpec) -> list[str]:
+        pairs = [f"{name}={value}" for name, value in (*one.labels, *one.annotations, *one.log_opts)]
+        return [*one.env, *pairs, *(one.command or ()), *(one.entrypoint or ())]
+
+    found: set[str] = set()
+    for text, shown in zip(texts(spec), texts(masked(spec)), strict=True):
+        if text != shown:
+            found |= {text.partition("=")[2]} if shown.endswith("=***") else set()
+            for user in _IN_URL.findall(text):
+                found |= {user.rstrip("@"), user.rstrip("@").partition(":")[2]}
+    return tuple(sorted((value for value in found if len(value) >= _TOO_SHORT), key=len, reverse=True))
+
+
+def _hide_variable(entry: str) -> str:
+    name, equals, value = entry.partition("=")
+    if not equals or not value:
+        return entry
+    known = _KNOWN.fullmatch(name) is not None
+    if not known or (_SECRET.search(name) and not value.startswith("/")):
+        return f"{name}=***"
+    return f"{name}={_IN_URL.sub('***@', value)}"
+
+
+def _hide_pairs(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, "***" if _SECRET.search(name) and value else _IN_URL.sub("***@", value)) for name, value in pairs
+    )
+
+
+def _hide_flag(word: str) -> str:
+    name, equals, value = word.partition("=")
+    harmless = value.startswith("/") or name.lstrip("-") in ("initial-cluster-token", "auth-token", "auth-token-ttl")
+    if equals and name.startswith("-") and _SECRET.search(name) and not harmless:
+        return f"{name}=***"
+    return _IN_URL.sub("***@", word)
 
 
 def render(spec: ContainerSpec, *, cli: str = "docker", verb: Literal["run", "create"] = "run") -> str:
@@ -303,11 +358,25 @@ def render(spec: ContainerSpec, *, cli: str = "docker", verb: Literal["run", "cr
     Values are shown as they are: pass `masked(spec)` for a log. A seccomp profile comes first, as a here-document.
     """
     profile, path = seccomp_profile(spec), f"./{spec.name or 'container'}-seccomp.json"
-    quoted = [shlex.quote(word) for word in to_argv(spec, cli=cli, verb=verb, seccomp_file=path)]
+    quoted = [_word(word) for word in to_argv(spec, cli=cli, verb=verb, seccomp_file=path)]
     text = " ".join(quoted[:2]) + "".join(f" \\\n  {word}" for word in quoted[2:]) + "\n"
     if profile is None:
         return text
-    return f"cat > {shlex.quote(path)} <<'END-OF-PROFILE'\n{profile}\nEND-OF-PROFILE\n{text}"
+    if harmful(profile):
+        raise Unsupported("HostConfig.SecurityOpt: its seccomp profile holds control characters, which JSON does not")
+    end = "END-OF-PROFILE"
+    while end in profile:
+        end += "-"
+    return f"cat > {shlex.quote(path)} <<'{end}'\n{profile}\n{end}\n{text}"
+
+
+def _word(word: str) -> str:
+    """One word of sh, safe to show: what a terminal would act on is made by printf when the command is run."""
+    if not harmful(word):
+        return shlex.quote(word)
+    tail = len(word) - len(word.rstrip("\n"))  # which $(…) would drop
+    body = "".join(f"\\{byte:03o}" for byte in word[: len(word) - tail].encode("utf-8", "surrogatepass"))
+    return f"\"$(printf '{body}')\"" + ("'" + "\n" * tail + "'" if tail else "")
 
 
 def to_json(spec: ContainerSpec) -> dict[str, object]:

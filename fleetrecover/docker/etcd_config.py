@@ -278,9 +278,14 @@ def parse_cluster(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def show_cluster(members: Mapping[str, str | Iterable[str]]) -> str:
-    """Name → peer URLs (several in a tuple, or separated by commas) → the text of `--initial-cluster`."""
+    """Name → peer URLs (several in a tuple, or separated by commas) → the text of `--initial-cluster`.
+
+    Unsupported where a name would be read as more than a name.
+    """
     pairs = []
     for name, value in members.items():
+        if "," in name or "=" in name:
+            raise Unsupported(f"a member is named {name!r}, which cannot be said in --initial-cluster")
         urls = value.split(",") if isinstance(value, str) else value
         pairs += [f"{name}={url.strip()}" for url in urls if url.strip()]
     return ",".join(pairs)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from fleetrecover.plain import visible
 from fleetrecover.report.story import Act, Session, Story
 
 STYLE = """
@@ -41,7 +42,7 @@ def render(story: Story) -> str:
     SubElement(lead, "span", {"class": "ok" if story.outcome in GOOD else "bad"}).text = story.outcome
     for number, session in enumerate(story.sessions, 1):
         _session(body, session, number, len(story.sessions))
-    return "<!doctype html>\n" + tostring(page, encoding="unicode", method="html") + "\n"
+    return "<!doctype html>\n" + visible(tostring(page, encoding="unicode", method="html")) + "\n"
 
 
 def _session(body: Element, session: Session, number: int, of: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from fleetrecover.docker.argv import (
     needs_api,
     render,
     seccomp_profile,
+    secrets_of,
     to_argv,
     to_json,
 )
@@ -180,7 +183,29 @@ def test_masked_hides_what_looks_secret_and_leaves_paths() -> None:
         "img",
         env=("ETCD_ROOT_PASSWORD=x", "ETCDCTL_USER=root:x", "ETCDCTL_KEY=/etc/k.pem", "AWS_SECRET_ACCESS_KEY=x", "A=x"),
     )
-    assert [entry.partition("=")[2] for entry in masked(spec).env] == ["***", "***", "/etc/k.pem", "***", "x"]
+    assert [entry.partition("=")[2] for entry in masked(spec).env] == ["***", "***", "/etc/k.pem", "***", "***"]
+
+
+def test_masked_hides_secrets_wherever_they_stand() -> None:
+    spec = ContainerSpec(
+        "img",
+        env=("DATABASE_URL=postgres://u:hunter2@h/d", "ETCD_DISCOVERY=http://u:hunter3@h/x", "ETCD_NAME=n1", "E="),
+        labels=(("registry-token", "hunter4"), ("a", "b")),
+        log_opts=(("splunk-token", "hunter5"),),
+        command=(
+            "etcd",
+            "--root-password=hunter6",
+            "--key-file=/k.pem",
+            "--initial-cluster-token=t",
+            "http://u:hunter7@h",
+        ),
+    )
+    shown = repr(masked(spec))
+    assert "hunter" not in shown
+    assert all(kept in shown for kept in ("ETCD_NAME=n1", "/k.pem", "initial-cluster-token=t", "@h/x"))
+    told = " ".join(secrets_of(spec))
+    assert all(f"hunter{number}" in told for number in range(2, 8))
+    assert "n1" not in told
 
 
 @pytest.mark.parametrize(
@@ -255,3 +280,36 @@ def test_json_has_what_is_set() -> None:
         "publish": [{"container": "80", "protocol": "tcp", "host": "8080"}],
         "device_read_bps": [{"path": "/dev/sda", "rate": 5}],
     }
+
+
+NASTY = "$(touch pwned)`touch pwned`;touch pwned;'\"\\\n\x1b[2J\x9b2J\r%s%n& |\n"
+
+
+def test_what_is_printed_to_be_pasted_runs_nothing_and_moves_no_cursor(tmp_path: Path) -> None:
+    """Whatever a node says stands in it; sh gives the program exactly that."""
+    spec = ContainerSpec(NASTY, env=(f"A={NASTY}",), labels=(("l", NASTY),), command=(NASTY, ""), hostname=NASTY)
+    text = render(spec)
+    assert not {"\x1b", "\x9b", "\r"} & set(text)
+    (tmp_path / "docker").write_text('#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done\n')
+    (tmp_path / "docker").chmod(0o755)
+    for shell in ("sh", "bash"):
+        done = subprocess.run(
+            [shell],
+            input=text.encode(),
+            capture_output=True,
+            check=True,
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}:/bin"},
+        )
+        assert done.stdout.decode().split("\0")[:-1] == list(to_argv(spec))[1:]
+    assert [path.name for path in tmp_path.iterdir()] == ["docker"]
+
+
+def test_a_seccomp_profile_does_not_end_its_here_document(tmp_path: Path) -> None:
+    profile = '{"a": "\nEND-OF-PROFILE\ntouch pwned\n"}'
+    text = render(ContainerSpec("i", security_opts=(f"seccomp={profile}",), name="n"))
+    env = {"PATH": f"{tmp_path}:/bin"}
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    subprocess.run(["sh"], input=text.encode(), check=True, cwd=tmp_path, env=env)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["docker", "n-seccomp.json"]

@@ -1,0 +1,44 @@
+"""PURE: text that came from a node, made harmless for a terminal and for a file; JSON of ours likewise.
+
+A name, a path or a log line of a node may hold terminal escapes, control characters of either range, marks that reverse
+the direction of writing, and halves of surrogate pairs. Each is shown as its code instead: it can be seen, and does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_UNSAFE = r"\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
+_CONTROL = re.compile(rf"[\x00-\x08\x0b-\x1f{_UNSAFE}]")
+_IN_JSON = re.compile(rf"[{_UNSAFE}]")
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with everything that a terminal would act on shown as its code; line feeds and tabs stay.
+
+    >>> visible("\x1b[2Jgone")
+    '\\x1b[2Jgone'
+    """
+    return _CONTROL.sub(_code, text)
+
+
+def harmful(text: str) -> bool:
+    """Whether a terminal would act on something in it."""
+    return _CONTROL.search(text) is not None
+
+
+def dumps(document: Any, *, indent: int | None = None) -> str:
+    r"""Return `document` as JSON that can be shown on a terminal and encoded; it reads back as the same.
+
+    >>> dumps({"name": "\x9b2J\u202e"})
+    '{"name": "\\u009b2J\\u202e"}'
+    """
+    text = json.dumps(document, indent=indent, ensure_ascii=False, default=str)
+    return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _code(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
