@@ -15,7 +15,7 @@ from fleetrecover.commands import actions, snapshots
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.steps import RESTORE
-from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, RemoteError, StoppedPartWay
+from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, RemoteError, StoppedPartWay, Undetermined
 from fleetrecover.facts import RUN_LABEL, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal
@@ -158,7 +158,7 @@ def _plan(means: Means, survey: Survey, run: str) -> u.UndoPlan:
 
         for name, found in fan_out([node.host for node in nodes.values()], one).items():
             if isinstance(found, RemoteError):
-                raise found
+                raise Undetermined(f"{found.message}; nothing was changed", hint="give the command again") from found
             states[name] = found
     return u.make_undo(survey, run, states)
 

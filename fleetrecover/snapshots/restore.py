@@ -37,6 +37,7 @@ from fleetrecover.errors import (
     Refused,
     RemoteError,
     StoppedPartWay,
+    Undetermined,
 )
 from fleetrecover.facts import NodeFacts, Proof, Survey
 from fleetrecover.hold import NodeHold, make_holder
@@ -299,10 +300,10 @@ class _Looker:
 
 
 def _good(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Every host's value; the first failure is raised, since nothing is known of that node then."""
+    """Every host's value. Raises Undetermined for a node that went away since it was surveyed: nothing is known of it then."""
     for value in found.values():
         if isinstance(value, RemoteError):
-            raise value
+            raise Undetermined(f"{value.message}; nothing was changed", hint="run the same command again") from value
     return dict(found)
 
 

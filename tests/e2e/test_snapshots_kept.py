@@ -1,9 +1,8 @@
-"""Restores that are interrupted and undone, onto other hosts; what is taken regularly, and what is pruned."""
+"""Restores that are interrupted, resumed and undone; onto other hosts, fewer hosts, and hosts that have nothing."""
 
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from benchmarks.faulty import Fault, Point
 from fleetrecover.decide.steps import ROLLING
 from fleetrecover.lab import Lab, rke
 from tests.e2e.conftest import Fleet
-from tests.e2e.snapshots import DIRECTORY, content, destroy, restored, saved, wait
+from tests.e2e.snapshots import DIRECTORY, content, destroy, restored, saved
 
 pytestmark = pytest.mark.lab
 
@@ -113,37 +112,6 @@ def test_onto_hosts_that_have_nothing(fleet: Fleet, tmp_path: Path) -> None:
     assert len(tool.run("snapshot", "list", "--json", "--no-loss").document["snapshots"]) == 2
 
 
-def test_prune(fleet: Fleet) -> None:
-    """Only whole ones beyond the newest go, on every node; damaged and foreign files stay; without quorum nothing goes."""
-    lab, tool = fleet(3, kubernetes=True)
-    for number in range(3):
-        lab.client().fill(f"/{number}/", 10, 100)
-        saved(tool, f"s{number}")
-    lab.host("etcd2").path(f"{DIRECTORY}/damaged.zip").write_bytes(b"PK\x03\x04")
-    lab.host("etcd3").path(f"{DIRECTORY}/notes.txt").write_bytes(b"somebody else's")
-
-    def names() -> list[set[str]]:
-        return [{path.name for path in lab.host(host.name).path(DIRECTORY).iterdir()} for host in lab.hosts]
-
-    refused = tool.run("snapshot", "prune", "--keep", "2", "--json")
-    assert refused.code == 20, "nobody said yes"
-    whole = {f"s{number}.zip" for number in range(3)}
-    assert names() == [whole, whole | {"damaged.zip"}, whole | {"notes.txt"}]
-    young = tool.run("snapshot", "prune", "--keep", "1", "--for", "1d", "--yes", lab.name, "--json")
-    assert (young.code, young.document["removed"]) == (0, [])
-    ran = tool.run("snapshot", "prune", "--keep", "2", "--yes", lab.name, "--json")
-    assert ran.code == 0, ran.err
-    assert [name for row in ran.document["removed"] for name in row["names"]] == ["s0.zip"]
-    whole -= {"s0.zip"}
-    assert names() == [whole, whole | {"damaged.zip"}, whole | {"notes.txt"}]
-    for name in ("etcd2", "etcd3"):
-        lab.shell(name, "docker kill etcd >/dev/null")
-    lost = tool.run("snapshot", "prune", "--keep", "1", "--yes", lab.name, "--json")
-    assert lost.code == 20, lost.err
-    assert "quorum" in lost.err
-    assert names() == [whole, whole | {"damaged.zip"}, whole | {"notes.txt"}]
-
-
 def test_fewer_hosts_and_one_without_a_container(fleet: Fleet) -> None:
     """One host is dead, another has lost its container: the cluster comes back with two, one made from the other."""
     lab, tool = fleet(3, kubernetes=True)
@@ -159,43 +127,3 @@ def test_fewer_hosts_and_one_without_a_container(fleet: Fleet) -> None:
     assert lab.client().count("/k/") == 30
     assert lab.shell("etcd2", "docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' etcd").strip() == "always"
     lab.power_on("etcd3")
-
-
-def test_the_schedule_through_a_loss_of_quorum(fleet: Fleet) -> None:
-    """Every 3 s, keep 3: three are kept; without quorum nothing is removed; after it, it goes on by itself."""
-    lab, tool = fleet(3, kubernetes=True)
-    lab.client().fill("/k/", 20, 20)
-    for host in lab.hosts:
-        lab.host(host.name).path(f"{DIRECTORY}/c-abcde-rl-xyz").write_bytes(b"somebody else's")
-    ran = tool.run("snapshot", "schedule", "--every", "3s", "--keep", "3")
-    assert ran.code == 0, ran.err
-
-    def ours(name: str) -> list[str]:
-        return lab.shell(name, f"ls {DIRECTORY} | grep fleetrecover-r_ || true").split()
-
-    wait(lambda: all(len(ours(host.name)) == 3 for host in lab.hosts) and bool(ours("etcd1")), 90)
-    first = ours("etcd1")
-    wait(lambda: not set(first) & set(ours("etcd1")), 90)
-    for name in ("etcd2", "etcd3"):
-        lab.shell(name, "docker stop -t 5 etcd >/dev/null")
-    wait(lambda: "failed" in lab.shell("etcd1", "cat /opt/rke/fleetrecover/state"), 60)
-    kept = ours("etcd1")
-    time.sleep(12)
-    assert ours("etcd1") == kept and len(kept) == 3
-    ran = tool.run("snapshot", "status", "--json")
-    assert ran.code == 10
-    assert "quorum" in next(n["problem"] for n in ran.document["nodes"] if n["node"] == "etcd1")
-    for name in ("etcd2", "etcd3"):
-        lab.shell(name, "docker start etcd >/dev/null")
-    lab.wait_healthy([host.name for host in lab.hosts])
-    wait(lambda: not set(kept) & set(ours("etcd1")) and len(ours("etcd1")) == 3, 90)
-    ran = tool.run("snapshot", "unschedule", "--json")
-    assert ran.code == 0
-    assert not any(node["installed"] for node in ran.document["nodes"])
-    last = ours("etcd1")
-    time.sleep(8)
-    assert ours("etcd1") == last, "nothing runs any more, and what was taken stays"
-    for host in lab.hosts:
-        assert lab.host(host.name).path(f"{DIRECTORY}/c-abcde-rl-xyz").exists()
-    rows = tool.run("snapshot", "list", "--json").document["snapshots"]
-    assert all(row["state"] == "whole" for row in rows if row["names"][0].startswith("fleetrecover-r_"))
