@@ -66,6 +66,9 @@ class Events(Protocol):
     def note(self, message: str) -> None:
         """Something that a person would want to know now."""
 
+    def moved(self, what: str, done: int, *, ended: bool = False) -> None:
+        """So many bytes of something long have been moved; from any thread."""
+
 
 @dataclass
 class Applier:
@@ -485,15 +488,21 @@ class Applier:
         self.events.note(f"{step.node}: bringing the image {step.image} from {step.source}")
         write = actions.load_image(self.cli, step.image, step.image_id).guarded(step.paths.hold, self.token)
         self.journal.write("command", node=step.node, name=write.name, shown=write.display)
-        moved = [0]
-        self.transport.relay(
-            self.host(step.source),
-            actions.save_image(self.cli, wanted),
-            self.host(step.node),
-            write,
-            lambda count: moved.__setitem__(0, count),
-        )
-        return f"{step.image} from {step.source}, {moved[0] / 1e6:,.0f} MB"
+        moved = 0
+        what = f"{step.image} from {step.source} to {step.node}"
+
+        def tell(count: int) -> None:
+            nonlocal moved
+            moved = count
+            self.events.moved(what, count)
+
+        try:
+            self.transport.relay(
+                self.host(step.source), actions.save_image(self.cli, wanted), self.host(step.node), write, tell
+            )
+        finally:
+            self.events.moved(what, moved, ended=True)
+        return f"{step.image} from {step.source}, {moved / 1e6:,.0f} MB"
 
     @do.register
     def _(self, step: s.CheckFiles) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fleetrecover.cli import Dead, Yes, ask, print_json, reached, settings
 from fleetrecover.errors import UsageError
+
+if TYPE_CHECKING:
+    from fleetrecover.report.bars import Bars
 
 app = typer.Typer(
     help="Snapshots: list, save, restore, and take them regularly.",
@@ -37,60 +37,11 @@ def seconds(text: str, option: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-class Bars:
-    """A bar for each transfer on standard error, while any goes on; where that is no terminal, nothing.
+def progress_shown() -> AbstractContextManager[Bars]:
+    """Bars for the transfers of a command."""
+    from fleetrecover.report.bars import shown
 
-    Called from any thread with what is moved, bytes so far, bytes in all. Nothing is drawn between transfers, so that a
-    question can be asked and answered there.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._live: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def __call__(self, what: str, done: int, whole: int) -> None:
-        """Tell of a transfer."""
-        if not sys.stderr.isatty():
-            return
-        with self._lock:
-            if self._live is None:
-                self._live = self._start()
-            if what not in self._tasks:
-                self._tasks[what] = self._live.add_task(what, total=whole)
-            self._live.update(self._tasks[what], completed=done)
-            if self._live.finished:
-                self._close()
-
-    def _start(self) -> Any:
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-        words = TextColumn("{task.description}", markup=False)
-        columns = (words, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        live = Progress(*columns, console=settings.err, transient=True)
-        live.start()
-        return live
-
-    def stop(self) -> None:
-        """Take the bars away, those of transfers that broke off, too."""
-        with self._lock:
-            self._close()
-
-    def _close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-        self._live = None
-        self._tasks.clear()
-
-
-@contextmanager
-def progress_shown() -> Iterator[Bars]:
-    """Bars for the transfers of a command; none are left behind."""
-    bars = Bars()
-    try:
-        yield bars
-    finally:
-        bars.stop()
+    return shown(settings.err)
 
 
 @app.command("list")

@@ -17,6 +17,7 @@ from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.verdict import Judgement
 from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.outcome import Outcome, Report
+from fleetrecover.report.bars import Bars
 from fleetrecover.report.story import Story
 
 _COLOURS = {
@@ -255,6 +256,7 @@ class ConsoleEvents:
         self.console = console
         self.verbose = verbose
         self._lock = threading.Lock()
+        self._bars = Bars(console)
 
     def _say(self, text: str) -> None:
         with self._lock:
@@ -280,6 +282,13 @@ class ConsoleEvents:
     def note(self, message: str) -> None:
         """Something to know now."""
         self._say(f"   · {escape(message)}")
+
+    def moved(self, what: str, done: int, *, ended: bool = False) -> None:
+        """A line that counts, while it moves; nothing where no one watches."""
+        if ended:
+            self._bars.ended(what)
+        else:
+            self._bars(what, done, None)
 
 
 def print_runs(out: Console, rows: Sequence[tuple[str, ...]]) -> None:
