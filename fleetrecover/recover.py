@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
     FleetRecoverError,
+    Held,
     Refused,
     StoppedPartWay,
     Undetermined,
@@ -59,6 +60,7 @@ def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report
     """
     survey, diagnosis, plan = look(means, wish)
     if plan is None:
+        drop_dead_holds(means, survey)
         return nothing_to_do(survey, diagnosis)
     if agreed is not None and agreed != fingerprint(survey, plan):
         raise Refused(
@@ -158,15 +160,33 @@ def new_run() -> str:
 
 def hold(means: Recovery, survey: Survey, plan: Plan) -> NodeHold:
     """What holds every node that the plan may touch."""
-    paths = {node.name: run_paths(node, plan.run) for node in survey.nodes}
+    return node_hold(means, survey.nodes, plan.run)
+
+
+def node_hold(means: Recovery, nodes: Sequence[NodeFacts], run: str) -> NodeHold:
+    """What holds these nodes for a run."""
     return NodeHold(
         means.transport,
-        survey.nodes,
-        lambda node: paths[node.name],
-        make_holder(plan.run),
+        nodes,
+        lambda node: run_paths(node, run),
+        make_holder(run),
         sleep=means.sleep,
         note=means.events.note,
     )
+
+
+def drop_dead_holds(means: Recovery, survey: Survey) -> None:
+    """A run that was killed in its very last moment leaves its hold and nothing to do: take it away, if it is dead."""
+    left = [node for node in survey.nodes if node.hold is not None]
+    if not left:
+        return
+    try:
+        with node_hold(means, left, left[0].hold.run if left[0].hold else ""):
+            means.events.note(
+                f"the hold of a run that is dead is taken away on {', '.join(node.name for node in left)}"
+            )
+    except Held as error:
+        means.events.note(error.message)
 
 
 def run_paths(node: NodeFacts, run: str) -> RunPaths:
