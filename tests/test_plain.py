@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.table import Table
 
@@ -15,6 +15,7 @@ from fleetrecover.report.terminal import SafeConsole
 NASTY = "\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\x00\u202egnp.exe\u2066\udc80\ud800\x7f"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=50))
 def test_visible_is_harmless_and_can_be_encoded(text: str) -> None:
     shown = visible(text)
@@ -24,6 +25,7 @@ def test_visible_is_harmless_and_can_be_encoded(text: str) -> None:
     assert visible(shown) == shown
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=50))
 def test_json_reads_back_as_it_was(text: str) -> None:
     shown = dumps({"key": [text]})

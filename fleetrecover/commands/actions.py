@@ -51,7 +51,7 @@ _SYNC = "sync -f {0} 2>/dev/null || sync"
 
 
 def _action(name: str, lines: Sequence[str], *, timeout: float = 60.0, undo: str = "", shown: str = "") -> Action:
-    script = "\n".join(["set -eu", *lines, ""])
+    script = "\n".join(["set -eu", "umask 077", *lines, ""])
     return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo=undo)
 
 

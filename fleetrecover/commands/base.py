@@ -34,7 +34,7 @@ class Probe(Generic[T_co]):
 
 @dataclass(frozen=True)
 class Action:
-    """A write. `undo` says, for a person, how it is taken back."""
+    """A write. `undo` says, for a person, how it is taken back. What it makes is for the login user alone (umask 077)."""
 
     command: Command
     undo: str = ""
@@ -47,7 +47,7 @@ class Action:
         """
         token_file, busy = quote(f"{hold}/token"), quote(f"{hold}/busy")
         guard = (
-            f'[ "$(cat {token_file} 2>/dev/null)" = {quote(token)} ] || exit {LOST_HOLD}\n'
+            f'umask 077\n[ "$(cat {token_file} 2>/dev/null)" = {quote(token)} ] || exit {LOST_HOLD}\n'
             'born() { sed -e "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d" " -f20; }\n'
             f"other=$(cat {busy} 2>/dev/null) || other=\n"
             f'if [ -n "$other" ] && [ "$(born "${{other%%-*}}")" = "${{other##*-}}" ]; then exit {BUSY}; fi\n'

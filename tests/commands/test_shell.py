@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetrecover.commands import shell
@@ -17,12 +17,14 @@ def sh(script: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(["sh"], input=script.encode(), capture_output=True, check=False)
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=4))
 def test_quoted_words_arrive_as_they_were(words: list[str]) -> None:
     script = f"for w in {shell.join(words)}; do printf '%s\\001' \"$w\"; done"
     assert sh(script).stdout == "".join(f"{word}\1" for word in words).encode()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_printf_prints_exactly_these_bytes(data: bytes) -> None:
     assert sh(shell.printf(data)).stdout == data
@@ -40,6 +42,12 @@ def test_large_payloads_and_every_byte() -> None:
 def test_a_nul_byte_is_refused(call: object) -> None:
     with pytest.raises(InputError, match="NUL"):
         call()  # type: ignore[operator]
+
+
+def test_half_of_a_surrogate_pair_is_refused() -> None:
+    """JSON of a node can hold one; it can be sent nowhere."""
+    with pytest.raises(InputError, match="surrogate"):
+        shell.quote("a\ud800")
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "quote'd", "-dash", "täst"])
