@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import random
-import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from benchmarks.fault_matrix import clear, flip_bits, leftovers, run
@@ -69,21 +69,34 @@ def names(lab: Lab) -> list[str]:
     return [host.name for host in lab.hosts]
 
 
-def world() -> tuple[int, int]:
-    """Mounts and processes on this machine that belong to nobody in particular; only their growth matters."""
-    mounts = len(
-        subprocess.run(["cat", "/proc/mounts"], capture_output=True, text=True, check=True).stdout.splitlines()
-    )
-    loops = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.count(
-        "fleetrecover.cli"
-    )
-    return mounts, loops
+LOOK = (
+    "cut -d' ' -f2 /proc/self/mounts | sed -E 's/[0-9a-f]{32,}/ID/g';"
+    "ps -eo comm= | grep -v -E '^(sshd|ps|sh|sed|cut|grep|sleep)$'"
+)
+
+
+def standing(lab: Lab, name: str) -> list[str]:
+    """What stands on a host: its mounts, ids left out, and the names of its processes."""
+    return sorted(line.strip() for line in lab.shell(name, LOOK).splitlines())
+
+
+def grown(lab: Lab, before: dict[str, list[str]]) -> tuple[str, ...]:
+    """Mounts and processes that were not there when the lab was new; a process that is ending is given a moment."""
+    found: list[str] = []
+    for name in names(lab):
+        for _ in range(8):
+            more = Counter(standing(lab, name)) - Counter(before[name])
+            if not more:
+                break
+            time.sleep(1)
+        found += [f"{name}: {count} more of {what}" for what, count in more.items()]
+    return tuple(found)
 
 
 def kept_only(lab: Lab) -> tuple[str, ...]:
     """What of ours lies on a host beside kept data: files anywhere that a run does not own up to."""
     look = (
-        "find /tmp /var/tmp /root /run /etc -xdev -name '*fleetrecover*' 2>/dev/null;"
+        "find /tmp /var/tmp /root /run /etc -xdev -name '*fleetrecover*' ! -name fleetrecover-lab 2>/dev/null;"
         "find /var/lib/etcd.fleetrecover -mindepth 2 -maxdepth 2 2>/dev/null"
         " | grep -v -E '/(run.json|containers.json|proof.json|original|discarded-[^/]*|finished|no-data)$' || true"
     )
@@ -93,7 +106,9 @@ def kept_only(lab: Lab) -> tuple[str, ...]:
     return tuple(found)
 
 
-def one_round(lab: Lab, number: int, random_: random.Random, written: dict[str, str]) -> str:
+def one_round(
+    lab: Lab, number: int, random_: random.Random, written: dict[str, str], before: dict[str, list[str]]
+) -> str:
     """Break and recover once. Returns a line; raises AssertionError with what is wrong."""
     breaking = random_.choice(BREAKS)
     survivor = random_.choice(names(lab))
@@ -107,7 +122,7 @@ def one_round(lab: Lab, number: int, random_: random.Random, written: dict[str, 
     for name in names(lab):
         seen = lab.client().verify(written, name)
         assert seen.whole, f"{name}: {len(seen.missing)} of {seen.expected} missing, {len(seen.wrong)} wrong"
-    left = leftovers(lab) + kept_only(lab)
+    left = leftovers(lab) + kept_only(lab) + grown(lab, before)
     assert not left, f"left over: {left}"
     if number % 4 == 3:
         clean_all(lab)
@@ -132,17 +147,17 @@ def soak(lab_name: str, etcd: str, rounds: int, seed: int) -> int:
     bad = 0
     written: dict[str, str] = {}
     try:
-        mounts = world()[0]
+        before = {name: standing(lab, name) for name in names(lab)}
         for number in range(rounds):
             try:
-                told = "ok   " + one_round(lab, number, random_, written)
+                told = "ok   " + one_round(lab, number, random_, written, before)
             except AssertionError as error:
                 bad += 1
                 told = f"FAIL {error}"
             print(f"{number + 1}/{rounds} {told}", flush=True)
             if told.startswith("FAIL"):
                 break
-        print(f"seed {seed}: {bad} bad; mounts {mounts} before, {world()[0]} after; {world()[1]} programs still run")
+        print(f"seed {seed}: {rounds} recoveries in a row" if not bad else f"seed {seed}: stopped at the first bad one")
     finally:
         lab.down()
     return bad

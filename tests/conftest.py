@@ -9,6 +9,9 @@ import pytest
 
 SEED = "FLEETRECOVER_SEED"
 
+LONGEST = ("e2e/test_snapshots", "e2e/test_recover", "e2e/test_faults", "e2e/test_undo", "e2e/", "lab/", "remote/")
+"""The files that take longest, as measured, in the order in which they are begun: several processes end together then."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed before any worker is started; the workers see it in their environment."""
@@ -19,3 +22,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Told at the beginning, so that a failure can be had again."""
     if not hasattr(session.config, "workerinput"):
         session.config.get_terminal_writer().line(f"{SEED}={os.environ[SEED]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the order within a file stays. (xdist keeps it: --no-loadscope-reorder.)"""
+    items.sort(key=lambda item: next((n for n, part in enumerate(LONGEST) if part in item.nodeid), len(LONGEST)))
