@@ -395,7 +395,8 @@ def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
 def ensure_data_dir(data: str, owner: str | None, mode: str | None, label: str = "") -> Action:
     """Make the data directory of a node that has none, with the survivor's owner (`uid:gid`), mode and SELinux label."""
     labelled = f" && {{ chcon {quote(label)} {quote(data)} 2>/dev/null || true; }}" if label else ""
-    lines = [f"[ -d {quote(data)} ] || {{ mkdir -p {quote(data)}{labelled}; }}"]
+    parents = f"(umask 022; mkdir -p {quote(posixpath.dirname(data))})"
+    lines = [f"[ -d {quote(data)} ] || {{ {parents}; mkdir {quote(data)}{labelled}; }}"]
     if owner:
         lines.append(f"chown {quote(owner)} {quote(data)}")
     if mode:

@@ -68,7 +68,7 @@ def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
     script = (
         f"{ps} -q >/dev/null || exit 1\n"
         f"ids=$( {{ {ps} --format {template} | grep -i -F -e etcd -e {quote(name)} | cut -d' ' -f1;"
-        f" {ps} -q --filter label={RUN_LABEL}; }} | grep -x '[0-9a-f]*' | sort -u)\n"
+        f" {ps} -q --filter label={RUN_LABEL}; }} | grep -x '[0-9a-f][0-9a-f]*' | sort -u)\n"
         f"[ -n \"$ids\" ] || {{ echo '[]'; exit 0; }}\n"
         f"{quote(cli)} inspect --type container $ids\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,11 +34,11 @@ def stopped(lab: Lab, script: str, *names: str) -> None:
 
 
 @contextmanager
-def own_filesystem(lab: Lab, name: str, size: str = "600m") -> Iterator[None]:
+def own_filesystem(lab: Lab, name: str, size: str = "600m", make: str = "mkfs.ext4 -q -F") -> Iterator[None]:
     """The host's data on a filesystem of its own, mounted at the data directory."""
     stopped(
         lab,
-        f"truncate -s {size} /opt/data.img; mkfs.ext4 -q -F /opt/data.img; mkdir -p /tmp/new\n"
+        f"truncate -s {size} /opt/data.img; {make} /opt/data.img >/dev/null; mkdir -p /tmp/new\n"
         "mount -o loop /opt/data.img /tmp/new; cp -a /var/lib/etcd/. /tmp/new/; chmod 700 /tmp/new; umount /tmp/new\n"
         "rm -rf /var/lib/etcd/member; mount -o loop /opt/data.img /var/lib/etcd",
         name,
@@ -149,6 +150,25 @@ def test_no_space_for_a_copy(fleet: Fleet) -> None:
         assert undone.code == 0, undone.err
         assert tree_hash(lab, "etcd1", MEMBER) == before
         assert lab.shell("etcd1", f"ls {kept}").split() == ["original", "withdrawn"]
+
+
+@pytest.mark.slow
+def test_a_copy_that_takes_no_space(fleet: Fleet) -> None:
+    """On btrfs there is not enough for a copy, and it needs none: it is tried, and then done, without --work-dir."""
+    make = shutil.which("mkfs.btrfs")
+    if make is None:
+        pytest.skip("there is no mkfs.btrfs")
+    lab, tool = fleet(3)
+    with own_filesystem(lab, "etcd1", "700m", f"{make} -q"):
+        written = lose_two(lab)
+        lab.shell("etcd1", "docker stop etcd")
+        before = tree_hash(lab, "etcd1", MEMBER)
+        free = int(lab.shell("etcd1", "sync; df -Pk /var/lib/etcd | awk 'END { print $4 }'"))
+        lab.shell("etcd1", f"fallocate -l {free - 110 * 1024}k /var/lib/etcd/fill; sync")
+        done = tool.recover(lab.name).document
+        assert "ProbeReflink" in [step["step"] for step in done["steps"]]
+        everything_is_there(lab, tool, written)
+        assert tree_hash(lab, "etcd1", f"{ROOTS['etcd1']}/{done['run']}/original/member") == before
 
 
 def test_data_that_is_not_all_in_one_place(fleet: Fleet) -> None:

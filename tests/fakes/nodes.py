@@ -189,6 +189,11 @@ class FakeFleet:
                     yield partial(self._change, node, target.id, name=target.keep_as)
             case s.KeepData():
                 yield lambda: self._move_aside(node, step)
+            case s.KeepElsewhere():
+                assert node.serving is None, "data is copied while an etcd runs on it"
+                yield lambda: self._keep(node, step.paths, elsewhere=f"{step.work}/{run}/original")
+                yield lambda: self._keep_elsewhere(node, step.paths)
+                yield lambda: self._now_a_copy(node, step.paths)
             case s.CopyData():
                 yield lambda: self._drop_ours(node)
                 yield lambda: self._keep(node, step.paths, partial=True, work=False, booted=False)
@@ -256,6 +261,14 @@ class FakeFleet:
         else:
             node.data = None
             self._keep(node, step.paths, discarded=(*node.keeps[step.paths.run].discarded, step.part))
+
+    def _keep_elsewhere(self, node: Node, paths: RunPaths) -> None:
+        node.kept = node.data
+        self._keep(node, paths, original=True)
+
+    def _now_a_copy(self, node: Node, paths: RunPaths) -> None:
+        node.data = None
+        self._keep(node, paths, partial=True)
 
     def _quarantine(self, node: Node, step: s.Quarantine) -> Iterator[Effect]:
         assert node.container is not None
