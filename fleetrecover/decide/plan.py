@@ -280,7 +280,8 @@ class _Maker:
         fence_lanes: list[list[Step]] = []
         for node in self.nodes():
             fences = [] if node.name == survivor and self.adopted(node) else self.fence(node)
-            probing = self.probe_reflink(node) if node.name == survivor else []
+            # once it is fenced nothing is left to be spared
+            probing = self.probe_reflink(node) if fences and node.name == survivor else []
             fence_lanes.append([*self.open(node, survivor), *probing, *self.rolling(node), *fences])
         chief = self.survey.node(survivor)
         joiners = self.joiners(survivor)
@@ -347,7 +348,8 @@ class _Maker:
         if (
             node.data is not None
             and node.data.can_reflink
-            and free + ours >= SPACE_MARGIN
+            # etcd rewrites the last segment, which is not shared any more then, and allocates the next
+            and free + ours >= 2 * SPACE_MARGIN
             and not (keep and keep.elsewhere)
         ):
             return size, True

@@ -51,7 +51,7 @@ def test_not_enough_space_is_refused_with_what_can_be_done() -> None:
 def test_a_copy_that_takes_no_space(filesystem: str, works: bool) -> None:
     """Tried before anything is stopped; where there is enough space nothing is asked of the filesystem."""
     fleet = FakeFleet.broken(3, wiped=2)
-    crowded = survey_with(fleet, "n1", size=SIZE, free=SPACE_MARGIN, filesystem=filesystem)
+    crowded = survey_with(fleet, "n1", size=SIZE, free=2 * SPACE_MARGIN, filesystem=filesystem)
     if not works:
         with pytest.raises(Refused):
             plan_of(crowded)
@@ -62,6 +62,12 @@ def test_a_copy_that_takes_no_space(filesystem: str, works: bool) -> None:
     assert [type(step) for step in fence.lanes[0]][1] is ProbeReflink
     assert [step.reflink for step in plan.steps if isinstance(step, CopyData)] == [True]
     assert "ProbeReflink" not in kinds(plan_of(survey_with(fleet, "n1", filesystem=filesystem)))
+    for step in fence.steps:
+        if type(step) is not ProbeReflink:
+            for effect in fleet.effects(step):
+                effect()
+    again = survey_with(fleet, "n1", size=SIZE, free=2 * SPACE_MARGIN, filesystem=filesystem)
+    assert plan_of(again).stage("fence") is None, "or it would look as if somebody had started an etcd"
 
 
 def test_with_a_work_directory_nothing_is_copied_where_there_is_no_space() -> None:

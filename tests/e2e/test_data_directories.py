@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -34,11 +35,15 @@ def stopped(lab: Lab, script: str, *names: str) -> None:
 
 
 @contextmanager
-def own_filesystem(lab: Lab, name: str, size: str = "600m", make: str = "mkfs.ext4 -q -F") -> Iterator[None]:
+def own_filesystem(lab: Lab, name: str, make: Sequence[str] = ("mkfs.ext4", "-q", "-F")) -> Iterator[None]:
     """The host's data on a filesystem of its own, mounted at the data directory."""
+    image = lab.host(name).path("/opt") / "data.img"
+    with image.open("wb") as file:
+        file.truncate(700 << 20)
+    subprocess.run([*make, str(image)], check=True, capture_output=True)
     stopped(
         lab,
-        f"truncate -s {size} /opt/data.img; {make} /opt/data.img >/dev/null; mkdir -p /tmp/new\n"
+        "mkdir -p /tmp/new\n"
         "mount -o loop /opt/data.img /tmp/new; cp -a /var/lib/etcd/. /tmp/new/; chmod 700 /tmp/new; umount /tmp/new\n"
         "rm -rf /var/lib/etcd/member; mount -o loop /opt/data.img /var/lib/etcd",
         name,
@@ -159,12 +164,13 @@ def test_a_copy_that_takes_no_space(fleet: Fleet) -> None:
     if make is None:
         pytest.skip("there is no mkfs.btrfs")
     lab, tool = fleet(3)
-    with own_filesystem(lab, "etcd1", "700m", f"{make} -q"):
+    with own_filesystem(lab, "etcd1", (make, "-q")):
+        lab.client().fill("/big/", 4000, size=10_000)
         written = lose_two(lab)
         lab.shell("etcd1", "docker stop etcd")
         before = tree_hash(lab, "etcd1", MEMBER)
         free = int(lab.shell("etcd1", "sync; df -Pk /var/lib/etcd | awk 'END { print $4 }'"))
-        lab.shell("etcd1", f"fallocate -l {free - 110 * 1024}k /var/lib/etcd/fill; sync")
+        lab.shell("etcd1", f"fallocate -l {free - 150 * 1024}k /var/lib/etcd/fill; sync")
         done = tool.recover(lab.name).document
         assert "ProbeReflink" in [step["step"] for step in done["steps"]]
         everything_is_there(lab, tool, written)
