@@ -35,6 +35,7 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int) -> Act
             f'[ "$same" = 1 ] || exit {DIFFERS}',
             f"chown --reference={quote(data)} {partial} 2>/dev/null || true",
             f"chmod --reference={quote(data)} {partial} 2>/dev/null || true",
+            f"chcon --reference={quote(data)} {partial} 2>/dev/null || true",
             "",
         ]
     )
