@@ -6,8 +6,8 @@ same value. Nothing here does anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -68,6 +68,7 @@ class Container:
     error: str = ""
     started_at: str = ""  # as the engine says it, ISO 8601
     finished_at: str = ""
+    settled: bool = False  # made by a run that is closed: the node's own now
 
     @property
     def peer_urls(self) -> tuple[str, ...]:
@@ -85,24 +86,42 @@ class Container:
         return self.state in ("running", "restarting", "paused")
 
     @property
-    def role(self) -> Role | None:
-        """The role in a run of ours; None for a container that we did not make."""
+    def made_for(self) -> Role | None:
+        """What a run of ours made it for; None for a container that we did not make."""
         value = self.labels.get(ROLE_LABEL)
         return Role(value) if value in set(Role) else None
 
     @property
+    def made_by(self) -> str | None:
+        """The run that made it; None for a container that we did not make."""
+        return self.labels.get(RUN_LABEL)
+
+    @property
+    def role(self) -> Role | None:
+        """The role in a run that is under way; None for what is the node's own."""
+        return None if self.settled else self.made_for
+
+    @property
     def run(self) -> str | None:
-        """The run that made it or set it aside, by its label or by its name."""
-        if RUN_LABEL in self.labels:
-            return self.labels[RUN_LABEL]
+        """The run that is under way with it or set it aside, by its label or by its name."""
+        if self.made_by is not None and not self.settled:
+            return self.made_by
         _, found, run = self.name.partition(KEPT_INFIX)
-        return run if found else None
+        return run.rstrip("-") if found else None
 
     @property
     def kept_name(self) -> str | None:
         """The name that it had before a run set it aside; None if none did."""
         name, found, _ = self.name.partition(KEPT_INFIX)
         return name if found else None
+
+
+def settle(containers: Iterable[Container], keeps: Iterable[Keep]) -> tuple[Container, ...]:
+    """The containers; those that a closed run has made to stay (or one that was cleaned away) are the node's own."""
+    open_runs = {keep.run for keep in keeps if not (keep.finished or keep.undone)}
+    return tuple(
+        replace(c, settled=c.made_for in (Role.JOINING, Role.MEMBER) and c.made_by not in open_runs) for c in containers
+    )
 
 
 @dataclass(frozen=True)
@@ -348,11 +367,14 @@ class NodeFacts:
     def original(self, name: str) -> Container | None:
         """The node's own etcd container: the one called `name`, or the one that a run has set aside under it.
 
-        Of several that were set aside, the youngest.
+        Of several that were set aside, one that an open run found when it began (something else may have made another
+        since), else the youngest.
         """
+        found = {identifier for keep in self.open_keeps() for identifier in keep.names}
         theirs = [c for c in self.containers if c.role is None]
         named = [c for c in theirs if c.name == name]
-        kept = sorted((c for c in theirs if c.kept_name == name), key=lambda c: c.created, reverse=True)
+        aside = [c for c in theirs if c.kept_name == name]
+        kept = sorted(aside, key=lambda c: (c.id in found, c.created), reverse=True)
         rest = sorted((c for c in theirs if c.name != name and not c.kept_name), key=lambda c: c.created, reverse=True)
         return next(iter([*named, *kept, *rest]), None)
 

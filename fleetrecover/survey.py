@@ -32,6 +32,7 @@ from fleetrecover.facts import (
     NodeFacts,
     Problem,
     Survey,
+    settle,
 )
 from fleetrecover.journal import now
 from fleetrecover.model import Fleet, Host, Result, Transport
@@ -301,7 +302,8 @@ def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, path: str, logs:
         node = _with_status(fleet, reader, node, asked, results[1:])
     if listing is None:
         return replace(node, log_problem=problem)
-    node = replace(node, data=listing.data, keeps=listing.keeps, hold=listing.hold)
+    containers = settle(node.containers, listing.keeps)
+    node = replace(node, containers=containers, data=listing.data, keeps=listing.keeps, hold=listing.hold)
     return _third_look(reader, node, listing) if logs else node
 
 

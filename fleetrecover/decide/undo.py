@@ -254,7 +254,7 @@ def _gone(node: NodeFacts, keep: Keep) -> list[str]:
 
 
 def _ours(node: NodeFacts, run: str) -> list[Container]:
-    return [c for c in node.containers if c.role is not None and c.run == run]
+    return [c for c in node.containers if c.made_for is not None and c.made_by == run]
 
 
 def _back(node: NodeFacts, keep: Keep, container: Container) -> bool:

@@ -63,6 +63,29 @@ def test_fenced_nodes_stay_down_whoever_tries(fleet: Fleet) -> None:
     assert original_containers(lab)["etcd1"] == before["etcd1"]
 
 
+def test_rke_that_makes_the_container_anew_in_the_middle(fleet: Fleet) -> None:
+    """`rke up` finds no container named etcd and runs a new one, on the emptied directory: that one is set aside, too."""
+    lab, tool = fleet(3, "3.5.16")
+    keys = lab.client().fill("/before/", 200)
+    made = tool.run("run-config", "etcd1").out
+    lab.kill_all_at_once(power=True)
+    lab.power_on(*HOSTS)
+    for name in ("etcd2", "etcd3"):
+        lab.shell(name, "docker rm --force etcd")
+        lab.wipe(name)
+    first = tool.start("recover", "--yes", lab.name)
+    killed_before_the_reset(lab, first)
+    first.communicate()
+    lab.shell("etcd1", f"docker rm --force etcd >/dev/null 2>&1; {made}")
+    until(lambda: lab.host("etcd1").path("/var/lib/etcd/member/wal").is_dir(), 60)
+    done = tool.recover(lab.name).document
+    assert (done["outcome"], done["survivor"]["name"]) == ("recovered", "etcd1")
+    client = lab.client()
+    assert all(client.verify(keys, name).whole for name in HOSTS)
+    checked = tool.run("verify")
+    assert checked.code == 0, checked.out
+
+
 def test_two_that_were_declared_dead_come_back(fleet: Fleet) -> None:
     """Found, said loudly, not taken for members; the same command makes new ones of them, and the old data is kept."""
     lab, tool = fleet(3, "3.5.16")
@@ -89,7 +112,8 @@ def test_two_that_were_declared_dead_come_back(fleet: Fleet) -> None:
     again = tool.recover(lab.name).document
     assert sorted(again["members"]) == list(HOSTS)
     assert all(client.verify(keys, name).whole for name in HOSTS)
-    assert tool.run("verify").code == 0
+    checked = tool.run("verify")
+    assert checked.code == 0, checked.out
     for name, member in old.items():
         [kept] = lab.host(name).path(KEEP).glob("*/original")
         assert member_of(tool, kept) == member != member_of(tool, lab.host(name).path("/var/lib/etcd"))

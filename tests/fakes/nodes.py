@@ -28,6 +28,7 @@ from fleetrecover.facts import (
     Proof,
     Role,
     Survey,
+    settle,
 )
 from fleetrecover.model import Fleet, Host
 from tests.etcd.writers import WalWriter, conf_change, put
@@ -157,7 +158,7 @@ class FakeFleet:
             reachable=True,
             hostname=node.name,
             cli_version="20.10",
-            containers=tuple(node.containers),
+            containers=settle(node.containers, node.keeps.values()),
             images=frozenset(text for c in node.containers for text in (c.image, c.image_id)),
             data=DataDir(DATA, DATA, True, node.data is not None, DATA + ".fleetrecover", size=10**6, free=10**10),
             keeps=tuple(node.keeps.values()),
