@@ -60,6 +60,7 @@ def measured(lab: Lab, state: Path, *words: str) -> tuple[float, float, dict[str
         err.seek(0)
         if status:
             raise SystemExit(f"{' '.join(words)}: {os.waitstatus_to_exitcode(status)}\n{err.read().decode()}")
+        print(f"{' '.join(words[:2])}: {seconds:.1f} s, {usage.ru_maxrss / 1024:.1f} MB", flush=True)
         return round(seconds, 1), round(usage.ru_maxrss / 1024, 1), json.load(out)
 
 

@@ -193,7 +193,7 @@ def save_in_data_dir(ctl: Etcdctl, inside: str, on_host: str, work: str, *, need
     RKE's container sees only its data directory and /etc/kubernetes. `inside` and `on_host` are the same file; etcd
     leaves what it does not know in its directory alone. `need` is the database's size: it is there twice for a moment.
     """
-    save = join(ctl.words(["snapshot", "save", inside], json=False))
+    save = join(ctl.words(["snapshot", "save", inside], timeout=_seconds(need), json=False))
     return _save(
         f"timeout -k 5 {_seconds(need)} {save} >/dev/null", on_host, work, need=need, source=f"mv {quote(on_host)}"
     )
@@ -201,7 +201,7 @@ def save_in_data_dir(ctl: Etcdctl, inside: str, on_host: str, work: str, *, need
 
 def save_by_copy(cli: str, ctl: Etcdctl, inside: str, work: str, *, need: int) -> Action:
     """The same for a container whose data directory is not on the host: the file comes out with `CLI cp`."""
-    save = join(ctl.words(["snapshot", "save", inside], json=False))
+    save = join(ctl.words(["snapshot", "save", inside], timeout=_seconds(need), json=False))
     copy = f"{quote(cli)} cp {quote(f'{ctl.container}:{inside}')}"
     return _save(f"timeout -k 5 {_seconds(need)} {save} >/dev/null", "", work, need=need, source=copy)
 
