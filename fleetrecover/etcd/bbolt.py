@@ -45,7 +45,7 @@ MAX_DEPTH = 32
 # asked for in one batch while walking everything.
 MAX_NODE = 64 << 20
 MAX_PAGES = 4096
-_BATCH = 64
+_BATCH = 8
 
 _HEADER = struct.Struct("<QHHI")
 _META = struct.Struct("<IIIIQQQQQQ")
