@@ -54,6 +54,8 @@ def swept(lab: Lab, lost: list[str]) -> None:
         )
     power_cut(lab)
     lab.power_on(*names(lab))
+    for name in lost:
+        lab.shell(name, "docker update --restart=always etcd")  # else it stays so: a run puts back what it found
 
 
 BREAKS: tuple[Break, ...] = (wiped, damaged, removed, swept)
