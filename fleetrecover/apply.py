@@ -15,7 +15,7 @@ from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
 from fleetrecover.commands import actions, probes, snapshots
-from fleetrecover.commands.base import BUSY, LOST_HOLD, Action, Probe
+from fleetrecover.commands.base import LOST_HOLD, MAY_RUN_STILL, Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
 from fleetrecover.docker import rewrite
@@ -45,7 +45,6 @@ T = TypeVar("T")
 HEALTH_TIMEOUT = 90.0
 QUARANTINE_TIMEOUT = 120.0
 JOIN_TIMEOUT = 120.0
-TIMED_OUT = 124
 SETTLE_SECONDS = 4.0
 PATIENCE = 10.0
 """Seconds after which a wait says, and says again, what it waits for."""
@@ -191,7 +190,7 @@ class Applier:
 
         def attempt() -> Result:
             result = self.transport.batch(self.host(step.node), [command])[0]
-            if result.exit_code in (TIMED_OUT, BUSY):
+            if result.exit_code in MAY_RUN_STILL:
                 raise OutcomeUnknown(
                     step.node, f"{command.name} has not ended on the node after {command.timeout:.0f} s"
                 )

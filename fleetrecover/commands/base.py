@@ -15,10 +15,14 @@ from fleetrecover.model import Command, Result
 
 T_co = TypeVar("T_co", covariant=True)
 
+TIMED_OUT = 124
+"""Exit code of a command that the node itself has ended at its time limit (as coreutils' timeout gives it)."""
 LOST_HOLD = 97
 """Exit code of an Action whose run no longer holds the node; nothing was done."""
 BUSY = 98
 """Exit code of an Action that found an earlier one of ours still running on the node; nothing was done."""
+MAY_RUN_STILL = (TIMED_OUT, BUSY)
+"""Exit codes that leave open what has come of an Action: the node is looked at before anything else is done."""
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fleetrecover.commands.base import TIMED_OUT
 from fleetrecover.commands.shell import quote
 from fleetrecover.model import Command
-
-TIMED_OUT = 124
-"""The exit code of a command that was ended by the alarm on the node; the same as timeout(1)'s."""
 
 KILL_GRACE = 5
 """Seconds between TERM and KILL on the node."""

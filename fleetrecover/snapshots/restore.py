@@ -18,6 +18,7 @@ from fleetrecover import __version__
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands import snapshots as commands
+from fleetrecover.commands.base import MAY_RUN_STILL
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.snapshots import RestoreState, Tool
 from fleetrecover.decide import restore as r
@@ -352,7 +353,7 @@ class RestoreApplier(Applier):
         def attempt() -> Result:
             with file.path.open("rb") as source:
                 result = self.transport.upload(self.host(step.node), command, source, self.told(step))
-            if result.exit_code in (124, 98):
+            if result.exit_code in MAY_RUN_STILL:
                 raise OutcomeUnknown(step.node, f"{command.name} has not ended in time")
             return result
 

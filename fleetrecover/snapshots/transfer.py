@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from fleetrecover.commands import snapshots as commands
-from fleetrecover.commands.base import Action
+from fleetrecover.commands.base import MAY_RUN_STILL, Action
 from fleetrecover.errors import CommandFailed, FormatError, InputError, OutcomeUnknown, Refused
 from fleetrecover.etcd import bbolt, snapshot
 from fleetrecover.etcd.membership import Member
@@ -171,7 +171,7 @@ def push(host: Host, transport: Transport, action: Action, source: Path, progres
     def attempt() -> Result:
         with source.open("rb") as file:
             result = transport.upload(host, action.command, file, lambda done: progress(f"to {host.name}", done, size))
-        if result.exit_code in (124, 98):
+        if result.exit_code in MAY_RUN_STILL:
             raise OutcomeUnknown(host.name, f"{action.command.name} has not ended in time")
         return result
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetrecover.commands.base import TIMED_OUT
 from fleetrecover.model import Command
-from fleetrecover.remote.script import TIMED_OUT, Cutter, Script, batch_script, seconds
+from fleetrecover.remote.script import Cutter, Script, batch_script, seconds
 
 SHELLS = {name: path for name in ("dash", "bash", "busybox") if (path := shutil.which(name)) is not None}
 
