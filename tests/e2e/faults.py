@@ -6,9 +6,18 @@ The seed is in the header of the run; $FLEETRECOVER_SEED gives it again, $FLEETR
 from __future__ import annotations
 
 import os
+import random
 
 from benchmarks import fault_matrix as matrix
 from tests.conftest import SEED
+
+
+VERSIONS = ("3.3.25", "3.4.23", "3.5.16")
+
+
+def some_version(of: str) -> str:
+    """One of etcd's versions, by the seed."""
+    return random.Random(f"{os.environ[SEED]} {of}").choice(VERSIONS)
 
 
 def some_cells(version: str, share: int, *, undo: bool = False, job: str = "recover") -> None:

@@ -12,7 +12,13 @@ from tests.e2e.tool import Tool, original_containers
 
 pytestmark = pytest.mark.lab
 
-VERSIONS = ("3.3.25", "3.4.23", "3.5.16", "3.5.30")
+# the oldest, without learners, and the newest with every change; those between at night
+VERSIONS = (
+    "3.3.25",
+    pytest.param("3.4.23", marks=pytest.mark.slow),
+    pytest.param("3.5.16", marks=pytest.mark.slow),
+    "3.5.30",
+)
 
 
 def written(lab: Lab, count: int = 300) -> dict[str, str]:
