@@ -11,7 +11,6 @@ import random
 from benchmarks import fault_matrix as matrix
 from tests.conftest import SEED
 
-
 VERSIONS = ("3.3.25", "3.4.23", "3.5.16")
 
 
