@@ -142,18 +142,20 @@ def wait_until(
 
     `what` completes "waited for …". A lost connection is looked at again like a "not yet". After `timeout` seconds
     WaitTimeout says what was waited for, and what was seen last: `describe()` or the last lost connection. `on_poll` is
-    told of a lost connection, else "", before each pause.
+    told of a lost connection, else "", before each pause. A pause is at least `interval`, and as long as the probe took (2 s
+    at most): a node that is slow to answer is not kept busy by being asked.
     """
     deadline = clock() + timeout
     while True:
-        seen = ""
+        seen, asked = "", clock()
         try:
             value = probe()
             if value is not None and value is not False:
                 return value
         except (Unreachable, OutcomeUnknown) as error:
             seen = error.message
-        if clock() + interval > deadline:
+        pause = max(interval, min(clock() - asked, 2.0))
+        if clock() + pause > deadline:
             seen = seen or (describe() if describe is not None else "")
             raise WaitTimeout(
                 host,
@@ -162,4 +164,4 @@ def wait_until(
             )
         if on_poll is not None:
             on_poll(seen)
-        sleep(interval)
+        sleep(pause)
