@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -378,9 +379,21 @@ class Lab:
             self._start_dockerd(name)
 
     def _start_dockerd(self, name: str) -> None:
-        if not host.docker_answers(self._pid(name)):
-            self.shell(name, "lab-dockerd start")
-        wait_until(lambda: host.docker_answers(self._pid(name)), f"{name}'s dockerd", timeout=90)
+        """A daemon that is still ending (whoever told it to may have been killed) answers for a moment, and bars the next."""
+
+        def answers() -> bool:
+            if host.docker_answers(self._pid(name)):
+                return True
+            if self.exec(name, ["pgrep", "-x", "dockerd"]).returncode != 0:
+                self.shell(name, "lab-dockerd start")
+            return False
+
+        def stays() -> bool:
+            first = answers()
+            time.sleep(0.3)
+            return first and answers()
+
+        wait_until(stays, f"{name}'s dockerd", timeout=90, interval=0.2)
 
     def fill_disk(self, name: str) -> None:
         """Leave no free byte on the host's disk."""

@@ -36,6 +36,7 @@ PACKAGES = {
     "dpkg-deb": "dpkg",
     "busybox": "busybox-static",
     "sudo": "sudo",
+    "ps": "procps",
 }
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
