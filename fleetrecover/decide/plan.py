@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish
-from fleetrecover.decide.membership import Seat, host_of_url
+from fleetrecover.decide.membership import Seat, host_of_url, quorum, seats_of
 from fleetrecover.decide.steps import (
     ROLLING,
     AddMember,
@@ -284,8 +284,10 @@ class _Maker:
             probing = self.probe_reflink(node) if fences and node.name == survivor else []
             fence_lanes.append([*self.open(node, survivor), *probing, *self.rolling(node), *fences])
         chief = self.survey.node(survivor)
-        joiners = self.joiners(survivor)
-        reset_lanes = [self.survivor_lane(chief)] + [self.prepare(node, chief) for node in joiners]
+        pending = self.pending(chief)
+        joiners = sorted(self.joiners(survivor), key=lambda node: node.name not in pending)
+        reset_lanes = [self.survivor_lane(chief, alone=not pending)]
+        reset_lanes += [self.prepare(node, chief, seated=self.seated(node, pending)) for node in joiners]
         stages: list[Stage | None] = [
             stage("fence", "Fence every node", fence_lanes, essential=[n.name for n in self.nodes()]),
             stage("reset", f"Reset a copy on {survivor}, prepare the others", reset_lanes, essential=[survivor]),
@@ -300,12 +302,45 @@ class _Maker:
         unfinished = keep is not None and (keep.reset or keep.booted or keep.work or keep.partial)
         return bool(keep and keep.proof and not unfinished and node.data and node.data.has_member)
 
-    def survivor_lane(self, node: NodeFacts) -> list[Step]:
+    def pending(self, chief: NodeFacts) -> Mapping[str, Seat]:
+        """The hosts without which the survivor has no quorum any more: voters that were added after the reset, by host.
+
+        Before 3.4 a member is added as a voter; a power cut before it has started leaves the survivor waiting for it.
+        Raises Refused where too few of them can be brought in.
+        """
+        if not self.adopted(chief) or chief.healthy or chief.log is None:
+            return {}
+        known = [seat for seat in seats_of(self.survey, chief.log.configuration_at_end) if not seat.learner]
+        others = [seat for seat in known if seat.id != chief.log.node_id]
+        if not others:
+            return {}
+        names = {node.name: node for node in self.survey.nodes}
+        at_hand = {
+            seat.host: seat
+            for seat in others
+            if seat.host is not None and names[seat.host].accessible and not self.dead(names[seat.host])
+        }
+        if len(at_hand) + 1 < quorum(len(known)):
+            away = ", ".join(seat.label for seat in others if seat.host not in at_hand)
+            raise Refused(
+                f"{chief.name} was reset and {away} added as a voter since: without {away} there is no quorum",
+                hint=f"bring {away} back; or `fleetrecover undo {self.run}`, then recover again with --dead {away}",
+            )
+        return at_hand
+
+    def seated(self, node: NodeFacts, pending: Mapping[str, Seat]) -> bool:
+        """Whether what lies on the node is the data of a voter that the survivor counts: it is started, not discarded."""
+        seat = pending.get(node.name)
+        in_place = node.data is not None and node.data.has_member
+        return seat is not None and in_place and node.log is not None and node.log.node_id == seat.id
+
+    def survivor_lane(self, node: NodeFacts, *, alone: bool = True) -> list[Step]:
+        """Reset and start the survivor; unless it is `alone` it cannot answer before another one is there."""
         keep, paths, data = self.keep(node), self.paths(node), self.data(node)
         steps: list[Step] = []
         if not self.adopted(node):
             steps += self.reset_steps(node, keep, paths, data)
-        steps += self.start_own(node)
+        steps += self.start_own(node, waits_for="health" if alone else "nothing")
         return steps
 
     def reset_steps(self, node: NodeFacts, keep: Keep | None, paths: RunPaths, data: str) -> list[Step]:
@@ -534,12 +569,12 @@ class _Maker:
                 found.append(node)
         return found
 
-    def prepare(self, node: NodeFacts, chief: NodeFacts) -> list[Step]:
+    def prepare(self, node: NodeFacts, chief: NodeFacts, *, seated: bool = False) -> list[Step]:
         """All that can be done to a joiner before it is added: its old data out of the way, image and files there."""
         paths, data = self.paths(node), self.data(node)
         keep = self.keep(node)
         steps: list[Step] = []
-        if node.data is not None and node.data.has_member:
+        if node.data is not None and node.data.has_member and not seated:
             part = self.discard(node) if keep is not None and keep.original else "original"
             steps.append(KeepData(node.name, paths, data, part=part))
         spec, _ = self.join_spec(node, chief)
@@ -790,7 +825,9 @@ def check_plan(plan: Plan) -> None:
         if isinstance(step, CopyData) and not plan.resumed and step.node not in kept:
             raise FleetRecoverError(f"invariant broken: {step.node}'s data would be copied before it was moved aside")
         if isinstance(step, AddMember):
-            if not started and any(isinstance(s, StartOriginal | StartRebuilt) for s in plan.steps):
+            if not started and any(
+                isinstance(s, StartOriginal | StartRebuilt) and s.node == plan.survivor for s in plan.steps
+            ):
                 raise FleetRecoverError(f"invariant broken: {step.node} would be added before the survivor was started")
             adding = step.node
         if isinstance(step, Join) and adding != step.node and plan.remedy is Remedy.RESET:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
-from fleetrecover.decide.steps import Step
-from tests.fakes.nodes import FakeFleet
+from fleetrecover.decide.steps import AddMember, KeepData, Step
+from fleetrecover.errors import Refused
+from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
 RUN = "r20260101T000000Z-abcd"
 
@@ -121,3 +123,36 @@ def test_enough_members_with_their_data_are_started() -> None:
     assert plan is not None
     assert plan.remedy is Remedy.START
     assert not any(type(step).__name__ == "CopyData" for step in plan.steps)
+
+
+def test_a_voter_that_was_added_and_has_not_started_is_brought_in_first() -> None:
+    """Before 3.4: the survivor has no quorum until that one is there, so nobody waits for it alone, nor adds another."""
+    fleet = FakeFleet.broken(3, wiped=2, version="3.3.25")
+    for _ in range(2):
+        _, plan = planned(fleet, Wish())
+        assert plan is not None
+        for step in all_steps(plan):
+            for effect in fleet.effects(step):
+                effect()
+            if isinstance(step, AddMember):
+                break
+        if fleet.next_id > 100:
+            break
+    chief, joiner = fleet.nodes[0], fleet.nodes[1]
+    assert chief.data is not None
+    both = voters_only(chief.data, 1, 102)  # as etcd's log has it now; 102 has the address of the second host
+    chief.data = replace(chief.data, configuration=both, configuration_at_end=both)
+    fleet.live = []  # a power cut
+    _, plan = planned(fleet, Wish())
+    assert plan is not None
+    kinds = [(type(step).__name__, step.node) for step in plan.steps]
+    assert ("StartOriginal", "n1") not in kinds
+    assert [step.node for step in plan.steps if isinstance(step, AddMember)] == ["n2", "n3"]
+    own = make_log(102, 3, 5)
+    joiner.data = replace(own, configuration=both, configuration_at_end=both)  # it had started: it is a voter with data
+    _, plan = planned(fleet, Wish())
+    assert plan is not None
+    assert not [step for step in plan.steps if isinstance(step, KeepData) and step.node == "n2"]
+    joiner.accessible = False
+    with pytest.raises(Refused, match="n2 added as a voter since"):
+        planned(fleet, Wish())

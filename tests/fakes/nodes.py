@@ -14,6 +14,7 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
 from fleetrecover.docker.argv import from_argv
 from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.etcd.membership import Configuration, Member
 from fleetrecover.etcd.wal import Log, read_log
 from fleetrecover.facts import (
     ROLE_LABEL,
@@ -86,6 +87,13 @@ def make_container(number: int, nodes: int, *, version: str = "3.4.23") -> Conta
         endpoint="https://127.0.0.1:2379",
         spec=spec,
     )
+
+
+def voters_only(log: Log, *ids: int) -> Configuration:
+    """The log's configuration with just these voters; those it did not know have the address of their number."""
+    known = {member.id: member for member in log.configuration.members}
+    made = {n: Member(n, "", (f"https://{address(n % 100)}:2380",), (), False) for n in ids}
+    return replace(log.configuration, members=tuple({**made, **known}[n] for n in ids), voters=frozenset(ids))
 
 
 @dataclass
@@ -294,7 +302,8 @@ class FakeFleet:
 
     def _adopt(self, node: Node, step: s.Adopt) -> None:
         assert node.data is None and node.kept is not None
-        node.data = node.kept
+        alone = voters_only(node.kept, node.kept.node_id)
+        node.data = replace(node.kept, configuration=alone, configuration_at_end=alone)
         self._keep(node, step.paths, reset=False)
 
     def _start(self, node: Node, container_id: str) -> None:
