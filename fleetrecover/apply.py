@@ -572,11 +572,10 @@ class Applier:
 
     @do.register
     def _(self, step: s.Join) -> str:
-        me = self.member_at(step.leader, step.peer_urls)
+        listed = self.known_members(step.leader)
+        me = next((member for member in listed if set(member.peer_urls) & set(step.peer_urls)), None)
         if me is None:
-            # a voter that was added to a cluster of one takes its quorum, and 3.5 then gives no list
             raise CommandFailed(step.node, f"{step.member_name} is not in the member list", exit_code=0)
-        listed = self.members(step.leader)
         self.act(step, actions.ensure_data_dir(step.data, step.owner or None, step.mode or None, step.label))
         if not self.joining(step):
             cluster = {m.name: ",".join(m.peer_urls) for m in self.named(listed, me, step)}
@@ -588,6 +587,17 @@ class Applier:
         self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls_files(step.spec, config))
         self.await_joined(step)
         return f"started as {step.member_name}"
+
+    def known_members(self, leader: str) -> tuple[Member, ...]:
+        """The member list; where a voter that was just added took the quorum, and none is given, from the leader's log."""
+        try:
+            return self.members(leader)
+        except (FormatError, RemoteError):
+            facts = self.survey.node(leader)
+            if facts.data is None:
+                raise
+            files = self.read(leader, probes.member_files(facts.data.real + "/member"))
+            return read_remote_log(self.reader(leader), files).configuration_at_end.members
 
     def named(self, listed: Sequence[Member], me: Member | None, step: s.Join) -> list[Member]:
         """The members for the initial cluster; one that has not started has no name yet, but we know ours."""

@@ -292,7 +292,7 @@ class _Maker:
             stage("fence", "Fence every node", fence_lanes, essential=[n.name for n in self.nodes()]),
             stage("reset", f"Reset a copy on {survivor}, prepare the others", reset_lanes, essential=[survivor]),
         ]
-        stages += [self.grow(node, chief) for node in joiners]
+        stages += [self.grow(node, chief, pending.get(node.name)) for node in joiners]
         stages.append(self.settle([(node, True) for node in joiners]))
         return stages, [node.name for node in joiners]
 
@@ -830,7 +830,7 @@ def check_plan(plan: Plan) -> None:
             ):
                 raise FleetRecoverError(f"invariant broken: {step.node} would be added before the survivor was started")
             adding = step.node
-        if isinstance(step, Join) and adding != step.node and plan.remedy is Remedy.RESET:
+        if isinstance(step, Join) and adding != step.node and plan.remedy is Remedy.RESET and not plan.resumed:
             raise FleetRecoverError(f"invariant broken: {step.node} would join without having been added")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
-from fleetrecover.decide.steps import AddMember, KeepData, Step
+from fleetrecover.decide.steps import AddMember, Join, KeepData, Step
 from fleetrecover.errors import Refused
 from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
@@ -147,7 +147,7 @@ def test_a_voter_that_was_added_and_has_not_started_is_brought_in_first() -> Non
     assert plan is not None
     kinds = [(type(step).__name__, step.node) for step in plan.steps]
     assert ("StartOriginal", "n1") not in kinds
-    assert [step.node for step in plan.steps if isinstance(step, AddMember)] == ["n2", "n3"]
+    assert [step.node for step in plan.steps if isinstance(step, AddMember | Join)] == ["n2", "n3", "n3"]
     own = make_log(102, 3, 5)
     joiner.data = replace(own, configuration=both, configuration_at_end=both)  # it had started: it is a voter with data
     _, plan = planned(fleet, Wish())
