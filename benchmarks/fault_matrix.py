@@ -446,10 +446,14 @@ def run_cells(
         done = {key for key, row in read_results(results).items() if row["good"]} if results else set()
         chosen = [cell for cell in chosen if cell.key not in done][:cells]
         for number, cell in enumerate(chosen, 1):
-            try:
-                finding = try_undo(lab, cell) if cell.then == "undo" else try_cell(lab, cell)
-            except (FleetRecoverError, EtcdFailed, subprocess.SubprocessError) as error:
-                finding = Finding((), False, 0, 0, False, (), 0.0, f"{type(error).__name__}: {error}")
+            for _ in range(
+                2
+            ):  # the scene itself may fail (a leader changes while it is written): once more, from the start
+                try:
+                    finding = try_undo(lab, cell) if cell.then == "undo" else try_cell(lab, cell)
+                    break
+                except (FleetRecoverError, EtcdFailed, subprocess.SubprocessError) as error:
+                    finding = Finding((), False, 0, 0, False, (), 0.0, f"{type(error).__name__}: {error}")
             found.append(finding)
             tell(number, len(chosen), cell, finding)
             if results is not None:

@@ -11,7 +11,7 @@ import random
 from benchmarks import fault_matrix as matrix
 from tests.conftest import SEED
 
-VERSIONS = ("3.3.25", "3.4.23", "3.5.16")
+VERSIONS = ("3.4.23", "3.5.16")
 
 
 def some_version(of: str) -> str:

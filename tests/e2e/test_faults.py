@@ -11,3 +11,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 def test_the_same_command_finishes() -> None:
     some_cells(some_version("recover"), 8)
+
+
+@pytest.mark.slow
+def test_the_same_command_finishes_where_members_are_added_as_voters() -> None:
+    some_cells("3.3.25", 6)
