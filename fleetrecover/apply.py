@@ -138,7 +138,7 @@ class Applier:
         try:
             detail = self.do(step) or ""
         except FleetRecoverError as problem:
-            error = problem
+            error = self.taken_over(step) or problem
         outcome = Outcome(name, step.node, round(self.clock() - begun, 3), detail, error)
         with self._lock:
             self.outcomes.append(outcome)
@@ -152,6 +152,18 @@ class Applier:
         )
         self.events.step_ends(step, outcome)
         return outcome
+
+    def taken_over(self, step: s.Step) -> Held | None:
+        """The reason behind any failure of a run that slept for long (a stopped process, a laptop's lid), if it is that."""
+        command = actions.still_held().guarded(step.paths.hold, self.token)
+        try:
+            [result] = self.transport.batch(self.host(step.node), [command])
+            self.judge(step, command, result)
+        except Held as held:
+            return held
+        except RemoteError as error:
+            self.journal.write("unknown", node=step.node, name=command.name, error=error.message)
+        return None
 
     # --- the means ---
 

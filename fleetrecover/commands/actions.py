@@ -593,6 +593,11 @@ def release_hold(paths: RunPaths, token: str) -> Action:
     )
 
 
+def still_held() -> Action:
+    """Nothing but the guard that stands before every Action: LOST_HOLD where another run has taken the node over."""
+    return _action("still-held", [":"], timeout=10.0)
+
+
 def beat(paths: RunPaths, token: str, count: int) -> Action:
     """Show that the holder lives."""
     target = quote(posixpath.join(paths.hold, "beat"))
