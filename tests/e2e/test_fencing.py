@@ -25,11 +25,17 @@ def etcds(lab: Lab) -> dict[str, int]:
     return {name: int(lab.shell(name, ETCDS)) for name in HOSTS}
 
 
-def killed_before_the_reset(lab: Lab, process: object) -> None:
-    """Kill the program once every node is fenced and the survivor's data is moved."""
-    assert hasattr(process, "pid")
+def lose_two_and_kill_the_recovery(lab: Lab, tool: Tool) -> None:
+    """Two disks and containers are lost; the program is killed once every node is fenced and the survivor's data is moved."""
+    lab.kill_all_at_once(power=True)
+    lab.power_on(*HOSTS)
+    for name in ("etcd2", "etcd3"):
+        lab.shell(name, "docker rm --force etcd")
+        lab.wipe(name)
+    first = tool.start("recover", "--yes", lab.name)
     until(lambda: any(lab.host("etcd1").path(KEEP).glob("*/original")), 120)
-    os.kill(process.pid, signal.SIGKILL)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
 
 
 def test_fenced_nodes_stay_down_whoever_tries(fleet: Fleet) -> None:
@@ -37,14 +43,7 @@ def test_fenced_nodes_stay_down_whoever_tries(fleet: Fleet) -> None:
     lab, tool = fleet(3, "3.4.23")
     keys = lab.client().fill("/before/", 200)
     before = original_containers(lab)
-    lab.kill_all_at_once(power=True)
-    lab.power_on(*HOSTS)
-    for name in ("etcd2", "etcd3"):
-        lab.shell(name, "docker rm --force etcd")
-        lab.wipe(name)
-    first = tool.start("recover", "--yes", lab.name)
-    killed_before_the_reset(lab, first)
-    first.communicate()
+    lose_two_and_kill_the_recovery(lab, tool)
     lab.kill_all_at_once(power=True)
     lab.power_on(*HOSTS)
     for name in HOSTS:
@@ -68,14 +67,7 @@ def test_rke_that_makes_the_container_anew_in_the_middle(fleet: Fleet) -> None:
     lab, tool = fleet(3, "3.5.16")
     keys = lab.client().fill("/before/", 200)
     made = tool.run("run-config", "etcd1").out
-    lab.kill_all_at_once(power=True)
-    lab.power_on(*HOSTS)
-    for name in ("etcd2", "etcd3"):
-        lab.shell(name, "docker rm --force etcd")
-        lab.wipe(name)
-    first = tool.start("recover", "--yes", lab.name)
-    killed_before_the_reset(lab, first)
-    first.communicate()
+    lose_two_and_kill_the_recovery(lab, tool)
     lab.shell("etcd1", f"docker rm --force etcd >/dev/null 2>&1; {made}")
     until(lambda: lab.host("etcd1").path("/var/lib/etcd/member/wal").is_dir(), 60)
     done = tool.recover(lab.name).document
