@@ -141,7 +141,8 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     found = [*_node_findings(survey, wish), *surroundings(survey)]
     run = find_open_run(survey)
     if len(clusters) > 1:
-        return _mixed(survey, clusters, found, run)
+        # a restore that was interrupted leaves the old identity on some nodes and the new one on others
+        return _restore_open(run, (), found) or _mixed(survey, clusters, found, run)
     live = [node for node in survey.nodes if node.healthy]
     if live:
         return _with_quorum(survey, wish, live, found, run)
@@ -634,10 +635,10 @@ def _resume(
 ) -> Diagnosis:
     """Quorum is not back yet, but a run has moved data: its survivor stays."""
     names = {node.name for node in survey.nodes}
-    problem, advice = restoring(run)
-    if problem:
-        found.append(Finding(Severity.ERROR, None, "restore-open", problem, advice))
-        return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=problem)
+    restore_open = _restore_open(run, known, found)
+    if restore_open is not None:
+        return restore_open
+    problem = ""
     if run.survivor not in names:
         problem = f"run {run.run} has chosen {run.survivor}, which is not in this inventory"
     elif not survey.node(run.survivor).accessible:
@@ -671,11 +672,16 @@ def _resume(
     )
 
 
-def restoring(run: OpenRun) -> tuple[str, str]:
-    """Why nothing can be recovered while a snapshot is being restored, and what to do; empty where none is."""
+def _restore_open(run: OpenRun | None, known: tuple[Seat, ...], found: list[Finding]) -> Diagnosis | None:
+    """That nothing can be recovered while a snapshot is being restored, and what to do; None where none is."""
     from fleetrecover.decide.restore import restore_under_way
 
-    return restore_under_way(run) or ("", "")
+    told = restore_under_way(run) if run is not None else None
+    if told is None:
+        return None
+    problem, advice = told
+    found.append(Finding(Severity.ERROR, None, "restore-open", problem, advice))
+    return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=problem)
 
 
 def _pinned_choice(run: OpenRun) -> Choice:

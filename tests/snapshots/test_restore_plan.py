@@ -16,6 +16,7 @@ from fleetrecover.decide.explain import explain
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import Keep, Pin, Survey
+from tests.decide.logs import log
 from tests.fakes.nodes import FakeFleet
 
 CHOSEN = r.Chosen("snap", "a" * 64, "b" * 64, 1 << 20, 77)
@@ -203,6 +204,15 @@ def test_recover_leaves_an_open_restore_alone() -> None:
     found = diagnose(survey, Wish())
     assert found.remedy.value == "blocked"
     assert any(finding.code == "restore-open" for finding in found.findings)
+
+
+def test_a_restore_that_reached_some_nodes_is_not_called_two_clusters() -> None:
+    survey = with_keep(FakeFleet.broken(2).survey(), r.KIND, original=True)
+    other = replace(survey.nodes[1], log=log(2, [(1, 3)], cluster=77))
+    found = diagnose(replace(survey, nodes=(survey.nodes[0], other)), Wish())
+    assert found.remedy.value == "blocked"
+    assert found.why == "run r0 is restoring a snapshot on n1, n2 and has moved data"
+    assert "`fleetrecover snapshot restore` again" in found.findings[0].advice
 
 
 def test_resumed_with_the_first_token_and_only_what_is_missing() -> None:
