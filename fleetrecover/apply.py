@@ -697,6 +697,11 @@ class Applier:
         self.act(step, actions.mark(step.paths, "finished"))
         return step.paths.run
 
+    @do.register
+    def _(self, step: s.CloseEarlier) -> str:
+        self.act(step, actions.mark(step.earlier, "finished"))
+        return step.earlier.run
+
     # --- cleaning up after a join that failed ---
 
     def take_back_join(self, stage: s.Stage) -> None:

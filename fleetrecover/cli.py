@@ -206,6 +206,7 @@ def diagnose(
     ] = False,
 ) -> None:
     """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
+    from fleetrecover.decide.diagnosis import close_stale
     from fleetrecover.decide.diagnosis import diagnose as judge
     from fleetrecover.recover import effective
     from fleetrecover.report.console import print_diagnosis
@@ -215,7 +216,9 @@ def diagnose(
 
     with reached() as (fleet, transport):
         found = take_survey(fleet, transport)
-        diagnosis = judge(found, effective(wish_of(dead, survivor), found))
+        wish = effective(wish_of(dead, survivor), found)
+        found = close_stale(found, wish)
+        diagnosis = judge(found, wish)
         diagnosis = advised(fleet, transport, found, diagnosis)
         trials = tried(found, diagnosis, transport) if trial else []
     if settings.json:

@@ -217,6 +217,7 @@ class Keep:
     discarded: tuple[str, ...] = ()
     elsewhere: str | None = None  # with --work-dir: where the original lies, or is being copied to
     elsewhere_bytes: int = 0
+    stale: bool = False  # not marked as finished here, but nothing is to be done for it any more: see `close_stale`
     problem: str | None = None
 
 

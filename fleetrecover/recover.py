@@ -16,9 +16,9 @@ from fleetrecover import __version__
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
+from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
-from fleetrecover.decide.survivor import Choice
+from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
@@ -86,6 +86,7 @@ def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report
 def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, Diagnosis, Plan | None]:
     """Survey, judge, and plan; the plan is None where there is nothing to do. Raises Undetermined, Refused."""
     survey = take_survey(means.fleet, means.transport)
+    survey = close_stale(survey, effective(wish, survey))
     diagnosis = diagnose(survey, effective(wish, survey))
     if run is None:
         diagnosis = with_snapshots(means, survey, diagnosis)
@@ -234,7 +235,8 @@ class _Run:
         fence = plan.stage("fence")
         if fence is not None:
             applier.stage(fence)
-            survey, plan = self.after_fence(plan)
+            survey, diagnosis, plan = self.after_fence(plan, choice)
+            choice = diagnosis.choice or choice
             applier = self.applier(survey)
         self.apply(applier, plan)
         if plan.remedy is Remedy.START:
@@ -257,15 +259,23 @@ class _Run:
             self.outcomes,
         )
 
-    def after_fence(self, plan: Plan) -> tuple[Survey, Plan]:
-        """Every etcd is stopped now and its log is final: choose once more, from that."""
-        survey, _, fresh = look(self.means, self.wish, run=plan.run)
+    def after_fence(self, plan: Plan, agreed: Choice | None) -> tuple[Survey, Diagnosis, Plan]:
+        """Every etcd is stopped now and its log is final: choose once more, from that. `agreed` is what was confirmed."""
+        survey, diagnosis, fresh = look(self.means, self.wish, run=plan.run)
         if fresh is None or fresh.survivor != plan.survivor:
             other = fresh.survivor if fresh else "nobody"
             raise StoppedPartWay(
                 f"with every etcd stopped, the logs say {other} should survive, not {plan.survivor}; "
                 "the etcds are stopped, no data was moved",
                 hint="run the same command again to see and confirm the new plan, or `fleetrecover undo` to start them again",
+            )
+        choice = diagnosis.choice
+        was_proven = agreed is not None and agreed.proof is ProofKind.COMPLETE
+        if was_proven and choice is not None and choice.proof is not ProofKind.COMPLETE:
+            raise StoppedPartWay(
+                f"it was proven that {plan.survivor} has every acknowledged write; with every etcd stopped it is not any more: "
+                f"{choice.logs_read} of the {choice.logs_needed} logs that are needed are evidence; no data was moved",
+                hint="run the same command again to see and confirm what is known now, or `fleetrecover undo`",
             )
         again = fresh.stage("fence")
         if again is not None:
@@ -274,7 +284,7 @@ class _Run:
                 f"an etcd on {nodes} came back after it had been stopped; something else starts it; no data was moved",
                 hint="stop what starts it (Rancher, RKE, a kubelet, cron), then run the same command again",
             )
-        return survey, fresh
+        return survey, diagnosis, fresh
 
     def apply(self, applier: Applier, plan: Plan) -> None:
         for planned in plan.stages:
@@ -295,8 +305,10 @@ class _Run:
         )
         away = dict(plan.left_out) | {name: error.message for name, error in self.failures.items()}
         self.means.events.note("checking the result with a fresh survey")
-        proof = self.proof(plan)
-        wanted = expectation(survey, hosts, away, proof)
+
+        def wanted(seen: Survey) -> Expectation:
+            return expectation(survey, hosts, away, proof_of(seen, plan))
+
         seen, judgement = self.verify(wanted)
         if not judgement.ok:
             gone = [seen.node(name) for name in hosts if not seen.node(name).accessible]
@@ -307,6 +319,7 @@ class _Run:
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
             applier.stage(plan.closing)
+        proof = proof_of(seen, plan)
         before = proof.revision if proof else _revision(survey)
         return Report(
             run=plan.run,
@@ -323,7 +336,7 @@ class _Run:
             failures=dict(self.failures),
         )
 
-    def verify(self, wanted: Expectation) -> tuple[Survey, Judgement]:
+    def verify(self, wanted: Callable[[Survey], Expectation]) -> tuple[Survey, Judgement]:
         """Verify; what is only not yet so (a member still publishing itself) is looked at again for a while."""
         for attempt in range(8):
             seen, judgement = verify(self.means.fleet, self.means.transport, wanted)
@@ -334,14 +347,6 @@ class _Run:
 
     def still_missing(self, plan: Plan) -> dict[str, str]:
         return {name: why for name, why in plan.left_out.items() if why != "declared dead"}
-
-    def proof(self, plan: Plan) -> Proof | None:
-        """What the reset's quarantine answered, as the survivor has it on disk now."""
-        if plan.survivor is None:
-            return None
-        seen = take_survey(self.means.fleet, self.means.transport, logs=False)
-        keep = seen.node(plan.survivor).keep(plan.run)
-        return keep.proof if keep else None
 
     def judged(self, report: Report) -> Report:
         """Return a good report; raise for one that is not, with what stands and what to do next."""
@@ -364,6 +369,12 @@ class _Run:
             return report
         error.report = report  # type: ignore[attr-defined]
         raise error
+
+
+def proof_of(seen: Survey, plan: Plan) -> Proof | None:
+    """What the reset's quarantine answered, as the survivor has it on disk."""
+    keep = seen.node(plan.survivor).keep(plan.run) if plan.survivor is not None else None
+    return keep.proof if keep else None
 
 
 def without(stage: Any, failed: set[str]) -> Any:

@@ -86,6 +86,8 @@ class Reader:
 
 
 ELECTION_TIMEOUTS = 2
+REREADS = 4
+"""So often at most logs are read again that were read too early."""
 LONGEST_WAIT = 12.0
 """How long a quorum of sound members without a leader is given to elect one before it is judged, in seconds."""
 
@@ -142,10 +144,32 @@ def _look(fleet: Fleet, transport: Transport, logs: bool) -> Survey:
 
     second = fan_out([host for host in fleet.hosts if host.name in looked], further)
     seen = {name: node for name, node in second.items() if isinstance(node, NodeFacts)}
-    early = read_early(fleet, seen.values()) if logs else frozenset()
-    second |= fan_out([host for host in fleet.hosts if host.name in early], further)
+    if logs:
+        second |= read_again(
+            fleet, seen, lambda early: fan_out([host for host in fleet.hosts if host.name in early], further)
+        )
     nodes = [_row(host, second.get(host.name, first[host.name])) for host in fleet.hosts]
     return Survey(fleet=fleet, nodes=tuple(nodes), taken_at=now())
+
+
+def read_again(
+    fleet: Fleet,
+    seen: Mapping[str, NodeFacts],
+    read: Callable[[frozenset[str]], Mapping[str, NodeFacts | RemoteError]],
+) -> dict[str, NodeFacts | RemoteError]:
+    """What was read too early, read again by `read`, until nothing is. `seen` is what was read first, by node.
+
+    What is read again may show that another one was read too early: without a quorum a new term begins every few
+    seconds. So it goes on, REREADS times at most; a log that still lags then is judged as one that has forgotten.
+    """
+    fresh: dict[str, NodeFacts | RemoteError] = {}
+    for _ in range(REREADS):
+        known = {**seen, **{name: node for name, node in fresh.items() if isinstance(node, NodeFacts)}}
+        early = read_early(fleet, known.values())
+        if not early:
+            break
+        fresh |= read(early)
+    return fresh
 
 
 def read_early(fleet: Fleet, nodes: Iterable[NodeFacts]) -> frozenset[str]:

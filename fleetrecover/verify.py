@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from fleetrecover.decide.plan import true_policy
@@ -14,10 +15,12 @@ from fleetrecover.remote import fan_out
 from fleetrecover.survey import Reader, etcdctl_for, running_container, take_survey
 
 
-def verify(fleet: Fleet, transport: Transport, expected: Expectation | None = None) -> tuple[Survey, Judgement]:
-    """Look at the cluster afresh and judge it; without an expectation, every host of the inventory must be a member."""
+def verify(
+    fleet: Fleet, transport: Transport, expected: Callable[[Survey], Expectation] | None = None
+) -> tuple[Survey, Judgement]:
+    """Look at the cluster afresh and judge it by what is expected of what is seen: else every host must be a member."""
     survey = take_survey(fleet, transport, logs=False)
-    wanted = expected or whole_fleet(survey)
+    wanted = (expected or whole_fleet)(survey)
     return survey, judge(survey, take_hashes(survey, transport), wanted)
 
 

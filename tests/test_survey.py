@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from fleetrecover.errors import RemoteError
 from fleetrecover.facts import NodeFacts
-from fleetrecover.survey import read_early
+from fleetrecover.survey import REREADS, read_again, read_early
 from tests.decide.logs import log
 from tests.decide.surveys import container, node, status, survey
 
@@ -32,3 +35,29 @@ class TestReadAgain:
     def test_nobody_where_all_agree_and_where_nothing_was_read(self) -> None:
         assert early(node(1, log(1, [(2, 20)])), node(2, log(2, [(2, 20)]))) == set()
         assert early(node(1), node(2)) == set()
+
+
+def test_what_is_read_again_may_show_that_its_peer_was_read_early() -> None:
+    """Two without a quorum take turns in asking for votes: each new term makes the other one's log look forgetful."""
+    terms = {"etcd1": [4, 6], "etcd2": [3, 5, 6]}
+
+    def look(names: Iterable[str]) -> dict[str, NodeFacts | RemoteError]:
+        return {name: node(int(name[-1]), log(int(name[-1]), [(1, 3)], term=terms[name].pop(0))) for name in names}
+
+    first = {name: found for name, found in look(terms).items() if isinstance(found, NodeFacts)}
+    fresh = read_again(survey(*first.values()).fleet, first, look)
+    assert not any(terms.values()), "each was read until they agreed"
+    assert {n.log.hard_state.term for n in fresh.values() if isinstance(n, NodeFacts) and n.log} == {6}
+
+
+def test_what_always_seems_early_is_not_read_for_ever() -> None:
+    old = node(1, log(1, [(1, 3)], term=1))
+    new = node(2, log(2, [(1, 3)], term=9))
+    asked: list[frozenset[str]] = []
+
+    def look(names: frozenset[str]) -> dict[str, NodeFacts | RemoteError]:
+        asked.append(names)
+        return {"etcd1": old}
+
+    read_again(survey(old, new).fleet, {"etcd1": old, "etcd2": new}, look)
+    assert asked == [frozenset({"etcd1"})] * REREADS

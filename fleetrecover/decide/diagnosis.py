@@ -6,20 +6,21 @@ accounted for is asked before any survivor is considered; and a run that has alr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.etcd.wal import compare_logs
-from fleetrecover.facts import Container, Keep, NodeFacts, Survey
+from fleetrecover.facts import Container, Keep, NodeFacts, Survey, settle
 
 __all__ = [
     "Diagnosis",
@@ -31,6 +32,7 @@ __all__ = [
     "Wish",
     "candidates_of",
     "check_wish",
+    "close_stale",
     "cluster_ids",
     "diagnose",
     "find_open_run",
@@ -138,7 +140,7 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
 def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
     clusters = cluster_ids(survey, wish)
-    found = [*_node_findings(survey, wish), *surroundings(survey)]
+    found = [*_node_findings(survey, wish), *surroundings(survey), *_stale_findings(survey)]
     run = find_open_run(survey)
     if len(clusters) > 1:
         # a restore that was interrupted leaves the old identity on some nodes and the new one on others
@@ -174,6 +176,31 @@ def find_open_run(survey: Survey) -> OpenRun | None:
                 found.setdefault(keep.run, []).append((node.name, keep))
     runs = [_open_run(run, keeps) for run, keeps in found.items()]
     return max(runs, key=lambda run: (run.pinned, run.started, run.run), default=None)
+
+
+def close_stale(survey: Survey, wish: Wish) -> Survey:
+    """The survey in which runs that nothing is to be done for any more are finished, and what they made is the node's own.
+
+    Such are: a run that another node has marked as finished, when it was killed in between; and one whose reset is done,
+    but whose cluster has lost its quorum again, with every missing voter declared dead (`regrown`). The next run closes
+    them on the nodes.
+    """
+    over = {keep.run for node in survey.nodes for keep in node.keeps if keep.finished}
+    run = find_open_run(survey)
+    if run is not None and run.pinned and run.kind == Remedy.RESET:
+        chief = next((node for node in survey.nodes if node.name == run.survivor and node.accessible), None)
+        grown = regrown(survey, wish.dead, run.run, run.survivor) if chief is not None else None
+        if grown is not None and grown.lost:
+            over.add(run.run)
+    return replace(survey, nodes=tuple(_closed(node, over) for node in survey.nodes))
+
+
+def _closed(node: NodeFacts, over: Collection[str]) -> NodeFacts:
+    if not any(keep.run in over for keep in node.open_keeps()):
+        return node
+    stale = {keep.run for keep in node.open_keeps() if keep.run in over}
+    keeps = tuple(replace(keep, finished=True, stale=True) if keep.run in stale else keep for keep in node.keeps)
+    return replace(node, keeps=keeps, containers=settle(node.containers, keeps))
 
 
 def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
@@ -707,6 +734,22 @@ def _run_finding(run: OpenRun) -> Finding:
         f"run {run.run} (survivor {run.survivor}, begun {run.started}) has not been finished",
         "`fleetrecover recover` finishes it; `fleetrecover undo` takes it back",
     )
+
+
+def _stale_findings(survey: Survey) -> list[Finding]:
+    """Runs whose cluster has lost its quorum again: the only ones that are stale everywhere."""
+    found = []
+    for run in sorted({keep.run for node in survey.nodes for keep in node.keeps if keep.stale}):
+        keeps = [keep for node in survey.nodes for keep in node.keeps if keep.run == run]
+        pin = next((keep.pin for keep in keeps if keep.pin), None)
+        if pin is not None and all(keep.stale for keep in keeps):
+            message = (
+                f"run {run} had reset {pin.survivor} and added voters since, and without those that are dead now there is no "
+                "quorum again"
+            )
+            advice = "a new run recovers it from the data as it is now, with what was written since"
+            found.append(Finding(Severity.WARNING, pin.survivor, "outgrown-run", message, advice))
+    return found
 
 
 # --- findings about single nodes ---

@@ -261,6 +261,14 @@ def _(step: s.FinishRun, cli: str) -> Explained:
 
 
 @explain.register
+def _(step: s.CloseEarlier, cli: str) -> Explained:
+    did = [actions.mark(step.earlier, "finished")]
+    return _said(
+        f"mark the earlier run {step.earlier.run} as finished", did, "nothing is to be done for it any more", "", ""
+    )
+
+
+@explain.register
 def _(step: u.RemoveOurs, cli: str) -> Explained:
     did = [actions.remove_container(cli, name, RUN_LABEL, step.paths.run) for name in step.names]
     return _said(f"stop and remove {', '.join(step.names)}, which the run made", did, "they carry the run's label", "")

@@ -20,13 +20,15 @@ from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish
-from fleetrecover.decide.membership import Seat, host_of_url, quorum, seats_of
+from fleetrecover.decide.membership import Seat, host_of_url
+from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.steps import (
     ROLLING,
     AddMember,
     Adopt,
     AwaitQuorum,
     CheckFiles,
+    CloseEarlier,
     CopyData,
     EnsureImage,
     Fence,
@@ -242,6 +244,12 @@ class _Maker:
                 return []
         return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
 
+    def close_stale(self, node: NodeFacts) -> list[Step]:
+        """Close the earlier runs for which nothing is to be done any more, before this one begins."""
+        paths, data = self.paths(node), self.data(node)
+        stale = [RunPaths(paths.keep_root, keep.run) for keep in node.keeps if keep.stale]
+        return [CloseEarlier(node.name, paths, data, earlier) for earlier in stale]
+
     def rolling(self, node: NodeFacts) -> list[Step]:
         """Stop RKE's rolling snapshots while there is no quorum: they take none, but go on removing old ones."""
         states = dict(node.helpers)
@@ -282,7 +290,8 @@ class _Maker:
             fences = [] if node.name == survivor and self.adopted(node) else self.fence(node)
             # once it is fenced nothing is left to be spared
             probing = self.probe_reflink(node) if fences and node.name == survivor else []
-            fence_lanes.append([*self.open(node, survivor), *probing, *self.rolling(node), *fences])
+            opening = [*self.close_stale(node), *self.open(node, survivor)]
+            fence_lanes.append([*opening, *probing, *self.rolling(node), *fences])
         chief = self.survey.node(survivor)
         pending = self.pending(chief)
         joiners = sorted(self.joiners(survivor), key=lambda node: node.name not in pending)
@@ -298,35 +307,26 @@ class _Maker:
 
     def adopted(self, node: NodeFacts) -> bool:
         """Whether the proven copy is in the survivor's place already."""
-        keep = self.keep(node)
-        unfinished = keep is not None and (keep.reset or keep.booted or keep.work or keep.partial)
-        return bool(keep and keep.proof and not unfinished and node.data and node.data.has_member)
+        return adopted(node, self.run)
 
     def pending(self, chief: NodeFacts) -> Mapping[str, Seat]:
         """The hosts without which the survivor has no quorum any more: voters that were added after the reset, by host.
 
-        Before 3.4 a member is added as a voter; a power cut before it has started leaves the survivor waiting for it.
-        Raises Refused where too few of them can be brought in.
+        A power cut leaves the survivor waiting for them; before 3.4, where a member is added as a voter, even for one that
+        has never started. Raises Refused where too few of them can be brought in.
         """
-        if not self.adopted(chief) or chief.healthy or chief.log is None:
+        grown = regrown(self.survey, self.wish.dead, self.run, chief.name)
+        if grown is None:
             return {}
-        known = [seat for seat in seats_of(self.survey, chief.log.configuration_at_end) if not seat.learner]
-        others = [seat for seat in known if seat.id != chief.log.node_id]
-        if not others:
-            return {}
-        names = {node.name: node for node in self.survey.nodes}
-        at_hand = {
-            seat.host: seat
-            for seat in others
-            if seat.host is not None and names[seat.host].accessible and not self.dead(names[seat.host])
-        }
-        if len(at_hand) + 1 < quorum(len(known)):
-            away = ", ".join(seat.label for seat in others if seat.host not in at_hand)
+        if not grown.enough:
+            away = [seat.label for seat in grown.away]
+            names, options = ", ".join(away), " ".join(f"--dead {name}" for name in away)
             raise Refused(
-                f"{chief.name} was reset and {away} added as a voter since: without {away} there is no quorum",
-                hint=f"bring {away} back; or `fleetrecover undo {self.run}`, then recover again with --dead {away}",
+                f"{chief.name} was reset and {names} added as a voter since: without {names} there is no quorum",
+                hint=f"bring {names} back; or, if it is gone for good and switched off, the same command with {options}: "
+                "what was written since is kept",
             )
-        return at_hand
+        return grown.at_hand
 
     def seated(self, node: NodeFacts, pending: Mapping[str, Seat]) -> bool:
         """Whether what lies on the node is the data of a voter that the survivor counts: it is started, not discarded."""

@@ -231,6 +231,13 @@ class FinishRun(Step):
 
 
 @dataclass(frozen=True)
+class CloseEarlier(Step):
+    """Mark an earlier run, for which nothing is to be done any more, as finished on the node."""
+
+    earlier: RunPaths
+
+
+@dataclass(frozen=True)
 class Stage:
     """Lanes run beside each other, the steps of a lane one after another.
 

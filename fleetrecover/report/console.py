@@ -191,6 +191,7 @@ _SHORT = {
     "Promote": "promote",
     "RestorePolicy": "restart policy back",
     "FinishRun": "mark as finished",
+    "CloseEarlier": "close an earlier run",
 }
 
 

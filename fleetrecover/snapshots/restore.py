@@ -24,7 +24,7 @@ from fleetrecover.commands.snapshots import RestoreState, Tool
 from fleetrecover.decide import restore as r
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
-from fleetrecover.decide.verdict import Judgement
+from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
 from fleetrecover.docker.spec import ContainerSpec, from_inspect
@@ -552,10 +552,11 @@ class _Run:
 
     def verify(self, plan: r.RestorePlan, trial: Proof | None) -> Judgement:
         """Verify; what is only not yet so is looked at again for a while."""
-        hosts = tuple(plan.targets)
+
+        def wanted(seen: Survey) -> Expectation:
+            return expectation(seen, tuple(plan.targets), dict(plan.left_out), trial)
+
         for attempt in range(10):
-            seen = take_survey(self.means.fleet, self.means.transport, logs=False)
-            wanted = expectation(seen, hosts, dict(plan.left_out), trial)
             _, judgement = verify(self.means.fleet, self.means.transport, wanted)
             if judgement.ok or attempt == 9:
                 return judgement

@@ -8,23 +8,25 @@ from dataclasses import replace
 
 import pytest
 
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
+from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
-from fleetrecover.decide.steps import AddMember, Join, KeepData, Step
+from fleetrecover.decide.steps import AddMember, Join, KeepData, Promote, Step
 from fleetrecover.errors import Refused
 from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
-RUN = "r20260101T000000Z-abcd"
+RUN, NEXT = "r20260101T000000Z-abcd", "r20260102T000000Z-abcd"
 
 
 def planned(fleet: FakeFleet, wish: Wish) -> tuple[Diagnosis, Plan | None]:
     """The verdict and the plan that a look at the fleet gives now; no plan where nothing is to be done."""
-    survey = fleet.survey()
+    survey = close_stale(fleet.survey(), wish)
     diagnosis = diagnose(survey, wish)
     assert diagnosis.remedy is not Remedy.BLOCKED, diagnosis.why
     if diagnosis.remedy is Remedy.NONE:
         return diagnosis, None
-    return diagnosis, make_plan(survey, diagnosis, wish, run=RUN, started="2026-01-01T00:00:00Z")
+    over = {keep.run for node in survey.nodes for keep in node.keeps if keep.finished}
+    number, run = next((number, run) for number, run in enumerate((RUN, NEXT), 1) if run not in over)
+    return diagnosis, make_plan(survey, diagnosis, wish, run=run, started=f"2026-01-0{number}T00:00:00Z")
 
 
 def all_steps(plan: Plan) -> Iterator[Step]:
@@ -80,6 +82,11 @@ def test_replanning_after_every_effect_comes_to_the_same_end(nodes: int, wiped: 
     """Interrupted anywhere, asked again, it finishes; once data was moved the survivor is the same."""
     fleet = FakeFleet.broken(nodes, wiped, dead, version)
     wish = Wish(dead=frozenset(node.name for node in fleet.nodes if not node.accessible))
+    assert interrupted_everywhere(fleet, wish) > 0
+
+
+def interrupted_everywhere(fleet: FakeFleet, wish: Wish) -> int:
+    """Do the plans to the end; after every effect, let another one that starts there come to the same end. How many did."""
     chosen: str | None = None
     interruptions = 0
     for _ in range(6):
@@ -97,7 +104,7 @@ def test_replanning_after_every_effect_comes_to_the_same_end(nodes: int, wiped: 
                 assert set(survivors) <= {chosen}
     end, _ = finish(fleet, wish)
     assert_whole(fleet, end, wish)
-    assert interruptions > 0
+    return interruptions
 
 
 def test_a_healthy_fleet_needs_nothing() -> None:
@@ -125,31 +132,58 @@ def test_enough_members_with_their_data_are_started() -> None:
     assert not any(type(step).__name__ == "CopyData" for step in plan.steps)
 
 
-def test_a_voter_that_was_added_and_has_not_started_is_brought_in_first() -> None:
-    """Before 3.4: the survivor has no quorum until that one is there, so nobody waits for it alone, nor adds another."""
-    fleet = FakeFleet.broken(3, wiped=2, version="3.3.25")
-    for _ in range(2):
+def one_more_voter(version: str, after: type[Step]) -> FakeFleet:
+    """Three, of which one survives; after that step the second host is a voter, and then the power fails everywhere."""
+    fleet = FakeFleet.broken(3, wiped=2, version=version)
+    done = False
+    while not done:
         _, plan = planned(fleet, Wish())
         assert plan is not None
         for step in all_steps(plan):
             for effect in fleet.effects(step):
                 effect()
-            if isinstance(step, AddMember):
+            done = isinstance(step, after)
+            if done:
                 break
-        if fleet.next_id > 100:
-            break
-    chief, joiner = fleet.nodes[0], fleet.nodes[1]
+    chief = fleet.nodes[0]
     assert chief.data is not None
     both = voters_only(chief.data, 1, 102)  # as etcd's log has it now; 102 has the address of the second host
     chief.data = replace(chief.data, configuration=both, configuration_at_end=both)
-    fleet.live = []  # a power cut
+    fleet.live = []
+    return fleet
+
+
+@pytest.mark.parametrize(("version", "after"), [("3.3.25", AddMember), ("3.4.23", Promote)])
+def test_a_voter_that_was_added_and_never_comes_back(version: str, after: type[Step]) -> None:
+    """The cluster that the run has made has lost its quorum in turn: it is recovered as it is now, by a run of its own."""
+    fleet = one_more_voter(version, after)
+    fleet.nodes[1].accessible = False
+    wish = Wish(dead=frozenset({"n2"}))
+    diagnosis, plan = planned(fleet, wish)
+    assert plan is not None
+    assert (plan.run, plan.survivor, plan.joins) == (NEXT, "n1", ("n3",))
+    assert "outgrown-run" in [finding.code for finding in diagnosis.findings]
+    assert interrupted_everywhere(fleet, wish) > 10
+    chief = fleet.nodes[0]
+    assert [log.configuration.voters for log in [chief.kept] if log] == [{1, 102}], (
+        "what was written since is kept, too"
+    )
+    assert len(chief.earlier) == 1
+    assert all(keep.finished for node in fleet.nodes if node.accessible for keep in node.keeps.values())
+
+
+def test_a_voter_that_was_added_and_has_not_started_is_brought_in_first() -> None:
+    """Before 3.4: the survivor has no quorum until that one is there, so nobody waits for it alone, nor adds another."""
+    fleet = one_more_voter("3.3.25", AddMember)
+    joiner = fleet.nodes[1]
     _, plan = planned(fleet, Wish())
     assert plan is not None
     kinds = [(type(step).__name__, step.node) for step in plan.steps]
     assert ("StartOriginal", "n1") not in kinds
     assert [step.node for step in plan.steps if isinstance(step, AddMember | Join)] == ["n2", "n3", "n3"]
-    own = make_log(102, 3, 5)
-    joiner.data = replace(own, configuration=both, configuration_at_end=both)  # it had started: it is a voter with data
+    assert fleet.nodes[0].data is not None
+    both = fleet.nodes[0].data.configuration
+    joiner.data = replace(make_log(102, 3, 5), configuration=both, configuration_at_end=both)
     _, plan = planned(fleet, Wish())
     assert plan is not None
     assert not [step for step in plan.steps if isinstance(step, KeepData) and step.node == "n2"]

@@ -107,6 +107,7 @@ class Node:
     others: list[Container] = field(default_factory=list)
     kept: Log | None = None
     keeps: dict[str, Keep] = field(default_factory=dict)
+    earlier: list[Log] = field(default_factory=list)  # what earlier runs have kept
 
     @property
     def name(self) -> str:
@@ -232,6 +233,8 @@ class FakeFleet:
                 yield lambda: self._promote(step.peer_urls)
             case s.RestorePolicy():
                 yield lambda: self._change_named(node, step.name, restart_policy=step.restart_policy)
+            case s.CloseEarlier():
+                yield lambda: self._keep(node, step.earlier, finished=True)
             case s.FinishRun():
                 yield lambda: self._keep(node, step.paths, finished=True)
             case _:
@@ -264,7 +267,8 @@ class FakeFleet:
         if node.data is None:
             return
         if step.part == "original":
-            assert node.kept is None, "the original would be moved over another one"
+            assert not node.keeps[step.paths.run].original, "the original would be moved over another one"
+            node.earlier += [node.kept] if node.kept is not None else []
             node.kept, node.data = node.data, None
             self._keep(node, step.paths, original=True)
         else:

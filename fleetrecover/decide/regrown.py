@@ -1,0 +1,65 @@
+"""PURE: the cluster that a run's reset has made, while the run is not finished: who votes in it, and who is left of it.
+
+Until the survivor's reset copy is in its place, a run's survivor is all there is. After that others become voters, and a
+failure can take the quorum away once more: the survivor alone can then not go on. If those who are missing come back,
+the run goes on with them. If they are declared dead, what the cluster was since the reset is lost like any other, and is
+recovered like any other: by a new run, from the data as it is now, so that what was written since is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fleetrecover.decide.membership import Seat, quorum, seats_of
+from fleetrecover.etcd.membership import hex_id
+from fleetrecover.facts import NodeFacts, Survey
+
+
+@dataclass(frozen=True)
+class Regrown:
+    """The voters beside the survivor: `at_hand` by host, those that can be brought in; `dead` by declaration; `away`."""
+
+    voters: int
+    at_hand: Mapping[str, Seat]
+    dead: tuple[Seat, ...]
+    away: tuple[Seat, ...]
+
+    @property
+    def enough(self) -> bool:
+        """Whether the survivor and those at hand are a quorum."""
+        return len(self.at_hand) + 1 >= quorum(self.voters)
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no quorum, and nobody is left who could be waited for."""
+        return not self.enough and not self.away
+
+
+def adopted(node: NodeFacts, run: str) -> bool:
+    """Whether the copy that the run has reset and proven is in the survivor's place already."""
+    keep = node.keep(run)
+    unfinished = keep is not None and (keep.reset or keep.booted or keep.work or keep.partial)
+    return bool(keep and keep.proof and not unfinished and node.data and node.data.has_member)
+
+
+def regrown(survey: Survey, dead: frozenset[str], run: str, survivor: str) -> Regrown | None:
+    """Who votes beside the survivor by its own log, after its reset; None while it is alone, serves, or is not reset.
+
+    `dead` are host names, member names or ids in hex that the operator has declared dead.
+    """
+    chief = survey.node(survivor)
+    if not adopted(chief, run) or chief.healthy or chief.log is None:
+        return None
+    known = [seat for seat in seats_of(survey, chief.log.configuration_at_end) if not seat.learner]
+    others = [seat for seat in known if seat.id != chief.log.node_id]
+    if not others:
+        return None
+    gone = tuple(seat for seat in others if dead & {seat.host, seat.name, hex_id(seat.id)})
+    at_hand = {
+        seat.host: seat
+        for seat in others
+        if seat.host is not None and seat not in gone and survey.node(seat.host).accessible
+    }
+    away = tuple(seat for seat in others if seat not in gone and seat.host not in at_hand)
+    return Regrown(len(known), at_hand, gone, away)
