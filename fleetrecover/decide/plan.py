@@ -57,7 +57,7 @@ from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.docker.rewrite import Identity
 from fleetrecover.docker.spec import ContainerSpec
-from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
+from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
 
@@ -115,7 +115,8 @@ def make_plan(
 
     `work` is the wish's work directory as it is on the survivor's node.
 
-    Raises Refused where nothing safe can be done, Unsupported where a container cannot be reproduced.
+    Raises Refused where nothing safe can be done, Undetermined where a voter is not accounted for, Unsupported where a
+    container cannot be reproduced.
     """
     if diagnosis.remedy is Remedy.BLOCKED:
         raise Refused(diagnosis.why)
@@ -313,7 +314,7 @@ class _Maker:
         """The hosts without which the survivor has no quorum any more: voters that were added after the reset, by host.
 
         A power cut leaves the survivor waiting for them; before 3.4, where a member is added as a voter, even for one that
-        has never started. Raises Refused where too few of them can be brought in.
+        has never started. Raises Undetermined where too few of them can be brought in.
         """
         grown = regrown(self.survey, self.wish.dead, self.run, chief.name)
         if grown is None:
@@ -321,8 +322,9 @@ class _Maker:
         if not grown.enough:
             away = [seat.label for seat in grown.away]
             names, options = ", ".join(away), " ".join(f"--dead {name}" for name in away)
-            raise Refused(
-                f"{chief.name} was reset and {names} added as a voter since: without {names} there is no quorum",
+            raise Undetermined(
+                f"{chief.name} was reset and {names} added as a voter since: without {names} there is no quorum; "
+                "nothing was changed",
                 hint=f"bring {names} back; or, if it is gone for good and switched off, the same command with {options}: "
                 "what was written since is kept",
             )

@@ -11,7 +11,7 @@ import pytest
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.steps import AddMember, Join, KeepData, Promote, Step
-from fleetrecover.errors import Refused
+from fleetrecover.errors import Undetermined
 from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
 RUN, NEXT = "r20260101T000000Z-abcd", "r20260102T000000Z-abcd"
@@ -188,5 +188,5 @@ def test_a_voter_that_was_added_and_has_not_started_is_brought_in_first() -> Non
     assert plan is not None
     assert not [step for step in plan.steps if isinstance(step, KeepData) and step.node == "n2"]
     joiner.accessible = False
-    with pytest.raises(Refused, match="n2 added as a voter since"):
+    with pytest.raises(Undetermined, match="n2 added as a voter since"):
         planned(fleet, Wish())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks import fault_matrix as matrix
+from benchmarks.faulty import Fault, Point
 from fleetrecover.lab import Lab
 from tests.e2e.conftest import Fleet
 
@@ -19,6 +21,14 @@ def lose(lab: Lab, *names: str) -> None:
         lab.shell(name, "rm -rf /var/lib/etcd/member")
     lab.kill_all_at_once(power=True)
     lab.power_on(*HOSTS)
+
+
+def killed(lab: Lab, point: Point) -> None:
+    """`recover`, killed right after that command."""
+    code, said = matrix.run(
+        lab, Fault(lab.name, point=point, kind="kill", moment="after"), "recover", "--yes", lab.name
+    )
+    assert code == -9, said
 
 
 def test_a_node_that_was_brought_in_survives_the_next_time(fleet: Fleet) -> None:
@@ -41,3 +51,25 @@ def test_a_node_that_was_brought_in_survives_the_next_time(fleet: Fleet) -> None
     assert undone.code == 0, undone.err
     assert lab.shell("etcd2", "docker inspect -f '{{.Id}} {{.HostConfig.RestartPolicy.Name}}' etcd").split() == made
     assert "etcd" not in lab.shell("etcd3", "docker ps -a --format '{{.Names}}'").split()
+
+
+@pytest.mark.parametrize("version", ["3.3.25", pytest.param("3.5.16", marks=pytest.mark.slow)])
+def test_a_voter_that_was_added_and_never_comes_back(fleet: Fleet, version: str) -> None:
+    """The run's new cluster has lost its quorum in turn: the same command, told who is dead, keeps what was written since."""
+    lab, tool = fleet(3, version)
+    keys = lab.client().fill("/before/", 100)
+    lose(lab, "etcd2", "etcd3")
+    killed(lab, Point("StartOriginal", "etcd1", "start"))
+    lab.wait_healthy(["etcd1"])
+    lab.client().put("/since", "x", "etcd1")
+    added = ("AddMember", "member-add") if version.startswith("3.3") else ("Promote", "member-promote")
+    killed(lab, Point(added[0], "etcd2", added[1]))
+    lab.power_off("etcd2")
+    ran = tool.run("recover", "--yes", lab.name)
+    assert ran.code == 12
+    assert "--dead etcd2" in ran.err
+    done = tool.recover(lab.name, "--dead", "etcd2").document
+    assert (done["outcome"], sorted(done["members"])) == ("recovered", ["etcd1", "etcd3"])
+    assert lab.client().verify(keys | {"/since": "x"}, "etcd3").whole
+    ran = tool.run("recover", "--dead", "etcd2", "--yes", lab.name)
+    assert ran.code in (0, 10), "nothing is left open"
