@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -103,7 +102,7 @@ def test_replanning_after_every_effect_without_naming_the_directory_again() -> N
             seen += isinstance(step, KeepElsewhere)
             for effect in fleet.effects(step):
                 effect()
-                interrupted = copy.deepcopy(fleet)
+                interrupted = fleet.copy()
                 end, survivors = finish(interrupted, WISH)
                 assert_whole(interrupted, end, WISH)
                 assert set(survivors) <= {"n1"}

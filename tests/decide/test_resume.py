@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -97,7 +96,7 @@ def interrupted_everywhere(fleet: FakeFleet, wish: Wish) -> int:
         for step in all_steps(plan):
             for effect in fleet.effects(step):
                 effect()
-                interrupted = copy.deepcopy(fleet)
+                interrupted = fleet.copy()
                 end, survivors = finish(interrupted, wish)
                 interruptions += 1
                 assert_whole(interrupted, end, wish)

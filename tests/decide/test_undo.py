@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -115,9 +114,9 @@ def test_undo_after_every_effect(nodes: int, wiped: int, dead: int) -> None:
                     continue
                 tried += 1
                 stages = u.make_undo(fleet.survey(), RUN).stages
-                total = sum(1 for part in stages for one in part.steps for _ in copy.deepcopy(fleet).effects(one))
+                total = sum(1 for part in stages for one in part.steps for _ in fleet.copy().effects(one))
                 for stop in range(total + 1):
-                    again = copy.deepcopy(fleet)
+                    again = fleet.copy()
                     done = [do for part in stages for one in part.steps for do in again.effects(one)]
                     for do in done[:stop]:
                         do()

@@ -6,9 +6,11 @@ without any node. Each step is a row of small effects; an interruption may fall 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from typing import Self
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
@@ -145,6 +147,16 @@ class FakeFleet:
 
     def node(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
+
+    def copy(self) -> Self:
+        """Another fleet that is the same now; what cannot change is shared."""
+        twin = copy.copy(self)
+        twin.live = list(self.live)
+        twin.nodes = [
+            replace(node, others=list(node.others), keeps=dict(node.keeps), earlier=list(node.earlier))
+            for node in self.nodes
+        ]
+        return twin
 
     # --- what a survey shows ---
 
