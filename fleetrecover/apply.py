@@ -249,8 +249,9 @@ class Applier:
         return replace(etcdctl_for(self.survey.fleet, own), container=self.survey.fleet.etcd.container)
 
     def healthy(self, node: str) -> bool:
-        """Whether the node's etcd answers a linearizable read now."""
-        return bool(self.try_read(node, self.ctl(node).health()))
+        """Whether the node's etcd answers a linearizable read now. Without a leader it is not asked: that takes 8 s."""
+        status = self.try_read(node, self.ctl(node).status())
+        return status is not None and status.leader != 0 and bool(self.try_read(node, self.ctl(node).health()))
 
     def wait(self, probe: Callable[[], T | None], *, what: str, timeout: float, host: str, **how: Any) -> T:
         """Wait for something, for a bounded time; where it takes long, say now and then what is waited for."""
@@ -274,7 +275,7 @@ class Applier:
             what=f"etcd on {node} to answer a linearizable read",
             timeout=timeout,
             host=node,
-            interval=0.25,
+            interval=0.5,
             describe=lambda: self.describe(node, container),
         )
 
@@ -547,15 +548,17 @@ class Applier:
         return replace(step.paths, keep_root=facts.data.keep_root) if facts.data else step.paths
 
     def insist(self, policy: Policy, work: Callable[[], Any], done: Callable[[], bool]) -> None:
-        """Repeat a change of membership while etcd refuses it for a reason that passes; `done` is asked before each.
+        """Repeat a change of membership while etcd refuses it for a reason that passes; `done` is asked before each new try.
 
         etcd's strict reconfiguration check wants all voters connected for 5 s; a fresh leader is not ready yet.
         """
 
-        begun, told = self.clock(), self.clock()
+        begun, told, tries = self.clock(), self.clock(), 0
 
         def attempt() -> None:
-            if not done():
+            nonlocal tries
+            tries += 1
+            if tries == 1 or not done():
                 work()
 
         def tell(error: BaseException, _wait: float) -> None:
@@ -653,6 +656,8 @@ class Applier:
         me = self.member_at(step.leader, step.peer_urls)
         if me is None:
             raise CommandFailed(step.node, "it is not in the member list any more", exit_code=0)
+        if not me.learner:
+            return f"already a voter ({me.id:x})"
         asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
 
         def voting() -> bool:

@@ -125,13 +125,19 @@ def test_two_members_with_their_data_are_started_not_reset(fleet: Fleet) -> None
     assert_whole(lab, tool, acknowledged)
 
 
-def test_power_cut_of_every_host_after_the_recovery(fleet: Fleet) -> None:
-    """The flag is nowhere: the cluster comes back as it was, three members, by itself."""
+def test_the_same_command_again_and_a_power_cut_of_every_host_after_the_recovery(fleet: Fleet) -> None:
+    """There is nothing to do, and it says so. The flag is nowhere: the cluster comes back as it was, by itself."""
     lab, tool = fleet(3)
     acknowledged, _, others = write_and_kill(lab)
     for name in others:
         lab.wipe(name)
-    tool.recover(lab.name)
+    run = tool.recover(lab.name).document["run"]
+    before = {host.name: state_of(lab, host.name) for host in lab.hosts}
+    again = tool.recover(lab.name).document
+    assert (again["outcome"], again["run"]) == ("healthy", None)
+    assert {host.name: state_of(lab, host.name) for host in lab.hosts} == before
+    listed = tool.run("runs", "--json").document["runs"]
+    assert [(row["run"], row["outcome"]) for row in listed] == [(run, "recovered")]
     lab.kill_all_at_once(power=True)
     lab.power_on(*(host.name for host in lab.hosts))
     lab.wait_healthy()
@@ -160,21 +166,6 @@ def test_an_unreachable_node_that_nobody_declared_dead_blocks(fleet: Fleet) -> N
     assert len(done["members"]) == 2
     for name in (leader, wiped):
         assert lab.client().verify(acknowledged, name).missing == ()
-
-
-def test_the_same_command_again_finds_nothing_to_do(fleet: Fleet) -> None:
-    """After a recovery the same command says so and exits with 0."""
-    lab, tool = fleet(3)
-    _, _, others = write_and_kill(lab)
-    for name in others:
-        lab.wipe(name)
-    run = tool.recover(lab.name).document["run"]
-    before = {host.name: state_of(lab, host.name) for host in lab.hosts}
-    again = tool.recover(lab.name).document
-    assert (again["outcome"], again["run"]) == ("healthy", None)
-    assert {host.name: state_of(lab, host.name) for host in lab.hosts} == before
-    listed = tool.run("runs", "--json").document["runs"]
-    assert [(row["run"], row["outcome"]) for row in listed] == [(run, "recovered")]
 
 
 def test_a_replaced_host_gets_image_and_command_from_the_survivor(fleet: Fleet) -> None:
