@@ -27,7 +27,7 @@ def leftovers(lab: Lab, host: str) -> str:
     return lab.shell(host, "docker ps -a --format '{{.Names}}' | grep -v '^etcd$'; ls -d /var/lib/etcd.*; true").strip()
 
 
-@pytest.mark.parametrize("version", ["3.3.25", "3.5.30"])
+@pytest.mark.parametrize("version", [pytest.param("3.3.25", marks=pytest.mark.slow), "3.5.30"])
 def test_a_trial_says_what_each_candidate_would_be(fleet: Fleet, version: str) -> None:
     lab, tool, keys = broken(fleet, version)
     before = tree_hash(lab, "etcd1", "/var/lib/etcd")
