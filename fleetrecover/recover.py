@@ -16,9 +16,10 @@ from fleetrecover import __version__
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.agreement import check_agreement
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
-from fleetrecover.decide.survivor import Choice, ProofKind
+from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
@@ -262,29 +263,7 @@ class _Run:
     def after_fence(self, plan: Plan, agreed: Choice | None) -> tuple[Survey, Diagnosis, Plan]:
         """Every etcd is stopped now and its log is final: choose once more, from that. `agreed` is what was confirmed."""
         survey, diagnosis, fresh = look(self.means, self.wish, run=plan.run)
-        if fresh is None or fresh.survivor != plan.survivor:
-            other = fresh.survivor if fresh else "nobody"
-            raise StoppedPartWay(
-                f"with every etcd stopped, the logs say {other} should survive, not {plan.survivor}; "
-                "the etcds are stopped, no data was moved",
-                hint="run the same command again to see and confirm the new plan, or `fleetrecover undo` to start them again",
-            )
-        choice = diagnosis.choice
-        was_proven = agreed is not None and agreed.proof is ProofKind.COMPLETE
-        if was_proven and choice is not None and choice.proof is not ProofKind.COMPLETE:
-            raise StoppedPartWay(
-                f"it was proven that {plan.survivor} has every acknowledged write; with every etcd stopped it is not any more: "
-                f"{choice.logs_read} of the {choice.logs_needed} logs that are needed are evidence; no data was moved",
-                hint="run the same command again to see and confirm what is known now, or `fleetrecover undo`",
-            )
-        again = fresh.stage("fence")
-        if again is not None:
-            nodes = ", ".join(sorted({step.node for step in again.steps}))
-            raise StoppedPartWay(
-                f"an etcd on {nodes} came back after it had been stopped; something else starts it; no data was moved",
-                hint="stop what starts it (Rancher, RKE, a kubelet, cron), then run the same command again",
-            )
-        return survey, diagnosis, fresh
+        return survey, diagnosis, check_agreement(plan, agreed, fresh, diagnosis.choice)
 
     def apply(self, applier: Applier, plan: Plan) -> None:
         for planned in plan.stages:
