@@ -160,35 +160,38 @@ def read_again(
 ) -> dict[str, NodeFacts | RemoteError]:
     """What was read too early, read again by `read`, until nothing is. `seen` is what was read first, by node.
 
-    What is read again may show that another one was read too early: without a quorum a new term begins every few
+    What is read again may show that another one was read too early: without a quorum there is a new term every few
     seconds. So it goes on, REREADS times at most; a log that still lags then is judged as one that has forgotten.
     """
     fresh: dict[str, NodeFacts | RemoteError] = {}
-    for _ in range(REREADS):
+    rounds = dict.fromkeys(seen, 0)
+    for count in range(1, REREADS + 1):
         known = {**seen, **{name: node for name, node in fresh.items() if isinstance(node, NodeFacts)}}
-        early = read_early(fleet, known.values())
+        early = read_early(fleet, known.values(), rounds)
         if not early:
             break
         fresh |= read(early)
+        rounds |= dict.fromkeys(early, count)
     return fresh
 
 
-def read_early(fleet: Fleet, nodes: Iterable[NodeFacts]) -> frozenset[str]:
+def read_early(fleet: Fleet, nodes: Iterable[NodeFacts], rounds: Mapping[str, int]) -> frozenset[str]:
     """The nodes with a living etcd whose log may only seem to lack what a peer's log says that it had, being read first.
 
-    A log that is read again after its peer's and still lacks it has forgotten it. A cluster that serves is left alone:
-    there the logs are no evidence of anything.
+    `rounds` says when each was read. A log that was read after its peer's and still lacks it has forgotten it. A cluster
+    that serves is left alone: there the logs are no evidence of anything.
     """
     read = [(node, node.log) for node in nodes if node.log is not None]
     if any(node.healthy for node, _ in read):
         return frozenset()
-    term = max((log.hard_state.term for _, log in read), default=0)
-    commit = max((log.commit for _, log in read), default=0)
-    return frozenset(
-        node.name
-        for node, log in read
-        if running_container(fleet, node) and (log.hard_state.term < term or log.last.index < commit)
-    )
+
+    def lags(node: NodeFacts, log: wal.Log) -> bool:
+        later = [other for peer, other in read if peer is not node and rounds[peer.name] >= rounds[node.name]]
+        term = max((other.hard_state.term for other in later), default=0)
+        commit = max((other.commit for other in later), default=0)
+        return log.hard_state.term < term or log.last.index < commit
+
+    return frozenset(node.name for node, log in read if running_container(fleet, node) and lags(node, log))
 
 
 def _row(host: Host, found: NodeFacts | RemoteError) -> NodeFacts:

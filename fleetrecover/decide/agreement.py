@@ -15,7 +15,7 @@ def check_agreement(agreed: Plan, choice: Choice | None, fresh: Plan | None, jud
     """
     undo = "`fleetrecover undo` to start them again"
     if fresh is None or fresh.survivor != agreed.survivor:
-        other = fresh.survivor if fresh else "nobody"
+        other = (fresh.survivor if fresh else None) or "nobody"
         raise StoppedPartWay(
             f"with every etcd stopped, the logs say {other} should survive, not {agreed.survivor}; "
             "the etcds are stopped, no data was moved",

@@ -196,7 +196,8 @@ def _forgetful(voting: Sequence[Candidate], possible: Electorates) -> list[Aside
 
     Two things are proven. A vote: whoever was voted for in a term had that term on its own disk before it asked. A
     decided entry, or a leader of a term: a quorum had it on disk; if more members lack it than may, some of them have
-    forgotten it, and since none can say which, none of them proves anything.
+    forgotten it, and since none can say which, none of them proves anything. And one thing is likely: a log that has only
+    the entries with which every cluster begins is that of a member that was emptied and started anew, as containers do.
     """
     found: dict[str, Aside] = {}
     by_id = {candidate.log.node_id: candidate for candidate in voting}
@@ -211,9 +212,19 @@ def _forgetful(voting: Sequence[Candidate], possible: Electorates) -> list[Aside
                 f"its own log only knows term {other.log.hard_state.term}",
             )
     top = max(voting, key=lambda c: c.log.commit, default=None)
-    if top is None or not _settled(top.log, possible):
+    if top is None:
         return list(found.values())
     decided = top.log.commit
+    for candidate in voting:
+        if newborn(candidate.log) and candidate.log.last.index < decided:
+            reason = (
+                f"{candidate.host}'s log holds nothing but the membership that a cluster begins with, and {top.host} knows "
+                f"entry {decided} to be decided: it was cut off ever since, or its data was emptied and its etcd has started "
+                "anew under its old id; nobody can tell"
+            )
+            found.setdefault(candidate.host, Aside(candidate.host, "newborn", reason))
+    if not _settled(top.log, possible):
+        return list(found.values())
     lacking = [c for c in voting if _lacks(c.log, top.log, decided)]
     newest = max(c.log.last.term for c in voting)
     behind = [c for c in voting if c.log.hard_state.term < newest and c.log.last.term < newest]
@@ -240,6 +251,12 @@ def _settled(log: Log, possible: Electorates) -> bool:
     """
     newest_began = log.terms[-1].first if log.terms else 0
     return len(possible) == 1 and min(log.commit, newest_began) > log.snapshot.index
+
+
+def newborn(log: Log) -> bool:
+    """Whether a log has nothing but the additions of the first members, which etcd writes itself into an empty directory."""
+    members = log.configuration_at_end.members
+    return log.snapshot.index == 0 and 0 < log.last.index <= len(members)
 
 
 def _lacks(log: Log, top: Log, index: int) -> bool:
@@ -275,7 +292,7 @@ def _nobody(aside: Sequence[Aside], ranked: Sequence[Candidate]) -> str:
 
 def _not_eligible(host: str, aside: Sequence[Aside], ranked: Sequence[Candidate]) -> str:
     for found in aside:
-        if found.host == host and found.code != "rolled-back":
+        if found.host == host and found.code not in ("rolled-back", "newborn"):
             return f"{host} cannot survive: {found.reason}"
     if any(candidate.host == host for candidate in ranked):
         return f"{host} is not a voter of its own configuration: the reset would leave no voter at all"

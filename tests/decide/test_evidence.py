@@ -14,9 +14,10 @@ from fleetrecover.commands import evidence
 from fleetrecover.commands.evidence import CertificateBytes, CertificateFiles
 from fleetrecover.decide.certificates import read_certificate
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose, may_be_electing
+from fleetrecover.decide.survivor import ProofKind
 from fleetrecover.facts import Certificate, PeerPort, Sign
 from fleetrecover.model import Result
-from tests.decide.logs import log
+from tests.decide.logs import FIVE, log
 from tests.decide.surveys import container, members, node, status, survey
 
 NOON = int(datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp())
@@ -76,6 +77,32 @@ def test_emptied_members_are_not_waited_for() -> None:
     full = node(1, log(1, [(1, 3), (2, 900)], commit=900), containers=(container("exited"),))
     empty = [node(n, log(n, [(1, 3)], commit=3)) for n in (2, 3)]
     assert not may_be_electing(survey(full, *empty))
+
+
+class TestEmptied:
+    """A member whose directory was emptied writes the first entries of its cluster anew, under its old id."""
+
+    def test_it_proves_nothing(self) -> None:
+        full, emptied = log(1, [(1, 3), (2, 900)], commit=900), log(2, [(1, 3)], commit=3, term=2)
+        found = diagnose(survey(node(1, full), node(2, emptied), node(3, containers=())), Wish())
+        assert found.choice is not None
+        assert (found.choice.proof, found.choice.logs_read) == (ProofKind.BEST, 1)
+        assert [(aside.host, aside.code) for aside in found.choice.aside] == [("etcd2", "newborn")]
+
+    def test_it_is_not_started_into_a_quorum(self) -> None:
+        """Two of five have their data, and differ: with the emptied one's vote the shorter log could win."""
+        full = node(1, log(1, [(1, 5), (2, 900)], commit=880, voters=FIVE))
+        shorter = node(2, log(2, [(1, 5), (2, 890)], commit=880, voters=FIVE))
+        emptied = node(3, log(3, [(1, 5)], commit=5, term=3, voters=FIVE))
+        gone = [node(n, containers=(container("exited"),)) for n in (4, 5)]
+        found = diagnose(survey(full, shorter, emptied, *gone), Wish())
+        assert (found.remedy, found.startable) == (Remedy.RESET, ("etcd1", "etcd2"))
+        assert found.choice is not None
+        assert found.choice.survivor == "etcd1"
+
+    def test_where_nobody_knows_more_they_are_a_cluster_that_has_just_begun(self) -> None:
+        young = [node(n, log(n, [(1, 3)], commit=3)) for n in (1, 2, 3)]
+        assert diagnose(survey(*young), Wish()).remedy is Remedy.START
 
 
 # --- how much may be missing ---
