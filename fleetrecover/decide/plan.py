@@ -851,7 +851,12 @@ def fingerprint(survey: Survey, plan: Plan) -> str:
             chosen_by = plan.remedy in (Remedy.RESET, Remedy.START)
             basis.append((node.log.node_id, *((node.log.last.term, node.log.last.index) if chosen_by else ())))
         basis.append([(k.run, k.original, k.work, k.booted, k.reset) for k in node.open_keeps()])
-    basis += [(type(step).__name__, step.node) for step in plan.steps]
+    # who leads may change at any moment where quorum stands: what is only asked of the leader, or noted there, is the same plan
+    basis += [
+        (type(step).__name__, step.member_id if isinstance(step, RemoveMember) else step.node)
+        for step in plan.steps
+        if not isinstance(step, OpenRun)
+    ]
     return hashlib.sha256(repr(basis).encode()).hexdigest()[:16]
 
 

@@ -43,3 +43,16 @@ def test_a_log_that_decides_is_part_of_it() -> None:
     plan = of(fleet)
     assert plan.remedy is Remedy.RESET
     assert fingerprint(fleet.survey(), plan) != fingerprint(grown(fleet.survey(), "n1"), plan)
+
+
+def test_another_leader_makes_no_other_plan() -> None:
+    """Found in CI: the leader's container was gone, and between the two looks another member came to lead."""
+    fleet = FakeFleet.broken(3, wiped=1)
+    finish(fleet, Wish())
+    node = fleet.node("n3")
+    node.container, node.data = None, None
+    plan = of(fleet)
+    fleet.live.sort(key=lambda member: member.id != 2)
+    other = of(fleet)
+    assert {step.node for step in plan.steps} != {step.node for step in other.steps}
+    assert fingerprint(fleet.survey(), plan) == fingerprint(fleet.survey(), other)
