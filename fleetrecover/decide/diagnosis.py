@@ -688,6 +688,9 @@ def _resume(
         return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=problem)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
+    grown = regrown(survey, wish.dead, run.run, run.survivor)
+    if grown is not None and not grown.enough:
+        return _blocked_by_voters(grown.away, known, choice if isinstance(choice, Choice) else None, found, run)
     why = f"run {run.run} is under way; its survivor is {run.survivor}"
     return Diagnosis(
         Verdict.QUORUM_LOST,
@@ -697,6 +700,23 @@ def _resume(
         choice=choice if isinstance(choice, Choice) else _pinned_choice(run),
         open_run=run,
         why=why,
+    )
+
+
+def _blocked_by_voters(
+    away: Sequence[Seat], known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun
+) -> Diagnosis:
+    """Voters that were added since the reset are away: the survivor has no quorum without them."""
+    labels = [seat.label for seat in away]
+    names, options = ", ".join(labels), " ".join(f"--dead {label}" for label in labels)
+    message = f"{run.survivor} was reset and {names} added as a voter since: without {names} there is no quorum"
+    advice = (
+        f"bring {names} back; or, if it is gone for good and switched off, the same command with {options}: what was "
+        "written since is kept"
+    )
+    found.append(Finding(Severity.ERROR, None, "unaccounted", message, advice))
+    return Diagnosis(
+        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
     )
 
 

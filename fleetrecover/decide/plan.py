@@ -57,7 +57,7 @@ from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.docker.rewrite import Identity
 from fleetrecover.docker.spec import ContainerSpec
-from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
+from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
 
@@ -115,8 +115,7 @@ def make_plan(
 
     `work` is the wish's work directory as it is on the survivor's node.
 
-    Raises Refused where nothing safe can be done, Undetermined where a voter is not accounted for, Unsupported where a
-    container cannot be reproduced.
+    Raises Refused where nothing safe can be done, Unsupported where a container cannot be reproduced.
     """
     if diagnosis.remedy is Remedy.BLOCKED:
         raise Refused(diagnosis.why)
@@ -314,21 +313,10 @@ class _Maker:
         """The hosts without which the survivor has no quorum any more: voters that were added after the reset, by host.
 
         A power cut leaves the survivor waiting for them; before 3.4, where a member is added as a voter, even for one that
-        has never started. Raises Undetermined where too few of them can be brought in.
+        has never started. That they are enough is part of the diagnosis.
         """
         grown = regrown(self.survey, self.wish.dead, self.run, chief.name)
-        if grown is None:
-            return {}
-        if not grown.enough:
-            away = [seat.label for seat in grown.away]
-            names, options = ", ".join(away), " ".join(f"--dead {name}" for name in away)
-            raise Undetermined(
-                f"{chief.name} was reset and {names} added as a voter since: without {names} there is no quorum; "
-                "nothing was changed",
-                hint=f"bring {names} back; or, if it is gone for good and switched off, the same command with {options}: "
-                "what was written since is kept",
-            )
-        return grown.at_hand
+        return grown.at_hand if grown is not None else {}
 
     def seated(self, node: NodeFacts, pending: Mapping[str, Seat]) -> bool:
         """Whether what lies on the node is the data of a voter that the survivor counts: it is started, not discarded."""

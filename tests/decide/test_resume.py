@@ -10,7 +10,6 @@ import pytest
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.steps import AddMember, Join, KeepData, Promote, Step
-from fleetrecover.errors import Undetermined
 from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
 RUN, NEXT = "r20260101T000000Z-abcd", "r20260102T000000Z-abcd"
@@ -187,5 +186,7 @@ def test_a_voter_that_was_added_and_has_not_started_is_brought_in_first() -> Non
     assert plan is not None
     assert not [step for step in plan.steps if isinstance(step, KeepData) and step.node == "n2"]
     joiner.accessible = False
-    with pytest.raises(Undetermined, match="n2 added as a voter since"):
-        planned(fleet, Wish())
+    found = diagnose(close_stale(fleet.survey(), Wish()), Wish())
+    assert (found.verdict, found.remedy) == (Verdict.UNDETERMINED, Remedy.BLOCKED)
+    assert "n2 added as a voter since" in found.why
+    assert any(finding.code == "unaccounted" and "--dead n2" in finding.advice for finding in found.findings)
