@@ -37,7 +37,15 @@ from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
-from fleetrecover.remote import MEMBER_ADD_POLICY, PROMOTE_POLICY, RECONNECT_POLICY, Policy, fan_out, wait_until
+from fleetrecover.remote import (
+    FENCE_POLICY,
+    MEMBER_ADD_POLICY,
+    PROMOTE_POLICY,
+    RECONNECT_POLICY,
+    Policy,
+    fan_out,
+    wait_until,
+)
 from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 
 T = TypeVar("T")
@@ -225,6 +233,10 @@ class Applier:
         """Repeat what can be repeated until the node answers again, for a bounded time."""
         return RECONNECT_POLICY.with_sleep(self.sleep, self.clock).run(work)
 
+    def update(self, step: s.Step, action: Action) -> Result:
+        """Run an action that changes a container's restart policy, again where the engine refuses it in passing."""
+        return FENCE_POLICY.with_sleep(self.sleep, self.clock).run(lambda: self.act(step, action))
+
     def judge(self, step: s.Step, command: Command, result: Result) -> Result:
         """Return a good result; raise for the others."""
         if result.ok:
@@ -323,7 +335,7 @@ class Applier:
 
     def remove_ours(self, step: s.Step, name: str) -> None:
         """Stop and remove a container of this run, if it stands."""
-        self.act(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
+        self.update(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
 
     # --- the steps ---
 
@@ -341,7 +353,8 @@ class Applier:
     @do.register
     def _(self, step: s.Fence) -> str:
         for target in step.targets:
-            self.act(step, actions.fence(self.cli, target.id, target.name, target.keep_as, paused=target.paused))
+            fence = actions.fence(self.cli, target.id, target.name, target.keep_as, paused=target.paused)
+            self.update(step, fence)
         return ", ".join(target.keep_as for target in step.targets)
 
     @do.register
@@ -670,7 +683,7 @@ class Applier:
 
     @do.register
     def _(self, step: s.RestorePolicy) -> str:
-        self.act(step, actions.set_restart_policy(self.cli, step.name, step.restart_policy))
+        self.update(step, actions.set_restart_policy(self.cli, step.name, step.restart_policy))
         return step.restart_policy
 
     @do.register

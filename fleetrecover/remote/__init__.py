@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fleetrecover.remote.connection import SshTransport
     from fleetrecover.remote.fanout import fan_out
     from fleetrecover.remote.retry import (
+        FENCE_POLICY,
         LOOK_POLICY,
         MEMBER_ADD_POLICY,
         PROMOTE_POLICY,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "FENCE_POLICY",
     "LOOK_POLICY",
     "MEMBER_ADD_POLICY",
     "PROMOTE_POLICY",
