@@ -9,7 +9,8 @@ import pytest
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
-from fleetrecover.decide.steps import AddMember, Join, KeepData, Promote, Step
+from fleetrecover.decide.steps import AddMember, CloseEarlier, Join, KeepData, Promote, Step
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Keep, Pin, Role
 from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
 RUN, NEXT = "r20260101T000000Z-abcd", "r20260102T000000Z-abcd"
@@ -190,3 +191,24 @@ def test_a_voter_that_was_added_and_has_not_started_is_brought_in_first() -> Non
     assert (found.verdict, found.remedy) == (Verdict.UNDETERMINED, Remedy.BLOCKED)
     assert "n2 added as a voter since" in found.why
     assert any(finding.code == "unaccounted" and "--dead n2" in finding.advice for finding in found.findings)
+
+
+def test_a_run_that_was_killed_between_two_nodes_last_marks_is_finished_on_all() -> None:
+    """What it made on the other node is that node's own: else it could not be fenced, nor survive, the next time."""
+    fleet = FakeFleet.broken(2, wiped=1)
+    node = fleet.nodes[1]
+    assert node.container is not None
+    labels = {RUN_LABEL: RUN, ROLE_LABEL: Role.JOINING.value}
+    node.container = replace(node.container, labels=labels)
+    for each, finished in zip(fleet.nodes, (True, False), strict=True):
+        each.keeps[RUN] = Keep(
+            RUN, f"/d/{RUN}", Pin(RUN, "fake", "n1", "2026-01-01T00:00:00Z", "reset"), finished=finished
+        )
+    seen = fleet.survey()
+    assert seen.node("n2").original("etcd") is None
+    closed = close_stale(seen, Wish()).node("n2")
+    assert closed.original("etcd") == closed.containers[0]
+    assert [keep.stale for keep in closed.keeps] == [True]
+    _, plan = planned(fleet, Wish())
+    assert plan is not None
+    assert [step.node for step in plan.steps if isinstance(step, CloseEarlier)] == ["n2"]
