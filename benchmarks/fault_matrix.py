@@ -446,9 +446,8 @@ def run_cells(
         done = {key for key, row in read_results(results).items() if row["good"]} if results else set()
         chosen = [cell for cell in chosen if cell.key not in done][:cells]
         for number, cell in enumerate(chosen, 1):
-            for _ in range(
-                2
-            ):  # the scene itself may fail (a leader changes while it is written): once more, from the start
+            # the scene itself may fail (a leader changes while it is written): once more, from the start
+            for _ in range(2):
                 try:
                     finding = try_undo(lab, cell) if cell.then == "undo" else try_cell(lab, cell)
                     break

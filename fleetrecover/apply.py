@@ -313,7 +313,7 @@ class Applier:
     def member_at(self, leader: str, peer_urls: Sequence[str]) -> Member | None:
         """The member that has one of these peer URLs; None if there is none, or the list cannot be had now."""
         found = self.try_read(leader, self.ctl(leader).members()) or ()
-        return next((member for member in found if set(member.peer_urls) & set(peer_urls)), None)
+        return member_with(found, peer_urls)
 
     def run_container(self, step: s.Step, name: str, spec: ContainerSpec) -> None:
         """Start a container from a spec; its environment stays off the command line."""
@@ -601,7 +601,7 @@ class Applier:
     @do.register
     def _(self, step: s.Join) -> str:
         listed = self.known_members(step.leader)
-        me = next((member for member in listed if set(member.peer_urls) & set(step.peer_urls)), None)
+        me = member_with(listed, step.peer_urls)
         if me is None:
             raise CommandFailed(step.node, f"{step.member_name} is not in the member list", exit_code=0)
         self.act(step, actions.ensure_data_dir(step.data, step.owner or None, step.mode or None, step.label))
@@ -742,3 +742,8 @@ class Applier:
             "did not join",
         )
         self.step(remove)
+
+
+def member_with(members: Sequence[Member], peer_urls: Sequence[str]) -> Member | None:
+    """The member that has one of these peer URLs."""
+    return next((member for member in members if set(member.peer_urls) & set(peer_urls)), None)

@@ -206,18 +206,14 @@ def diagnose(
     ] = False,
 ) -> None:
     """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
-    from fleetrecover.decide.diagnosis import close_stale
     from fleetrecover.decide.diagnosis import diagnose as judge
-    from fleetrecover.recover import effective
+    from fleetrecover.recover import survey_for
     from fleetrecover.report.console import print_diagnosis
     from fleetrecover.report.document import diagnosis_document
     from fleetrecover.snapshots.advice import advised
-    from fleetrecover.survey import take_survey
 
     with reached() as (fleet, transport):
-        found = take_survey(fleet, transport)
-        wish = effective(wish_of(dead, survivor), found)
-        found = close_stale(found, wish)
+        found, wish = survey_for(fleet, transport, wish_of(dead, survivor))
         diagnosis = judge(found, wish)
         diagnosis = advised(fleet, transport, found, diagnosis)
         trials = tried(found, diagnosis, transport) if trial else []

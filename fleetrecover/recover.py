@@ -86,9 +86,8 @@ def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report
 
 def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, Diagnosis, Plan | None]:
     """Survey, judge, and plan; the plan is None where there is nothing to do. Raises Undetermined, Refused."""
-    survey = take_survey(means.fleet, means.transport)
-    survey = close_stale(survey, effective(wish, survey))
-    diagnosis = diagnose(survey, effective(wish, survey))
+    survey, wish = survey_for(means.fleet, means.transport, wish)
+    diagnosis = diagnose(survey, wish)
     if run is None:
         diagnosis = with_snapshots(means, survey, diagnosis)
     refuse(diagnosis)
@@ -97,13 +96,20 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
     plan = make_plan(
         survey,
         diagnosis,
-        effective(wish, survey),
+        wish,
         run=run or new_run(),
         started=now(),
         tool=f"fleetrecover {__version__}",
         work=look_at_work_dir(means, wish, survey, diagnosis),
     )
     return survey, diagnosis, None if plan.empty else plan
+
+
+def survey_for(fleet: Fleet, transport: Transport, wish: Wish) -> tuple[Survey, Wish]:
+    """A fresh survey, in which no run is open that nothing is to be done for, and the wish with what the open one was told."""
+    survey = take_survey(fleet, transport)
+    survey = close_stale(survey, effective(wish, survey))
+    return survey, effective(wish, survey)
 
 
 def look_at_work_dir(means: Recovery, wish: Wish, survey: Survey, diagnosis: Diagnosis) -> WorkDir | None:

@@ -86,9 +86,9 @@ class Reader:
             return None, Problem("format", error.message)
 
 
-ELECTION_TIMEOUTS = 2
 REREADS = 4
 """So often at most logs are read again that were read too early."""
+ELECTION_TIMEOUTS = 2
 LONGEST_WAIT = 12.0
 """How long a quorum of sound members without a leader is given to elect one before it is judged, in seconds."""
 
@@ -352,9 +352,6 @@ def _status_probe(fleet: Fleet, node: NodeFacts) -> Probe[EndpointStatus] | None
     return etcdctl_for(fleet, container).status() if container is not None else None
 
 
-NO_LEADER = "it has no leader"
-
-
 def _with_status(
     fleet: Fleet, reader: Reader, node: NodeFacts, asked: Probe[EndpointStatus], result: Result
 ) -> NodeFacts:
@@ -367,7 +364,7 @@ def _with_status(
     if said is None or container is None:
         return replace(node, status_problem=problem)
     ctl = etcdctl_for(fleet, container)
-    healthy, why = False, NO_LEADER
+    healthy, why = False, "it has no leader"
     if said.leader:
         [answer] = reader.batch([ctl.health()])
         healthy, why = bool(reader.attempt(ctl.health(), answer)[0]), answer.error_text[-200:]

@@ -223,16 +223,23 @@ def _mixed(
 ) -> Diagnosis:
     told = "; ".join(f"{', '.join(names)}: cluster {cluster:x}" for cluster, names in clusters.items())
     message = f"the nodes belong to {len(clusters)} different clusters ({told})"
-    found.append(
-        Finding(
-            Severity.ERROR,
-            None,
-            "two-clusters",
-            message,
-            "take the nodes of the other cluster out of the inventory, or declare them --dead to have them wiped aside",
-        )
+    advice = "take the nodes of the other cluster out of the inventory, or declare them --dead to have them wiped aside"
+    return _blocked(Finding(Severity.ERROR, None, "two-clusters", message, advice), (), None, found, run)
+
+
+def _blocked(
+    cause: Finding, known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
+) -> Diagnosis:
+    """Nothing can be done safely, and this is why."""
+    return Diagnosis(
+        Verdict.UNDETERMINED,
+        Remedy.BLOCKED,
+        known,
+        ranked([*found, cause]),
+        choice=choice,
+        open_run=run,
+        why=cause.message,
     )
-    return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, (), ranked(found), open_run=run, why=message)
 
 
 # --- quorum stands ---
@@ -245,10 +252,7 @@ def _with_quorum(
     check_wish(survey, wish, known)
     forgotten = _forgotten(survey, wish, live, known)
     if forgotten is not None:
-        found.append(forgotten)
-        return Diagnosis(
-            Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=forgotten.message
-        )
+        return _blocked(forgotten, known, None, found, run)
     ill = list(_membership_findings(survey, live, known, wish))
     ill += [finding for finding in found if finding.severity is not Severity.INFO and finding.code not in _COSMETIC]
     ill += _returned_findings(survey, wish, known)
@@ -372,8 +376,7 @@ def _split_brain(
     told = " against ".join(", ".join(side) for side in sides)
     message = f"SPLIT BRAIN: healthy members disagree on who the members are ({told}); clients of both sides are served"
     advice = "stop etcd on the side that was to be gone (`docker update --restart=no etcd; docker stop etcd`), then look again"
-    found.append(Finding(Severity.ERROR, None, "split-brain", message, advice))
-    return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=message)
+    return _blocked(Finding(Severity.ERROR, None, "split-brain", message, advice), known, None, found, run)
 
 
 def _alarm_finding(node: NodeFacts, alarms: Sequence[str]) -> Finding:
@@ -491,10 +494,7 @@ def _blocked_by_leader(
     said = leader.status.problem if leader.status and leader.status.problem else "no answer in time"
     message = f"a quorum agrees that {leader.name} leads, but no linearizable read came back: {said}"
     advice = "the cluster is slow or overloaded, not lost: look at its disks and load, then look again"
-    found.append(Finding(Severity.ERROR, leader.name, "slow", message, advice))
-    return Diagnosis(
-        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
-    )
+    return _blocked(Finding(Severity.ERROR, leader.name, "slow", message, advice), known, choice, found, run)
 
 
 def may_be_electing(survey: Survey) -> bool:
@@ -565,7 +565,7 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
     names = {node.name: node for node in survey.nodes}
     voters = [seat for seat in known if not seat.learner]
     for seat in voters:
-        if wish.dead & {seat.host, seat.name, hex_id(seat.id)}:
+        if seat.among(wish.dead):
             continue
         if seat.host is None or not names[seat.host].accessible:
             away.append(seat.label)
@@ -604,10 +604,7 @@ def _blocked_by_silence(
     first = survey.node(mute[0]).status_problem
     message = f"etcd runs on {', '.join(mute)} but could not be asked: {first.message if first else 'no answer'}"
     advice = "see that `etcdctl endpoint status` works in that container; the cluster may be serving"
-    found.append(Finding(Severity.ERROR, mute[0], "not-asked", message, advice))
-    return Diagnosis(
-        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
-    )
+    return _blocked(Finding(Severity.ERROR, mute[0], "not-asked", message, advice), known, choice, found, run)
 
 
 def startable(
@@ -639,18 +636,9 @@ def _blocked_by(
     verb = "is" if len(away) == 1 else "are"
     message = f"{names} {verb} neither reachable nor declared dead, and may be serving on the other side of a partition"
     options = " ".join(f"--dead {name}" for name in away)
-    found.append(
-        Finding(
-            Severity.ERROR,
-            away[0] if len(away) == 1 else None,
-            "unaccounted",
-            message,
-            f"make it reachable; or, if it is gone for good and switched off, say so: {options}",
-        )
-    )
-    return Diagnosis(
-        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
-    )
+    advice = f"make it reachable; or, if it is gone for good and switched off, say so: {options}"
+    who = away[0] if len(away) == 1 else None
+    return _blocked(Finding(Severity.ERROR, who, "unaccounted", message, advice), known, choice, found, run)
 
 
 def _resume(
@@ -676,16 +664,9 @@ def _resume(
     elif run.survivor in wish.dead:
         problem = f"run {run.run} has chosen {run.survivor} and data was moved; it cannot be --dead now"
     if problem:
-        found.append(
-            Finding(
-                Severity.ERROR,
-                run.survivor,
-                "pinned-survivor",
-                problem,
-                f"bring {run.survivor} back, or `fleetrecover undo {run.run}` and start again with another survivor",
-            )
-        )
-        return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=problem)
+        advice = f"bring {run.survivor} back, or `fleetrecover undo {run.run}` and start again with another survivor"
+        cause = Finding(Severity.ERROR, run.survivor, "pinned-survivor", problem, advice)
+        return _blocked(cause, known, None, found, run)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
     grown = regrown(survey, wish.dead, run.run, run.survivor)
@@ -714,10 +695,7 @@ def _blocked_by_voters(
         f"bring {names} back; or, if it is gone for good and switched off, the same command with {options}: what was "
         "written since is kept"
     )
-    found.append(Finding(Severity.ERROR, None, "unaccounted", message, advice))
-    return Diagnosis(
-        Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), choice=choice, open_run=run, why=message
-    )
+    return _blocked(Finding(Severity.ERROR, None, "unaccounted", message, advice), known, choice, found, run)
 
 
 def _restore_open(run: OpenRun | None, known: tuple[Seat, ...], found: list[Finding]) -> Diagnosis | None:
@@ -728,8 +706,7 @@ def _restore_open(run: OpenRun | None, known: tuple[Seat, ...], found: list[Find
     if told is None:
         return None
     problem, advice = told
-    found.append(Finding(Severity.ERROR, None, "restore-open", problem, advice))
-    return Diagnosis(Verdict.UNDETERMINED, Remedy.BLOCKED, known, ranked(found), open_run=run, why=problem)
+    return _blocked(Finding(Severity.ERROR, None, "restore-open", problem, advice), known, None, found, run)
 
 
 def _pinned_choice(run: OpenRun) -> Choice:

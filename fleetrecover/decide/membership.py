@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from fleetrecover.etcd.membership import Configuration, Member
+from fleetrecover.etcd.membership import Configuration, Member, hex_id
 from fleetrecover.facts import NodeFacts, Survey
 
 PEER_PORT = 2380
@@ -46,6 +46,10 @@ class Seat:
     def label(self) -> str:
         """How a person would call it: the host's name, else the member's."""
         return self.host or self.name or f"member {self.id:x}"
+
+    def among(self, names: frozenset[str]) -> bool:
+        """Whether an operator's words name it: as a host, as a member, or by its id in hex."""
+        return bool(names & {self.host, self.name, hex_id(self.id)})
 
 
 def host_of_url(url: str) -> str:

@@ -724,7 +724,7 @@ class _Maker:
         return next((node for node in healthy if node.status and node.status.leader), healthy[0])
 
     def remove_dead(self, seat: Seat, chief: NodeFacts) -> list[Stage | None]:
-        if not self.wish.dead & {seat.host, seat.name, f"{seat.id:x}"}:
+        if not seat.among(self.wish.dead):
             return []
         if seat.host is not None and self.survey.node(seat.host).healthy:
             raise Refused(

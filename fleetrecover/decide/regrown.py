@@ -12,17 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fleetrecover.decide.membership import Seat, quorum, seats_of
-from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
 
 
 @dataclass(frozen=True)
 class Regrown:
-    """The voters beside the survivor: `at_hand` by host, those that can be brought in; `dead` by declaration; `away`."""
+    """How many vote; beside the survivor, those that can be brought in (`at_hand`, by host), and those that are `away`.
+
+    Who was declared dead is in neither.
+    """
 
     voters: int
     at_hand: Mapping[str, Seat]
-    dead: tuple[Seat, ...]
     away: tuple[Seat, ...]
 
     @property
@@ -52,14 +53,9 @@ def regrown(survey: Survey, dead: frozenset[str], run: str, survivor: str) -> Re
     if not adopted(chief, run) or chief.healthy or chief.log is None:
         return None
     known = [seat for seat in seats_of(survey, chief.log.configuration_at_end) if not seat.learner]
-    others = [seat for seat in known if seat.id != chief.log.node_id]
-    if not others:
+    if all(seat.id == chief.log.node_id for seat in known):
         return None
-    gone = tuple(seat for seat in others if dead & {seat.host, seat.name, hex_id(seat.id)})
-    at_hand = {
-        seat.host: seat
-        for seat in others
-        if seat.host is not None and seat not in gone and survey.node(seat.host).accessible
-    }
-    away = tuple(seat for seat in others if seat not in gone and seat.host not in at_hand)
-    return Regrown(len(known), at_hand, gone, away)
+    wanted = [seat for seat in known if seat.id != chief.log.node_id and not seat.among(dead)]
+    at_hand = {seat.host: seat for seat in wanted if seat.host is not None and survey.node(seat.host).accessible}
+    away = tuple(seat for seat in wanted if seat.host not in at_hand)
+    return Regrown(len(known), at_hand, away)

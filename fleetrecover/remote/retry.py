@@ -112,7 +112,7 @@ def refusal(*texts: str) -> Callable[[BaseException], bool]:
 
 
 MEMBER_ADD_POLICY = Policy(retry_on=refusal(*PASSING), attempts=91, total=90.0, first_wait=1.0, longest_wait=1.0)
-"""For changes of membership, refused for some 5 s after the last join. Each attempt looks first whether it was done."""
+"""For changes of membership, refused for some 5 s after the last join. Each new try looks first whether it was done."""
 
 FENCE_POLICY = Policy(
     retry_on=refusal("Cannot update container"), attempts=8, total=20.0, first_wait=0.5, longest_wait=4.0

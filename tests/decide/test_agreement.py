@@ -33,9 +33,7 @@ def look(fleet: FakeFleet) -> tuple[Plan, Choice]:
 def fence(fleet: FakeFleet, plan: Plan) -> None:
     stage = plan.stage("fence")
     assert stage is not None
-    for step in stage.steps:
-        for effect in fleet.effects(step):
-            effect()
+    fleet.do(stage.steps)
 
 
 def test_nothing_has_changed(fleet: FakeFleet) -> None:

@@ -97,11 +97,6 @@ class RestoreFleet(UndoFleet):
         plan = u.make_undo(self.survey(), RUN, self.states)
         return [step for part in plan.stages for step in part.steps]
 
-    def do(self, steps: list[s.Step]) -> None:
-        for step in steps:
-            for effect in self.effects(step):
-                effect()
-
 
 def broken(nodes: int, wiped: int, dead: int, without: int) -> RestoreFleet:
     """So many nodes, the last ones of them wiped or away; the first `without` have lost their containers."""

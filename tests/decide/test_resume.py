@@ -48,9 +48,7 @@ def finish(fleet: FakeFleet, wish: Wish) -> tuple[Diagnosis, list[str]]:
         if plan is None:
             return diagnosis, survivors
         survivors += [plan.survivor] if plan.survivor else []
-        for step in all_steps(plan):
-            for effect in fleet.effects(step):
-                effect()
+        fleet.do(all_steps(plan))
     raise AssertionError(f"it does not come to an end: {[type(s).__name__ for s in plan.steps] if plan else '?'}")
 
 
@@ -134,15 +132,13 @@ def test_enough_members_with_their_data_are_started() -> None:
 def one_more_voter(version: str, after: type[Step]) -> FakeFleet:
     """Three, of which one survives; after that step the second host is a voter, and then the power fails everywhere."""
     fleet = FakeFleet.broken(3, wiped=2, version=version)
-    done = False
-    while not done:
+    step: Step | None = None
+    while not isinstance(step, after):
         _, plan = planned(fleet, Wish())
         assert plan is not None
         for step in all_steps(plan):
-            for effect in fleet.effects(step):
-                effect()
-            done = isinstance(step, after)
-            if done:
+            fleet.do([step])
+            if isinstance(step, after):
                 break
     chief = fleet.nodes[0]
     assert chief.data is not None

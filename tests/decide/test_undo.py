@@ -87,9 +87,7 @@ def picture(fleet: FakeFleet) -> list[object]:
 def put_back(fleet: UndoFleet) -> None:
     plan = u.make_undo(fleet.survey(), RUN)
     for stage in plan.stages:
-        for step in stage.steps:
-            for effect in fleet.effects(step):
-                effect()
+        fleet.do(stage.steps)
     assert u.remains(fleet.survey(), RUN) == []
 
 

@@ -9,9 +9,18 @@ import os
 import random
 
 from benchmarks import fault_matrix as matrix
+from benchmarks.faulty import Fault, Point
+from fleetrecover.lab import Lab
 from tests.conftest import SEED
 
 VERSIONS = ("3.4.23", "3.5.16")
+
+
+def killed(lab: Lab, point: Point, *words: str) -> None:
+    """The program with these words, killed right after one command of a step on a node."""
+    fault = Fault(lab.name, point=point, kind="kill", moment="after")
+    code, said = matrix.run(lab, fault, *words, "--yes", lab.name)
+    assert code == -9, said
 
 
 def some_version(of: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import fault_matrix as matrix
-from benchmarks.faulty import Fault, Point
+from benchmarks.faulty import Point
 from fleetrecover.lab import Lab
 from tests.e2e.conftest import Fleet
+from tests.e2e.faults import killed
 
 pytestmark = pytest.mark.lab
 
@@ -21,14 +21,6 @@ def lose(lab: Lab, *names: str) -> None:
         lab.shell(name, "rm -rf /var/lib/etcd/member")
     lab.kill_all_at_once(power=True)
     lab.power_on(*HOSTS)
-
-
-def killed(lab: Lab, point: Point) -> None:
-    """`recover`, killed right after that command."""
-    code, said = matrix.run(
-        lab, Fault(lab.name, point=point, kind="kill", moment="after"), "recover", "--yes", lab.name
-    )
-    assert code == -9, said
 
 
 def test_a_node_that_was_brought_in_survives_the_next_time(fleet: Fleet) -> None:
@@ -59,11 +51,11 @@ def test_a_voter_that_was_added_and_never_comes_back(fleet: Fleet, version: str)
     lab, tool = fleet(3, version)
     keys = lab.client().fill("/before/", 100)
     lose(lab, "etcd2", "etcd3")
-    killed(lab, Point("StartOriginal", "etcd1", "start"))
+    killed(lab, Point("StartOriginal", "etcd1", "start"), "recover")
     lab.wait_healthy(["etcd1"])
     lab.client().put("/since", "x", "etcd1")
     added = ("AddMember", "member-add") if version.startswith("3.3") else ("Promote", "member-promote")
-    killed(lab, Point(added[0], "etcd2", added[1]))
+    killed(lab, Point(added[0], "etcd2", added[1]), "recover")
     lab.power_off("etcd2")
     ran = tool.run("recover", "--yes", lab.name)
     assert ran.code == 12

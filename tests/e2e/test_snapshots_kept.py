@@ -8,20 +8,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fault_matrix as matrix
-from benchmarks.faulty import Fault, Point
+from benchmarks.faulty import Point
 from fleetrecover.decide.steps import ROLLING
 from fleetrecover.lab import Lab, rke
 from tests.e2e.conftest import Fleet
+from tests.e2e.faults import killed
 from tests.e2e.snapshots import DIRECTORY, content, destroy, restored, saved
 
 pytestmark = pytest.mark.lab
 
 
-def killed(lab: Lab, step: str, node: str, command: str) -> None:
-    """`snapshot restore snap`, killed right after one command of a step on a node."""
-    fault = Fault(lab.name, point=Point(step, node, command), kind="kill", moment="after")
-    code, said = matrix.run(lab, fault, "snapshot", "restore", "snap", "--yes", lab.name)
-    assert code == -9, said
+RESTORE = ("snapshot", "restore", "snap")
 
 
 def run_of(lab: Lab) -> Path:
@@ -48,7 +45,7 @@ def test_interrupted_resumed_and_undone(fleet: Fleet) -> None:
     for host in lab.hosts:
         lab.shell(host.name, "docker kill etcd >/dev/null")  # so that nothing changes by itself
     before = {host.name: matrix.picture(lab, host.name) for host in lab.hosts}
-    killed(lab, "KeepData", "etcd1", "keep-data")
+    killed(lab, Point("KeepData", "etcd1", "keep-data"), *RESTORE)
     assert not any(started(lab).values()), "etcd, and all that lives by it, is stopped"
     ran = tool.run("recover", "--yes", lab.name)
     assert ran.code in (12, 20), "an open restore is no business of recover"
@@ -57,7 +54,7 @@ def test_interrupted_resumed_and_undone(fleet: Fleet) -> None:
     assert undone.code == 0, undone.err
     assert undone.document["written_since"] == 0
     assert {host.name: matrix.picture(lab, host.name) for host in lab.hosts} == before
-    killed(lab, "AdoptRestored", "etcd2", "adopt-restored")
+    killed(lab, Point("AdoptRestored", "etcd2", "adopt-restored"), *RESTORE)
     token = json.loads((run_of(lab) / "restore.json").read_text())["token"]
     done = restored(tool, lab, "snap")
     assert done["outcome"] == "restored"

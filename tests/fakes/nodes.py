@@ -7,7 +7,7 @@ without any node. Each step is a row of small effects; an interruption may fall 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Self
@@ -251,6 +251,12 @@ class FakeFleet:
                 yield lambda: self._keep(node, step.paths, finished=True)
             case _:
                 raise AssertionError(f"the fake fleet does not know {type(step).__name__}")
+
+    def do(self, steps: Iterable[s.Step]) -> None:
+        """All effects of these steps, one after another."""
+        for step in steps:
+            for effect in self.effects(step):
+                effect()
 
     def _keep(self, node: Node, paths: RunPaths, **parts: object) -> None:
         keep = node.keeps.get(paths.run) or Keep(paths.run, paths.root, None)
