@@ -155,9 +155,11 @@ def host_pattern(text: str) -> tuple[list[str], int | None]:
 
 def _expand(name: str) -> Iterator[str]:
     begin, end = name.find("["), name.find("]")
-    if begin < 0 or ":" not in name[begin:end] or begin > end:
+    if begin < 0:
         yield name
         return
+    if end < begin:
+        raise ValueError(f"{name}: the range that [ begins is not ended by ]")
     count = 0
     for each in _range(name[begin + 1 : end]):
         for rest in _expand(name[end + 1 :]):
@@ -168,7 +170,7 @@ def _expand(name: str) -> Iterator[str]:
 
 
 def _range(text: str) -> Iterator[str]:
-    first, last, *more = text.split(":")
+    first, last, *more = text.split(":") if ":" in text else (text, "")
     if len(more) > 1 or not last or (more and not more[0].isdigit()) or (more and int(more[0]) == 0):
         raise ValueError(f"[{text}] is not a range: write it [first:last] or [first:last:step]")
     step = int(more[0]) if more else 1

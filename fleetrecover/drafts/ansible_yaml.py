@@ -70,11 +70,22 @@ def _group(name: str, body: Any, into: Groups, depth: int) -> None:
     group = into.group(name)
     parts = {section: _section(name, section, (body or {}).get(section)) for section in SECTIONS}
     group.variables.update({str(key): value for key, value in parts["vars"].items()})
-    for child, inner in parts["children"].items():
-        group.children.setdefault(str(child))
+    for section in body or ():  # in their order: a port beside a host's name counts where the host is first named
+        if section == "children":
+            _children(name, parts[section], into, depth)
+        elif section == "hosts":
+            _hosts(name, parts[section], into)
+
+
+def _children(name: str, children: Mapping[Any, Any], into: Groups, depth: int) -> None:
+    for child, inner in children.items():
+        into.group(name).children.setdefault(str(child))
         into.group(str(child))
         _group(str(child), inner, into, depth + 1)
-    for pattern, variables in parts["hosts"].items():
+
+
+def _hosts(name: str, found: Mapping[Any, Any], into: Groups) -> None:
+    for pattern, variables in found.items():
         if not isinstance(pattern, str):
             raise ValueError(f"group {name}: the host {pattern!r} is not a string: write it in quotes")
         if variables is not None and not isinstance(variables, Mapping):
