@@ -33,13 +33,15 @@ if command -v systemctl >/dev/null 2>&1; then
   names=$( { systemctl list-units --all --plain --no-legend --no-pager --type=service
       systemctl list-unit-files --no-legend --no-pager --type=service
       printf '%s\\n' @CANDIDATES@
-    } 2>/dev/null | awk '{ print $1 }' | grep '^[A-Za-z0-9:_.\\\\@-]*\\.service$' | grep -v '@\\.service$' | sort -u | head -n @MOST@)
+    } 2>/dev/null | awk '{ print $1 }' | grep '^[A-Za-z0-9:_.\\\\@-]*\\.service$' | grep -v '@\\.service$' |
+    sort -u | head -n @MOST@)
   # shellcheck disable=SC2086  # names of units: the characters are checked above
   shown=$(systemctl show --no-pager @PROPERTIES@ -- $names 2>/dev/null |
     awk 'BEGIN { RS = ""; ORS = "\\n\\n" } /@ENGINES@|etcd/' | cut -c 1-2000)
   printf 'units\\n%s\\n' "$shown"
   printf '%s\\n' "$shown" | sed -n 's/^Exec[A-Za-z]*=.*path=\\([^ ;]*\\).*/\\1/p' | sort -u | while read -r path; do
-    [ -f "$path" ] && [ "$(head -c 2 "$path")" = '#!' ] || continue
+    [ -f "$path" ] || continue
+    [ "$(head -c 2 "$path")" = '#!' ] || continue
     head -c 65536 "$path" | grep -E '@ENGINES@' | head -n 20 | cut -c 1-2000 | while read -r line; do
       printf 'script %s %s\\n' "$path" "$line"
     done

@@ -91,9 +91,10 @@ def _compose(labels: Mapping[str, str]) -> Manager | None:
 
 
 def _unit_advice(unit: str) -> str:
+    name = shlex.quote(unit)
     return (
-        f"on that host: systemctl disable --now {shlex.quote(unit)}, then start the container by `docker start`, or run etcd as a "
-        "plain container while it is recovered; this version does not hold units"
+        f"on that host: systemctl disable --now {name}; the container is then recovered as any other; when the cluster is whole: "
+        f"systemctl enable --now {name}"
     )
 
 
