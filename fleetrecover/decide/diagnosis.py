@@ -454,11 +454,16 @@ _ASIDE_ADVICE = {
     "wal-lost-data": "it is not used; if nothing else is left, its database can be restored: `fleetrecover snapshot restore "
     "…/member/snap/db`",
     "rolled-back": "it is not counted as evidence; find out whether that disk was restored from a backup or an image",
+    "unproven": "it is not counted as evidence, nor started with the others",
+    "same-member": "it is not counted as evidence; see which of the two hosts the member belongs to",
     "newborn": "it is not counted as evidence, nor started with the others; its data is kept aside when it joins again",
     "learner-log": "it is not counted as evidence",
     "removed-member": "its data is kept aside when the node joins again",
     "older-membership": "its data is kept aside when the node joins again",
 }
+
+
+_ASIDE_PLAIN = ("learner-log", "removed-member", "older-membership")
 
 
 def _choice_findings(choice: Choice | NoChoice) -> list[Finding]:
@@ -471,7 +476,7 @@ def _choice_findings(choice: Choice | NoChoice) -> list[Finding]:
 
 
 def _aside_finding(aside: Aside) -> Finding:
-    severity = Severity.WARNING if aside.code in ("wal-lost-data", "rolled-back", "newborn") else Severity.INFO
+    severity = Severity.WARNING if aside.code not in _ASIDE_PLAIN else Severity.INFO
     return Finding(severity, aside.host, aside.code, aside.reason, _ASIDE_ADVICE.get(aside.code, ""))
 
 
