@@ -190,7 +190,8 @@ class _Case:
     @property
     def complete(self) -> bool:
         """Whether it is proven that the chosen log holds all that was acknowledged."""
-        return self.enough and not self.known.unknown and not _decided_beyond(self.chosen, self.everybody)
+        sound = not newborn(self.chosen.log) and not self.known.unknown
+        return self.enough and sound and not _decided_beyond(self.chosen, self.everybody)
 
 
 def _explain(case: _Case, names: Mapping[int, str]) -> Choice:
@@ -227,6 +228,8 @@ def _doubts(case: _Case) -> list[str]:
         doubts.append(f"the membership was changing: writes may have been acknowledged by a quorum of {sizes} voters")
     if case.known.unknown:
         doubts.append(case.known.unknown)
+    if newborn(case.chosen.log):
+        doubts.append("no log holds more than the members with which a cluster begins: it has just begun, or was emptied")
     for candidate in _decided_beyond(case.chosen, case.everybody):
         log, chosen = candidate.log, case.chosen
         if chosen.log.last.index < log.commit:

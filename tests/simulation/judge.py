@@ -4,10 +4,10 @@ Where nobody has tampered with a disk, nothing may go wrong. Where somebody has,
 can tell of: it is counted apart (`outside`), and only if an omniscient judge agrees that nothing was there to be seen:
 
 - no readable disk, whosever it is, knows the write to be decided; and
-- of the voters that truly acknowledged it, n − q + 1 have disks that were read, rank no higher than the chosen one, and
-  do not show that they forgot (they are not bare, and nobody whose disk was read voted for them in a term unknown to
-  them): so one of them held the write, and has lost every trace of it; or
-- the write was acknowledged in another history, on the other side of a hand-made reset, of which no disk was read.
+- of the voters that truly decided the first entry that the chosen log lacks, n − q + 1 have disks that were read, rank no
+  higher than the chosen one, and do not show that they forgot (they are not bare, and nobody whose disk was read voted
+  for them in a term unknown to them): so one of them held the entry, and has lost every trace of it; or
+- the write was acknowledged in another history, on the other side of a hand-made reset.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from itertools import combinations
 from typing import Any
 
+from fleetrecover.decide.candidates import FORGETFUL
 from fleetrecover.decide.membership import logs_needed, quorum
 from fleetrecover.decide.survivor import Candidate, Choice, NoChoice, ProofKind, choose_survivor
 from tests.simulation.old_rule import old_choice
@@ -142,9 +143,9 @@ class Subset:
         self.judge_sure(chosen, choice.unacknowledged)
 
     def judge_accused(self, choice: Choice) -> None:
-        accused = {found.host for found in choice.aside if found.code == "rolled-back"}
-        if not accused:
+        if not any(found.code == "rolled-back" for found in choice.aside):
             return
+        accused = {found.host for found in choice.aside if found.code in FORGETFUL}
         if any(node.forgot for node in self.disks if f"etcd{node.id}" in accused):
             self.count.forgetful += 1
         elif "reset" in self.cluster.tampered:
@@ -188,13 +189,14 @@ class Subset:
     def untold(self, write: int, chosen: Node) -> bool:
         """Whether nobody could tell, from these disks, that a write was acknowledged and is not in the chosen log."""
         ack = self.cluster.acks[write]
-        if not self.cluster.tampered or any(knows(node, write, ack) for node in self.disks):
+        if not self.cluster.tampered or any(knows(node, ack) for node in self.disks):
             return False
         if ack.branch != chosen.branch:
             return True
+        first = next(each for each in self.cluster.decisions if each.branch == ack.branch and not holds(chosen, each))
         end = rank(chosen)
-        counted = [node for node in self.silent() if node.id in ack.voters and rank(node) <= end]
-        return len(counted) >= logs_needed(len(ack.voters))
+        counted = [node for node in self.silent() if node.id in first.voters and rank(node) <= end]
+        return len(counted) >= logs_needed(len(first.voters))
 
     def lackers(self, write: int) -> bool:
         """Whether, as far as these disks show, too many voters lack a write for it to have been acknowledged."""
@@ -223,7 +225,11 @@ def bare(node: Node) -> bool:
     return all(entry.term == 1 for entry in node.disk.log)
 
 
-def knows(node: Node, write: int, ack: Ack) -> bool:
-    """Whether a disk holds a write and knows it to be decided."""
-    log, index = node.disk.log, ack.index
-    return index <= min(node.disk.state.commit, len(log)) and log[index - 1][1:] == (WRITE, write)
+def holds(node: Node, ack: Ack) -> bool:
+    log = node.disk.log
+    return ack.index <= len(log) and log[ack.index - 1] == ack.entry
+
+
+def knows(node: Node, ack: Ack) -> bool:
+    """Whether a disk holds an entry and knows it to be decided."""
+    return ack.index <= node.disk.state.commit and holds(node, ack)

@@ -72,8 +72,9 @@ class Received(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """By whom a write was acknowledged: the voters that were counted by, and the history (0, or a hand-made reset's)."""
+    """By whom an entry was decided: the voters that were counted by, and the history (0, or a hand-made reset's)."""
 
+    entry: Entry
     index: int
     voters: frozenset[int]
     branch: int
@@ -206,7 +207,10 @@ class Node:
 
 @dataclass
 class Cluster:
-    """The whole history. `acknowledged` are the writes that a client may have been promised, `acks` say by whom."""
+    """The whole history. `acknowledged` are the writes that a client may have been promised, `acks` say by whom.
+
+    `decisions` are all decided entries, in the order of time.
+    """
 
     size: int
     dice: random.Random
@@ -218,6 +222,7 @@ class Cluster:
     cut: set[int] = field(default_factory=set)
     acknowledged: set[int] = field(default_factory=set)
     acks: dict[int, Ack] = field(default_factory=dict)
+    decisions: list[Ack] = field(default_factory=list)
     writes: int = 0
     decided: dict[int, Entry] = field(default_factory=dict)
     tampered: list[str] = field(default_factory=list)
@@ -241,7 +246,7 @@ class Cluster:
         if self.snapshots:
             deeds += [self.snapshot] * 3
         if self.tampers:
-            deeds += [self.tamper, self.take_image]
+            deeds += [self.tamper] * 2 + [self.take_image]
         pick, count = self.dice.random, len(deeds)
         for _ in range(steps):
             deeds[int(pick() * count)]()
@@ -478,9 +483,10 @@ class Cluster:
             if not self.tampered:
                 known = self.decided.setdefault(position, entry)
                 assert known == entry, f"the model itself is wrong: two decisions at {position}"
+            self.decisions.append(Ack(entry, position, voters, leader.branch))
             if entry.kind == WRITE and entry.value not in self.acks:
                 self.acknowledged.add(entry.value)
-                self.acks[entry.value] = Ack(position, voters, leader.branch)
+                self.acks[entry.value] = self.decisions[-1]
         leader.commit = index
         leader.save()
 
