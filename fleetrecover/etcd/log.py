@@ -239,20 +239,22 @@ class Agreement:
 def compare_logs(one: Log, other: Log) -> Agreement:
     """Compare two members' logs over the entries that both hold, and over what each knows to be decided.
 
-    raft promises that entries of equal index and term are equal; that decided entries are; that the terms of decided
-    entries never fall; that every leader of a later term holds what was decided in an earlier one; and etcd, that an id
-    that was removed never comes back. A breach of any is a fork: an earlier reset, a restored disk, a foreign data
-    directory. So are logs of different cluster ids.
+    raft promises that entries of equal index and term are equal, and all before them; that decided entries are; that the
+    terms of decided entries never fall; that every leader of a later term holds what was decided in an earlier one; and
+    etcd, that an id that was removed never comes back. A breach of any is a fork: an earlier reset, a restored disk, a
+    foreign data directory. So are logs of different cluster ids.
     """
     first = max(one.entries.first, other.entries.first)
     last = min(one.entries.last, other.entries.last)
     if one.cluster_id != other.cluster_id:
         reason = f"cluster ids {hex_id(one.cluster_id)} and {hex_id(other.cluster_id)}"
         return Agreement(first, first - 1, None, Fork(first, reason))
-    differ = _first_term_difference(one.entries, other.entries, first, last)
+    differ, again = _term_differences(one.entries, other.entries, first, last)
     equal_to = last if differ is None else differ - 1
     content = _content_fork(one, other, first, equal_to)
     fork = _snapshot_fork(one, other) or content or _decided_fork(one, other, differ)
+    if again is not None and fork is None:
+        fork = Fork(again, f"of one term, but the entries at {differ} are not: no leader writes such logs")
     for mine, theirs in ((one, other), (other, one)):
         fork = fork or _fallen_term(mine, theirs) or _leader_without(mine, theirs) or _came_back(mine, theirs)
     if content is not None:
@@ -312,26 +314,36 @@ def _leader_without(mine: Log, theirs: Log) -> Fork | None:
 
 
 def _came_back(mine: Log, theirs: Log) -> Fork | None:
-    """A removed id never comes back: a log that is decided beyond the removal knows of it."""
+    """A removed id never comes back: a log that is decided beyond the removal, or holds it, knows of it."""
     there = theirs.configuration.voters | theirs.configuration.learners
+    end = min(theirs.last.index, mine.commit)
+    holds = theirs.term_at(end) == mine.term_at(end) is not None
     for member_id in sorted(mine.configuration.removed & there):
         index = mine.removed_at.get(member_id, mine.commit)
-        if index <= theirs.commit:
+        votes = index <= end and holds and end >= theirs.commit and member_id in theirs.voters_at(end)
+        if index <= theirs.commit or votes:
             return Fork(index, f"member {hex_id(member_id)} was removed by one, and is a member in the other ever since")
     return None
 
 
-def _first_term_difference(one: Entries, other: Entries, first: int, last: int) -> int | None:
-    """Walk both logs' runs side by side: no run is looked at twice, however many a node has sent."""
+def _term_differences(one: Entries, other: Entries, first: int, last: int) -> tuple[int | None, int | None]:
+    """The first index with different terms, and the first with equal ones after it.
+
+    Walks both logs' runs side by side: no run is looked at twice, however many a node has sent.
+    """
     if last < first:
-        return None
+        return None, None
     left, right = (bisect_right(entries.terms, first, key=lambda run: run.first) - 1 for entries in (one, other))
+    differ: int | None = None
     while True:
         mine, theirs = one.terms[left], other.terms[right]
-        if mine.term != theirs.term:
-            return max(first, mine.first, theirs.first)
+        index = max(first, mine.first, theirs.first)
+        if mine.term != theirs.term and differ is None:
+            differ = index
+        elif mine.term == theirs.term and differ is not None:
+            return differ, index
         end = min(mine.last, theirs.last)
         if end >= last:
-            return None
+            return differ, None
         left += mine.last == end
         right += theirs.last == end

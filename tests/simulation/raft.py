@@ -56,6 +56,7 @@ class Message(NamedTuple):
     entries: tuple[Entry, ...] = ()
     commit: int = 0
     good: bool = True
+    branch: int = 0
 
 
 class State(NamedTuple):
@@ -459,14 +460,18 @@ class Cluster:
         if before < leader.compacted:
             place = leader.applied
             whole = tuple(leader.log[:place])
-            message = Message("snapshot", leader.id, peer, leader.term, place, whole[-1].term, whole)
+            message = Message(
+                "snapshot", leader.id, peer, leader.term, place, whole[-1].term, whole, branch=leader.branch
+            )
             self.send(leader, message, at_once=True)
             return
         log_term = leader.log[before - 1].term if before else 0
         entries = tuple(leader.log[before : before + self.dice.randint(1, 6)])
         self.send(
             leader,
-            Message("entries", leader.id, peer, leader.term, before, log_term, entries, leader.commit),
+            Message(
+                "entries", leader.id, peer, leader.term, before, log_term, entries, leader.commit, branch=leader.branch
+            ),
             at_once=True,
         )
 
@@ -553,7 +558,7 @@ class Cluster:
             self.drop_from(node, index)
             node.log.append(entry)
             node.disk.pending.append((index, entry))
-        node.branch = self.nodes[message.source].branch
+        node.branch = message.branch
         last = before + len(message.entries)
         node.commit = max(node.commit, min(message.commit, last))
         node.save()
@@ -575,7 +580,7 @@ class Cluster:
             node.commit = node.applied = node.compacted = place
             node._members = (0, Members())
             node.disk.pending.append(Received(State(node.term, node.vote, place), whole))
-            node.branch = self.nodes[message.source].branch
+            node.branch = message.branch
         self.send(node, Message("stored", node.id, message.source, node.term, place))
 
     def drop_from(self, node: Node, index: int, instead: Sequence[Entry] = ()) -> None:
