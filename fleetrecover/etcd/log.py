@@ -316,12 +316,15 @@ def _leader_without(mine: Log, theirs: Log) -> Fork | None:
 def _came_back(mine: Log, theirs: Log) -> Fork | None:
     """A removed id never comes back: a log that is decided beyond the removal, or holds it, knows of it."""
     there = theirs.configuration.voters | theirs.configuration.learners
+    gone = mine.configuration.removed & there
+    if not gone:
+        return None
     end = min(theirs.last.index, mine.commit)
-    holds = theirs.term_at(end) == mine.term_at(end) is not None
-    for member_id in sorted(mine.configuration.removed & there):
+    holds = end >= theirs.commit and theirs.term_at(end) == mine.term_at(end) is not None
+    voters = theirs.voters_at(end) if holds else frozenset()
+    for member_id in sorted(gone):
         index = mine.removed_at.get(member_id, mine.commit)
-        votes = index <= end and holds and end >= theirs.commit and member_id in theirs.voters_at(end)
-        if index <= theirs.commit or votes:
+        if index <= theirs.commit or (index <= end and member_id in voters):
             return Fork(index, f"member {hex_id(member_id)} was removed by one, and is a member in the other ever since")
     return None
 

@@ -3,7 +3,8 @@
 Where nobody has tampered with a disk, nothing may go wrong. Where somebody has, a write can be lost that no readable log
 can tell of: it is counted apart (`outside`), and only if an omniscient judge agrees that nothing was there to be seen:
 
-- no readable disk, whosever it is, knows the write to be decided; and
+- no readable disk, whosever it is, knows the write to be decided, or the chosen one has a snapshot that stands for all that
+  such a disk knows; and
 - of the voters that truly decided the first entry that the chosen log lacks, n − q + 1 have disks that were read, rank no
   higher than the chosen one, and do not show that they forgot (they are not bare, and nobody whose disk was read voted
   for them in a term unknown to them): so one of them held the entry, and has lost every trace of it; or
@@ -189,7 +190,9 @@ class Subset:
     def untold(self, write: int, chosen: Node) -> bool:
         """Whether nobody could tell, from these disks, that a write was acknowledged and is not in the chosen log."""
         ack = self.cluster.acks[write]
-        if not self.cluster.tampered or any(knows(node, ack) for node in self.disks):
+        shown = chosen.disk.first if chosen.disk.first <= len(chosen.disk.log) else chosen.disk.snap
+        tell = [node for node in self.disks if knows(node, ack) and node.disk.state.commit >= shown]
+        if not self.cluster.tampered or tell:
             return False
         if ack.branch != chosen.branch:
             return True
