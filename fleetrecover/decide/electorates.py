@@ -108,7 +108,7 @@ def decided(logs: Sequence[Log]) -> Decided:
     if reach <= last + 1:
         for log, upto in known:
             found += before_last_change(log, upto, max(0, last - 1))
-    unknown = _unknown(top, reach) if reach > last + 1 and index - reach < YOUNG else ""
+    unknown = _unknown(top, reach) if reach > last + 1 and index - reach + 1 < YOUNG else ""
     if any(len(log.conf_changes_above_commit) > MOST_CHANGES for log in logs):
         unknown = f"a log holds more than {MOST_CHANGES} changes of membership above its commit"
     return Decided(top, index, tuple(dict.fromkeys(each for each in found if each)), unknown)
