@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -34,6 +35,8 @@ def everything(seed: str, histories: int, workers: int) -> Count:
             some, [seed] * len(starts), starts, [min(histories, start + CHUNK) for start in starts], chunksize=1
         ):
             total.add(found)
+            if total.histories % (20 * CHUNK) == 0:
+                print(f"{total.histories:,} histories, {total.wrong} wrong", file=sys.stderr, flush=True)
     return total
 
 

@@ -26,7 +26,7 @@ from fleetrecover.decide.survivor import Candidate, Choice, NoChoice, ProofKind,
 from tests.simulation.old_rule import old_choice
 from tests.simulation.raft import TAMPERS, WRITE, Ack, Cluster, Node, log_of, writes_on
 
-MOST_SUBSETS = 24
+MOST_SUBSETS = 12
 
 Rule = Callable[[Candidate], Any]
 WORSE: Mapping[str, Rule] = {
@@ -196,7 +196,10 @@ class Subset:
             return False
         if ack.branch != chosen.branch:
             return True
-        first = next(each for each in self.cluster.decisions if each.branch == ack.branch and not holds(chosen, each))
+        lacked = (each for each in self.cluster.decisions if each.branch == ack.branch and not holds(chosen, each))
+        first = next(lacked, None)
+        if first is None:
+            return True
         end = rank(chosen)
         counted = [node for node in self.silent() if node.id in first.voters and rank(node) <= end]
         return len(counted) >= logs_needed(len(first.voters))
