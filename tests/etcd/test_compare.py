@@ -100,7 +100,7 @@ def test_who_holds_the_removal_without_knowing_it_decided_does_not_vote_after_it
     assert fork(one, log(2, [(2, 20)], commit=9, changes=removal)) is None
     assert fork(one, log(2, [(2, 14)], commit=9)) is None
     sent = log(1, [], snapshot=(2, 20), voters=(1,), removed=(2,), removed_at={2: 20}, term=3)
-    assert fork(sent, log(2, [(3, 20)], commit=9)) is None
+    assert fork(sent, log(2, [(2, 19), (3, 1)], commit=9)) is None
 
 
 # --- time ---

@@ -73,7 +73,7 @@ class Received(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """By whom an entry was decided: the voters that were counted by, and the history (0, or a hand-made reset's)."""
+    """By whom an entry was decided: the voters that were counted by, and the history (0, or one that a tamper began)."""
 
     entry: Entry
     index: int
@@ -382,10 +382,13 @@ class Cluster:
                 node.forgot = True
 
     def wipe_new(self, node: Node) -> bool:
-        """Emptied, and started with its old command: etcd writes the first members anew. Only they can."""
+        """Emptied, and started with its old command: etcd writes the first members anew. Only they can.
+
+        Unless it joins the others again, what it does from now on is another history.
+        """
         if not node.bootstrap:
             return False
-        node.disk, node.branch = Disk(State(1, 0, self.size), self.bootstrapped()), 0
+        node.disk, node.branch = Disk(State(1, 0, self.size), self.bootstrapped()), len(self.tampered) + 1
         return True
 
     def wipe_existing(self, node: Node) -> bool:
