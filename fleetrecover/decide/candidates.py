@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fleetrecover.decide.electorates import YOUNG, Decided, Electorates, before_last_change, lacks
+from fleetrecover.decide.electorates import YOUNG, Decided, Electorates, before_last_change
 from fleetrecover.decide.membership import quorum
 from fleetrecover.etcd.log import Log
 

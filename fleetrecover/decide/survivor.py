@@ -229,7 +229,9 @@ def _doubts(case: _Case) -> list[str]:
     if case.known.unknown:
         doubts.append(case.known.unknown)
     if newborn(case.chosen.log):
-        doubts.append("no log holds more than the members with which a cluster begins: it has just begun, or was emptied")
+        doubts.append(
+            "no log holds more than the members with which a cluster begins: it has just begun, or was emptied"
+        )
     for candidate in _decided_beyond(case.chosen, case.everybody):
         log, chosen = candidate.log, case.chosen
         if chosen.log.last.index < log.commit:

@@ -288,7 +288,9 @@ def _content_fork(one: Log, other: Log, first: int, last: int) -> Fork | None:
 def _decided_fork(one: Log, other: Log, differ: int | None) -> Fork | None:
     if differ is None or differ > min(one.commit, other.commit):
         return None
-    return Fork(differ, f"decided on both, with terms {one.entries.term_at(differ)} and {other.entries.term_at(differ)}")
+    return Fork(
+        differ, f"decided on both, with terms {one.entries.term_at(differ)} and {other.entries.term_at(differ)}"
+    )
 
 
 def _fallen_term(mine: Log, theirs: Log) -> Fork | None:
@@ -325,7 +327,9 @@ def _came_back(mine: Log, theirs: Log) -> Fork | None:
     for member_id in sorted(gone):
         index = mine.removed_at.get(member_id, mine.commit)
         if index <= theirs.commit or (index <= end and member_id in voters):
-            return Fork(index, f"member {hex_id(member_id)} was removed by one, and is a member in the other ever since")
+            return Fork(
+                index, f"member {hex_id(member_id)} was removed by one, and is a member in the other ever since"
+            )
     return None
 
 

@@ -45,7 +45,9 @@ def two_changes(commit: int) -> Log:
         (6, sets((1, 2, 4), (1, 2, 3, 4))),
     ],
 )
-def test_those_before_the_last_decided_change_and_after_each_one_above(commit: int, expected: set[frozenset[int]]) -> None:
+def test_those_before_the_last_decided_change_and_after_each_one_above(
+    commit: int, expected: set[frozenset[int]]
+) -> None:
     assert set(electorates(two_changes(commit))) == expected
 
 

@@ -75,13 +75,19 @@ def test_behind_a_snapshot_of_a_leader_nothing_is_known() -> None:
         pytest.param([change(5, "add", 3)], {1, 2}, [], id="rejected: it does not vote after it"),
         pytest.param([change(5, "remove", 3)], {1, 2, 3}, [], id="rejected: it votes after it"),
         pytest.param(
-            [change(5, "remove", 3)], {1, 2}, [VoterChange(5, 3, joined=False, certain=False)], id="of whom nobody knows"
+            [change(5, "remove", 3)],
+            {1, 2},
+            [VoterChange(5, 3, joined=False, certain=False)],
+            id="of whom nobody knows",
         ),
         pytest.param(
             [change(4, "add-learner", 3), change(5, "remove", 3)], {1, 2}, [], id="a learner's removal changes no voter"
         ),
         pytest.param(
-            [change(3, "add", 3, term=1), change(5, "remove", 3)], {1, 2}, [VoterChange(5, 3, joined=False)], id="a first member's"
+            [change(3, "add", 3, term=1), change(5, "remove", 3)],
+            {1, 2},
+            [VoterChange(5, 3, joined=False)],
+            id="a first one",
         ),
         pytest.param(
             [change(5, "remove", 3), change(6, "remove", 3)],
@@ -108,7 +114,9 @@ def test_a_peer_url_is_free_again_once_its_member_has_another_or_is_gone() -> No
     """Whose URL is whose is kept beside the members, and must follow every change."""
     there = {"peerURLs": ["http://1:2380"]}
     moved = conf_change(2, 1, {"peerURLs": ["http://9:2380"]})
-    writer = cluster(3).change(2, 4, conf_change(0, 4, there)).change(2, 5, moved).change(2, 6, conf_change(0, 5, there))
+    writer = (
+        cluster(3).change(2, 4, conf_change(0, 4, there)).change(2, 5, moved).change(2, 6, conf_change(0, 5, there))
+    )
     writer.change(2, 7, conf_change(0, 6, {"peerURLs": ["http://9:2380"]})).change(2, 8, conf_change(1, 1))
     writer.change(2, 9, conf_change(0, 7, {"peerURLs": ["http://9:2380"]}))
     writer.change(2, 10, conf_change(2, 7, {"peerURLs": ["http://9:2380"]}))

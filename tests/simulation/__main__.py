@@ -46,7 +46,9 @@ def report(count: Count) -> None:
     print(f"  and {count.outside:,} lost one of which, after a tamper, no readable disk could tell")
     print(f"best available:    {count.best:,} choices, {count.best_lost:,} lost a write")
     print(f"  of them because a young snapshot hides who voted before: {count.hidden:,}")
-    print(f"nobody to choose:  {count.nobody:,}; contradictions after a tamper {count.split:,}, else {count.contradictions}")
+    print(
+        f"nobody to choose:  {count.nobody:,}; contradictions after a tamper {count.split:,}, else {count.contradictions}"
+    )
     print(f"disks rightly said to be rolled back: {count.forgetful:,} times; sound ones: {count.accused}")
     print(f"entries called certainly not acknowledged: {count.sure:,}, of them acknowledged: {count.sure_wrong}")
     print(f"  and {count.sure_outside:,} acknowledged by disks that have forgotten it without a trace")

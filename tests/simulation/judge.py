@@ -218,7 +218,10 @@ class Subset:
             node
             for node in self.disks
             if not (bare(node) and len(node.disk.log) < longest)
-            and not any(other.disk.state.vote == node.id and other.disk.state.term > node.disk.state.term for other in self.disks)
+            and not any(
+                other.disk.state.vote == node.id and other.disk.state.term > node.disk.state.term
+                for other in self.disks
+            )
         ]
 
 

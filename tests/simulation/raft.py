@@ -609,4 +609,3 @@ class Cluster:
 def writes_on(node: Node) -> frozenset[int]:
     """The writes that a disk holds, in its entries or behind its snapshot."""
     return frozenset(entry.value for entry in node.disk.log if entry.kind == WRITE)
-

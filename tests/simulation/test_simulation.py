@@ -132,4 +132,6 @@ def test_the_models_disks_read_the_same_through_real_bytes() -> None:
             seen["removed"] += bool(real.configuration.removed)
             seen["hidden change"] += any(c.index <= real.snapshot.index for c in real.voter_changes)
             seen["bare"] += not len(real.entries)
-    assert all(seen[kind] > 5 for kind in ("all", "snapshot", "received", "learner", "removed", "hidden change", "bare"))
+    assert all(
+        seen[kind] > 5 for kind in ("all", "snapshot", "received", "learner", "removed", "hidden change", "bare")
+    )
