@@ -119,18 +119,20 @@ def test_such_a_member_can_be_declared_dead_where_it_is_no_host() -> None:
 # --- its own configuration ---
 
 
+def holding(voters: Sequence[int], at_end: Sequence[int]) -> Log:
+    found = log(1, [(2, 20)])
+    return replace(found, configuration=configuration(voters), configuration_at_end=configuration(at_end))
+
+
 def test_whoever_alone_has_a_quorum_by_its_own_log_is_not_started_beside_others() -> None:
     """etcd1's own configuration is itself alone: it would serve its history, whatever the others elect."""
-    mine = {"configuration": configuration((1,)), "configuration_at_end": configuration((1,))}
     others = [stopped(n, log(n, [(2, 22)])) for n in (2, 3)]
     known = seats_of(survey(*others), log(2, [(2, 22)]).configuration_at_end)
     known = tuple(replace(seat, host=f"etcd{seat.id}") for seat in known)
-    alone = stopped(1, replace(log(1, [(2, 20)]), **mine))
-    no_voter = {"configuration": configuration((2, 3)), "configuration_at_end": configuration((1, 2, 3))}
-    stranger = stopped(1, replace(log(1, [(2, 20)]), **no_voter))
+    alone = stopped(1, holding((1,), (1,)))
+    stranger = stopped(1, holding((2, 3), (1, 2, 3)))
     assert startable(survey(stranger, *others), Wish(), known) == ("etcd2", "etcd3")
-    two = {"configuration": configuration((1, 8, 9)), "configuration_at_end": configuration((1, 2, 3))}
-    minority = stopped(1, replace(log(1, [(2, 20)]), **two))
+    minority = stopped(1, holding((1, 8, 9), (1, 2, 3)))
     assert startable(survey(minority, *others), Wish(), known) == ("etcd2", "etcd3")
     assert startable(survey(alone, *others), Wish(), known) == ("etcd2", "etcd3")
 

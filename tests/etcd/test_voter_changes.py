@@ -39,7 +39,7 @@ EXPECTED = (
 def test_changes_of_voters_only_and_only_those_that_took_effect() -> None:
     found = read_log(busy().state(2, 1, 20).done())
     assert found.voter_changes == EXPECTED
-    assert found.voters_before == {1, 2, 4}
+    assert found.voters_before == frozenset({1, 2, 4})
     assert found.removed_at == {3: 7, 5: 9, 2: 10}
 
 

@@ -8,8 +8,8 @@ can tell of: it is counted apart (`outside`), and only if an omniscient judge ag
 - of the voters that truly decided the first entry that the chosen log lacks, n − q + 1 have disks that were read, rank no
   higher than the chosen one, and do not show that they forgot (they are not bare, and nobody whose disk was read voted
   for them in a term unknown to them): so one of them held the entry, and has lost every trace of it; or
-- the write was acknowledged in another history, on the other side of a hand-made reset, or by members that were emptied
-  and have begun anew among themselves.
+- the write was acknowledged in another history: on the other side of a hand-made reset, or where disks that have forgotten
+  have decided otherwise in a place that was decided before.
 """
 
 from __future__ import annotations

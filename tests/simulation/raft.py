@@ -72,7 +72,8 @@ class Received(NamedTuple):
     log: tuple[Entry, ...]
 
 
-class Ack(NamedTuple):
+@dataclass(frozen=True)
+class Ack:
     """By whom an entry was decided: the voters that were counted by, and the history (0, or one that a tamper began)."""
 
     entry: Entry
@@ -225,7 +226,8 @@ class Cluster:
     acks: dict[int, Ack] = field(default_factory=dict)
     decisions: list[Ack] = field(default_factory=list)
     writes: int = 0
-    decided: dict[int, Entry] = field(default_factory=dict)
+    decided: dict[tuple[int, int], Entry] = field(default_factory=dict)
+    branches: int = 0
     tampered: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -382,13 +384,10 @@ class Cluster:
                 node.forgot = True
 
     def wipe_new(self, node: Node) -> bool:
-        """Emptied, and started with its old command: etcd writes the first members anew. Only they can.
-
-        Unless it joins the others again, what it does from now on is another history.
-        """
+        """Emptied, and started with its old command: etcd writes the first members anew. Only they can."""
         if not node.bootstrap:
             return False
-        node.disk, node.branch = Disk(State(1, 0, self.size), self.bootstrapped()), len(self.tampered) + 1
+        node.disk, node.branch = Disk(State(1, 0, self.size), self.bootstrapped()), 0
         return True
 
     def wipe_existing(self, node: Node) -> bool:
@@ -413,7 +412,8 @@ class Cluster:
         others = sorted((members.voters | members.learners) - {node.id})
         disk.log += [Entry(disk.state.term, REMOVE, other) for other in others]
         disk.state = State(disk.state.term, disk.state.vote, len(disk.log))
-        node.branch = len(self.tampered) + 1
+        self.branches += 1
+        node.branch = self.branches
         return True
 
     # --- raft ---
@@ -488,9 +488,10 @@ class Cluster:
             return
         for position in range(leader.commit + 1, index + 1):
             entry = leader.log[position - 1]
-            if not self.tampered:
-                known = self.decided.setdefault(position, entry)
-                assert known == entry, f"the model itself is wrong: two decisions at {position}"
+            if self.decided.setdefault((leader.branch, position), entry) != entry:
+                assert self.tampered, f"the model itself is wrong: two decisions at {position}"
+                self.branches += 1
+                leader.branch = self.branches  # disks that have forgotten have begun another history
             self.decisions.append(Ack(entry, position, voters, leader.branch))
             if entry.kind == WRITE and entry.value not in self.acks:
                 self.acknowledged.add(entry.value)

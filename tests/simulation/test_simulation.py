@@ -73,7 +73,7 @@ def lost(monkeypatch: pytest.MonkeyPatch, histories: int = 1500) -> bool:
 def test_the_model_finds_the_fault_of_fewer_electorates(
     weaker: Callable[[Log], Electorates], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = survivor.decided
+    whole = electorates.decided
     monkeypatch.setattr(survivor, "electorates", weaker)
     monkeypatch.setattr(survivor, "decided", lambda logs: replace(whole(logs), electorates=weaker(whole(logs).by)))
     assert lost(monkeypatch)
@@ -81,7 +81,7 @@ def test_the_model_finds_the_fault_of_fewer_electorates(
 
 def test_the_model_finds_the_fault_of_believing_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows who voted before, and it is called complete all the same."""
-    whole = survivor.decided
+    whole = electorates.decided
 
     def sure(logs: list[Log]) -> Decided:
         return replace(whole(logs), unknown="")
