@@ -325,6 +325,13 @@ class Roster:
             self._owners.get(url, set()).discard(member.id if member else 0)
 
 
+def removals_behind(roster: Roster, changes: Iterable[Change]) -> dict[int, int]:
+    """By which index each removed id was removed: `roster`'s own knowledge, and what entries behind its snapshot tell."""
+    removals = (change for change in changes if isinstance(change, ConfChange) and change.action == "remove")
+    told = {change.member_id: change.index for change in removals if change.member_id in roster.removed}
+    return {**roster.removed_at, **told}
+
+
 def changes_behind(voters: Iterable[int], changes: Sequence[Change]) -> tuple[VoterChange, ...]:
     """The changes of the voters among `changes` (in log order), all of them behind a snapshot that has these voters.
 

@@ -69,7 +69,7 @@ from fleetrecover.etcd.log import (
     Torn,
     compare_logs,
 )
-from fleetrecover.etcd.membership import Change, Roster, changes_behind, conf_change, conf_state, configurations
+from fleetrecover.etcd.membership import Change, Roster, changes_behind, conf_change, conf_state, configurations, removals_behind
 from fleetrecover.etcd.protobuf import BYTES, VARINT, write_varint
 
 __all__ = [
@@ -456,6 +456,7 @@ class _Reader:
         roster = snap.roster() if snap else self._roster_from_records(state.commit, complete)
         behind = bisect_right(stretch.changes, base.index, key=lambda change: change.index)
         hidden = changes_behind(roster.voters, stretch.changes[:behind])
+        roster.removed_at = removals_behind(roster, stretch.changes[:behind])
         at_commit, at_end, above = configurations(roster, stretch.changes[behind:], state.commit)
         voter_changes = (*hidden, *roster.voter_changes)
         return Log(

@@ -57,6 +57,7 @@ def test_a_snapshot_at_any_place_hides_nothing_that_was_read(index: int) -> None
     assert found.changes_known_from == 1
     assert [found.voters_at(at) for at in range(3, 21)] == [whole.voters_at(at) for at in range(3, 21)]
     assert found.voter_changes == EXPECTED
+    assert found.removed_at == {3: 7, 5: 9, 2: 10 if index < 10 else min(index, 11)}
 
 
 def test_behind_a_snapshot_of_a_leader_nothing_is_known() -> None:

@@ -6,7 +6,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from fleetrecover.etcd.log import Entries, HardState, Log, Position, Tail, TermRun
-from fleetrecover.etcd.membership import Change, ConfChange, Member, Roster, changes_behind, configurations
+from fleetrecover.etcd.membership import Change, ConfChange, Member, Roster, changes_behind, configurations, removals_behind
 from tests.etcd.writers import WalWriter, conf_change, put, snap
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def log_of(node: Node) -> Log:
     ]
     roster = roster_of(disk)
     hidden = changes_behind(roster.voters, [change for change in changes if change.index <= disk.snap])
+    roster.removed_at = removals_behind(roster, [change for change in changes if change.index <= disk.snap])
     after = [change for change in changes if change.index > disk.snap]
     at_commit, at_end, above = configurations(roster, after, commit)
     voter_changes = (*hidden, *roster.voter_changes)

@@ -235,6 +235,7 @@ class Cluster:
             node = Node(member, Disk(State(1, 0, self.size), self.bootstrapped()), bootstrap=self.size)
             node.boot()
             self.nodes[member] = node
+        self.decided = {(0, index): entry for index, entry in enumerate(self.bootstrapped(), 1)}
 
     def bootstrapped(self) -> list[Entry]:
         return [Entry(1, ADD, member) for member in range(1, self.size + 1)]
