@@ -199,4 +199,5 @@ def _accuse(group: Sequence[Candidate], what: str, *, sure: bool) -> list[Aside]
 def _too_many(group: Sequence[Candidate], possible: Electorates) -> bool:
     """Whether more members lack something than any electorate could spare when it was decided."""
     ids = {candidate.log.node_id for candidate in group}
-    return bool(ids) and all(len(ids & voters) > len(voters) - quorum(len(voters)) for voters in possible)
+    asked = [voters for voters in possible if voters]
+    return bool(ids and asked) and all(len(ids & voters) > len(voters) - quorum(len(voters)) for voters in asked)

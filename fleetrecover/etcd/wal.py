@@ -69,7 +69,15 @@ from fleetrecover.etcd.log import (
     Torn,
     compare_logs,
 )
-from fleetrecover.etcd.membership import Change, Roster, changes_behind, conf_change, conf_state, configurations, removals_behind
+from fleetrecover.etcd.membership import (
+    Change,
+    Roster,
+    changes_behind,
+    conf_change,
+    conf_state,
+    configurations,
+    removals_behind,
+)
 from fleetrecover.etcd.protobuf import BYTES, VARINT, write_varint
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fleetrecover.decide.candidates import newborn
+from fleetrecover.decide.candidates import _too_many, newborn
 from fleetrecover.decide.survivor import Candidate, Choice, ProofKind, choose_survivor
 from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.membership import VoterChange
@@ -148,3 +148,11 @@ def test_a_leader_that_was_elected_before_others_came_in_accuses_nobody() -> Non
         "etcd2": "rolled-back",
         "etcd3": "rolled-back",
     }
+
+
+def test_nobody_is_accused_in_the_name_of_no_electorate() -> None:
+    group = [candidate(log(2, [(2, 9)]))]
+    assert not _too_many(group, ())
+    assert not _too_many(group, (frozenset(),))
+    assert not _too_many([], (frozenset({2}),))
+    assert _too_many(group, (frozenset({2}), frozenset()))

@@ -6,7 +6,15 @@ from array import array
 from typing import TYPE_CHECKING
 
 from fleetrecover.etcd.log import Entries, HardState, Log, Position, Tail, TermRun
-from fleetrecover.etcd.membership import Change, ConfChange, Member, Roster, changes_behind, configurations, removals_behind
+from fleetrecover.etcd.membership import (
+    Change,
+    ConfChange,
+    Member,
+    Roster,
+    changes_behind,
+    configurations,
+    removals_behind,
+)
 from tests.etcd.writers import WalWriter, conf_change, put, snap
 
 if TYPE_CHECKING:
