@@ -19,7 +19,7 @@ from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
-from fleetrecover.etcd.wal import compare_logs
+from fleetrecover.etcd.wal import Log, compare_logs
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey, settle
 
 __all__ = [
@@ -399,7 +399,7 @@ def _warn(node: str | None, code: str, message: str) -> Finding:
 def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenRun | None) -> Diagnosis:
     candidates = candidates_of(survey, wish)
     known = _known_seats(survey, candidates)
-    check_wish(survey, wish, known)
+    check_wish(survey, wish, accountable(survey, wish, known))
     if run is not None:
         found.append(_run_finding(run))
     repairing = run is not None and run.kind == Remedy.REPAIR  # it never resets: what it left is judged afresh
@@ -454,11 +454,16 @@ _ASIDE_ADVICE = {
     "wal-lost-data": "it is not used; if nothing else is left, its database can be restored: `fleetrecover snapshot restore "
     "…/member/snap/db`",
     "rolled-back": "it is not counted as evidence; find out whether that disk was restored from a backup or an image",
+    "unproven": "it is not counted as evidence, nor started with the others",
+    "same-member": "it is not counted as evidence; see which of the two hosts the member belongs to",
     "newborn": "it is not counted as evidence, nor started with the others; its data is kept aside when it joins again",
     "learner-log": "it is not counted as evidence",
     "removed-member": "its data is kept aside when the node joins again",
     "older-membership": "its data is kept aside when the node joins again",
 }
+
+
+_ASIDE_PLAIN = ("learner-log", "removed-member", "older-membership")
 
 
 def _choice_findings(choice: Choice | NoChoice) -> list[Finding]:
@@ -471,7 +476,7 @@ def _choice_findings(choice: Choice | NoChoice) -> list[Finding]:
 
 
 def _aside_finding(aside: Aside) -> Finding:
-    severity = Severity.WARNING if aside.code in ("wal-lost-data", "rolled-back", "newborn") else Severity.INFO
+    severity = Severity.WARNING if aside.code not in _ASIDE_PLAIN else Severity.INFO
     return Finding(severity, aside.host, aside.code, aside.reason, _ASIDE_ADVICE.get(aside.code, ""))
 
 
@@ -559,11 +564,12 @@ def _known_seats(survey: Survey, candidates: Sequence[Candidate]) -> tuple[Seat,
 def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str, ...]:
     """The voters that nobody can vouch for: neither stoppable by us nor declared dead by the operator.
 
-    Where no configuration is known, every host of the inventory counts as a voter.
+    Those at the commit count beside those at the end of the log: an undecided removal may never come about. Where no
+    configuration is known, every host of the inventory counts as a voter.
     """
     away: list[str] = []
     names = {node.name: node for node in survey.nodes}
-    voters = [seat for seat in known if not seat.learner]
+    voters = [seat for seat in accountable(survey, wish, known) if not seat.learner]
     for seat in voters:
         if seat.among(wish.dead):
             continue
@@ -572,6 +578,15 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
     if not voters:
         away += [node.name for node in survey.nodes if not node.accessible and node.name not in wish.dead]
     return tuple(away)
+
+
+def accountable(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[Seat, ...]:
+    """The seats that are known by the end of the best log, and those that vote by its commit alone."""
+    best = next(iter(rank(candidates_of(survey, wish))), None)
+    if best is None:
+        return tuple(known)
+    ids = {seat.id for seat in known}
+    return (*known, *(seat for seat in seats_of(survey, best.log.configuration) if seat.id not in ids))
 
 
 def unasked(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
@@ -613,11 +628,12 @@ def startable(
     """The voters that could be started as they are: container there, own sound data in its place.
 
     Not those `aside`, whose logs are no evidence: members that have forgotten what they acknowledged could, with each
-    other, elect one of them.
+    other, elect one of them. Where they are a quorum of the voters, only those of them are named that could elect by what
+    their own logs say, at the commit and at the end: etcd goes by the one, and then by the other.
     """
-    ready = []
+    ready: dict[int, tuple[str, Log]] = {}
     for seat in known:
-        if seat.learner or seat.host is None or seat.host in aside or wish.dead & {seat.host, seat.name}:
+        if seat.learner or seat.host is None or seat.host in aside or seat.among(wish.dead):
             continue
         node = survey.node(seat.host)
         own = node.original(survey.fleet.etcd.container)
@@ -625,8 +641,37 @@ def startable(
         honest = node.db is None or node.log is None or (node.db.consistent_index or 0) <= node.log.last.index
         fits = own is not None and not own.forced
         if node.accessible and fits and in_place and honest and node.log is not None and node.log.node_id == seat.id:
-            ready.append(seat.host)
-    return tuple(ready)
+            ready[seat.id] = (seat.host, node.log)
+    voters = [seat for seat in known if not seat.learner]
+    if voters and len(ready) >= quorum(len(voters)):
+        ready = _electable(ready)
+    return tuple(host for host, _ in ready.values())
+
+
+def _electable(ready: dict[int, tuple[str, Log]]) -> dict[int, tuple[str, Log]]:
+    """Those of the members that vote, and have a quorum among each other, by their own configuration, now and at its end.
+
+    And that cannot elect apart: no configuration may differ from the best log's by more than one member, for the quorums of
+    two that do need not meet.
+    """
+    if not ready:
+        return ready
+    _, best = max(ready.values(), key=lambda found: found[1].last)
+    left = {
+        member_id: found
+        for member_id, found in ready.items()
+        if all(
+            member_id in voters
+            and len(voters & ready.keys()) >= quorum(len(voters))
+            and min(len(voters ^ other) for other in _own(best)) <= 1
+            for voters in _own(found[1])
+        )
+    }
+    return left if len(left) == len(ready) else _electable(left)
+
+
+def _own(log: Log) -> tuple[frozenset[int], frozenset[int]]:
+    return log.configuration.voters, log.configuration_at_end.voters
 
 
 def _blocked_by(

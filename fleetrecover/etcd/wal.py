@@ -69,7 +69,15 @@ from fleetrecover.etcd.log import (
     Torn,
     compare_logs,
 )
-from fleetrecover.etcd.membership import Change, Roster, conf_change, conf_state, configurations
+from fleetrecover.etcd.membership import (
+    Change,
+    Roster,
+    changes_behind,
+    conf_change,
+    conf_state,
+    configurations,
+    removals_behind,
+)
 from fleetrecover.etcd.protobuf import BYTES, VARINT, write_varint
 
 __all__ = [
@@ -454,8 +462,11 @@ class _Reader:
                 offset=self.tail.offset,
             )
         roster = snap.roster() if snap else self._roster_from_records(state.commit, complete)
-        changes = (change for change in stretch.changes if change.index > base.index)
-        at_commit, at_end, above = configurations(roster, changes, state.commit)
+        behind = bisect_right(stretch.changes, base.index, key=lambda change: change.index)
+        hidden = changes_behind(roster.voters, stretch.changes[:behind])
+        roster.removed_at = removals_behind(roster, stretch.changes[:behind])
+        at_commit, at_end, above = configurations(roster, stretch.changes[behind:], state.commit)
+        voter_changes = (*hidden, *roster.voter_changes)
         return Log(
             node_id=protobuf.number(metadata, 1),
             cluster_id=protobuf.number(metadata, 2),
@@ -474,7 +485,9 @@ class _Reader:
             snapshot_records=tuple(self.records),
             unusable_snaps=unusable,
             complete=complete,
-            voters_before=roster.voters_before,
+            voters_before=at_end.voters ^ {voter_changes[-1].member_id} if voter_changes else None,
+            voter_changes=voter_changes,
+            removed_at=roster.removed_at,
         )
 
     def _hard_state(self) -> HardState:

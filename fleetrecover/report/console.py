@@ -113,11 +113,12 @@ def choice_text(choice: Choice) -> str:
             f"{choice.voters} voters, so every acknowledged write is in the chosen one (if its disks honour fsync)."
         )
     else:
-        missing = ", ".join(choice.missing) or "none"
         text += (
             f"\nBest available, not proven complete: {choice.logs_read} of the {choice.logs_needed} logs needed could "
-            f"be read. Writes that only {escape(missing)} held are lost with them."
+            "be read."
         )
+        if choice.missing:
+            text += f" Writes that only {escape(', '.join(choice.missing))} held are lost with them."
     if choice.uncertain:
         text += f" {choice.uncertain} entries above the commit may have been acknowledged; they are kept."
     if choice.loses:

@@ -62,6 +62,18 @@ def test_later_entry_with_lower_index_truncates() -> None:
     assert [(run.term, run.first, run.last) for run in log.terms] == [(1, 1, 3), (2, 4, 6), (3, 7, 7)]
 
 
+def test_the_first_entry_that_was_read_may_be_replaced_too() -> None:
+    """The WAL begins behind a snapshot; a new leader rewrites all that follows, from the very first entry on."""
+    writer = WalWriter().open().snapshot(2, 4000).entries(2, 4001, 4009).state(2, 2, 4000)
+    writer.change(2, 4010, conf_change(1, 3)).entry(3, 4001, put("other")).entry(3, 4002).state(3, 3, 4001)
+    log = read_log(writer.done(), [snap(2, 4000)])
+    assert log.last == Position(3, 4002)
+    assert [(run.term, run.first, run.last) for run in log.terms] == [(3, 4001, 4002)]
+    assert (log.entries.first, len(log.entries)) == (4001, 2)
+    assert log.configuration_at_end.voters == {1, 2, 3}
+    assert log.above_commit == {"empty": 1}
+
+
 def test_truncation_takes_conf_changes_back() -> None:
     writer = cluster().change(2, 4, conf_change(1, 3)).state(2, 2, 3).entry(3, 4).state(3, 3, 4)
     log = read_log(writer.done())
@@ -413,6 +425,33 @@ def test_states_without_entries_prove_no_flush() -> None:
     log = read_log([(FIRST, zero(data, offset, border))])
     assert log.torn is not None
     assert log.last == Position(2, 10)
+
+
+@pytest.mark.parametrize("harm", ["zeros in a record", "a frame cut off"])
+def test_what_would_be_torn_in_the_last_segment_is_damage_in_an_earlier_one(harm: str) -> None:
+    """What was in an earlier segment had been flushed long before."""
+    writer = cluster().entries(2, 4, 10).state(2, 1, 9).entry(2, 11, put("big", "z" * 3000))
+    start = (writer.offsets[-1] // SECTOR + 2) * SECTOR
+    (_, first), second = writer.open(12).entries(2, 12, 13).state(2, 1, 12).done()
+    hurt = zero(first, start, start + SECTOR) if harm.startswith("zeros") else first[:-100]
+    with pytest.raises(FormatError) as caught:
+        read_log([(FIRST, hurt), ("0000000000000001-000000000000000c.wal", second[1])])
+    assert caught.value.source == FIRST
+    alone = read_log([(FIRST, hurt)])
+    assert alone.torn is not None
+
+
+def test_an_earlier_segment_that_ends_within_a_frame_is_damaged() -> None:
+    (_, first), second = cluster().entries(2, 4, 10).open(11).entries(2, 11, 13).state(2, 1, 12).done()
+    with pytest.raises(FormatError, match="ends within a frame"):
+        read_log([(FIRST, first + b"\0\0\0"), (SECOND, second[1])])
+
+
+def test_remains_behind_the_end_of_an_earlier_segment_are_nothing() -> None:
+    """etcd reads on in the next segment, whose first record carries the checksum on; so nothing was lost."""
+    (_, first), second = cluster().entries(2, 4, 10).open(11).entries(2, 11, 13).state(2, 1, 12).done()
+    log = read_log([(FIRST, first + bytes(64) + b"remains" * 9), (SECOND, second[1])])
+    assert (log.last, log.torn) == (Position(2, 13), None)
 
 
 def test_damage_in_an_earlier_segment_is_never_torn() -> None:
