@@ -10,6 +10,7 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from fleetrecover import bounds
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import octal, quote, write_file
@@ -296,7 +297,7 @@ def run_container(name: str, argv: Sequence[str], env_file: Sequence[str], shown
 
 def save_image(cli: str, reference: str) -> Command:
     """Write an image to standard output, as `load` reads it; a read, though a long one."""
-    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0)
+    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0, most=bounds.IMAGE)
 
 
 def load_image(cli: str, reference: str, image_id: str) -> Action:

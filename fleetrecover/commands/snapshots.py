@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleetrecover import bounds
+from fleetrecover.answers import load_json
 from fleetrecover.commands.actions import DIFFERS, NAME_TAKEN, NO_SPACE, OCCUPIED
 from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
@@ -172,7 +174,9 @@ def file_size(path: str) -> Probe[int]:
 
 def fetch(path: str, size: int) -> Command:
     """Stream a file to standard output."""
-    return Command("snapshot-fetch", f"cat {quote(path)}\n", timeout=_time_for(size, 120), shown=f"cat {quote(path)}")
+    shown = f"cat {quote(path)}"
+    most = size + bounds.MIB  # one that grows meanwhile is told by its size
+    return Command("snapshot-fetch", f"{shown}\n", timeout=_time_for(size, 120), shown=shown, most=most)
 
 
 def last_written(member: str) -> Probe[float | None]:
@@ -483,10 +487,7 @@ def restore_state(paths: RunPaths) -> Probe[RestoreState]:
 
 
 def _object(text: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise FormatError(f"not JSON: {error}", source="restore.json") from error
+    value = load_json(text, "restore.json")
     if not isinstance(value, dict):
         raise FormatError("not a JSON object", source="restore.json")
     return value
