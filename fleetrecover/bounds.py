@@ -48,5 +48,7 @@ JSON_DEPTH = 64
 
 OVERTIME = 30.0
 """How long a command may go on beyond its own limit while its node goes on sending: what it wrote is still on the way."""
+SNAPSHOTS = 6 * 3600.0
+"""How long the snapshots of one node may take to be looked into: packed ones are fetched whole."""
 LOOK = 3600.0
 """How long one node may take for one look at everything that it has, however often it gives a sign of life."""

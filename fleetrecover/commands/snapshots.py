@@ -100,7 +100,8 @@ done
 
 def listing(directory: str) -> Probe[SnapshotDirectory]:
     """What lies in the snapshot directory; symbolic links are followed."""
-    script = _LISTING.replace("@DIR@", quote(directory)).replace("@MAX@", str(MAX_FILES))
+    values = {"@DIR@": quote(directory), "@MAX@": str(MAX_FILES)}
+    script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
     return Probe(Command("snapshot-listing", script, timeout=40), lambda r: parse_listing(r.text))
 
 
@@ -565,11 +566,11 @@ def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
     target = quote(paths.at("stopped"))
     lines = ["umask 077", f"touch {target}"]
     for name in names:
-        state = f"$({cli} inspect --type container -f '{{{{.State.Running}}}}' {quote(name)} 2>/dev/null || echo gone)"
+        state = f"$({quote(cli)} inspect --type container -f '{{{{.State.Running}}}}' {quote(name)} 2>/dev/null || echo gone)"
         lines += [
             f'if [ "{state}" = true ]; then',
             f"  grep -qxF {quote(name)} {target} || {{ echo {quote(name)} >> {target}; {_SYNC.format(target)}; }}",
-            f"  {cli} stop -t 15 {quote(name)} >/dev/null",
+            f"  {quote(cli)} stop -t 15 {quote(name)} >/dev/null",
             "fi",
         ]
     return _action("stop-neighbours", lines, timeout=30.0 + 30 * len(names), undo=f"{cli} start {' '.join(names)}")
@@ -577,7 +578,7 @@ def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
 
 def start_neighbours(cli: str, names: Sequence[str]) -> Action:
     """Start them again, one after another."""
-    lines = [f"{cli} start {quote(name)} >/dev/null" for name in names]
+    lines = [f"{quote(cli)} start {quote(name)} >/dev/null" for name in names]
     return _action("start-neighbours", lines or [":"], timeout=30.0 + 30 * len(names), undo="they are stopped again")
 
 
@@ -632,7 +633,7 @@ def scheduler(cli: str) -> Probe[str]:
 _SCRIPT = r"""#!/bin/sh
 # Written by fleetrecover; changes are lost. Takes a snapshot of this node's etcd and keeps the newest ones.
 # What it never does: remove a snapshot unless a new one has just been written and checked and the cluster has quorum;
-# remove a snapshot that it did not write itself; remove the last one.
+# remove a snapshot that it did not write itself; remove the one that it has just written, whatever the clock did.
 umask 077
 cli=@CLI@; container=@CONTAINER@; every=@EVERY@; keep=@KEEP@; for=@FOR@
 dir=@DIR@; home=@HOME@; inside=@INSIDE@; onhost=@ONHOST@; prefix=@PREFIX@
@@ -669,6 +670,7 @@ once() {
   echo "$$-$(born $$)" > "$lock/pid"
   trap 'rm -rf "$lock"; rm -f "$onhost" "$onhost.part" "$dir/.$prefix.part"' EXIT
   file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  while [ -e "$dir/$file" ]; do sleep 1; file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ); done
   ctl --command-timeout=10s endpoint health >/dev/null 2>"$home/said" \
     || fail "no quorum: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   size=$(stat -c %s "${onhost%/*}/member/snap/db" 2>/dev/null || echo 0)
@@ -687,12 +689,23 @@ once() {
   prune
 }
 
-prune() { # only ever after a good one: the newest first, ours alone
-  n=0
-  ls -1 "$dir" | grep -E "^${prefix}[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\$" | sort -r | while read -r f; do
+others() { # ours but for the new one, the newest first; a name or a time that is yet to come was given by a wrong clock: oldest
+  ls -1 "$dir" | grep -E "^${prefix}[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\$" | while read -r f; do
+    [ "$f" != "$file" ] || continue
+    at=$(stat -c %Y "$dir/$f" 2>/dev/null) || continue
+    rank=1
+    if [ "$at" -gt "$((now + 1))" ] || [ "$(printf '%s\n%s\n' "$f" "$file" | sort | tail -n 1)" = "$f" ]; then rank=0; fi
+    echo "$rank $f $at"
+  done | sort -r
+}
+
+prune() { # only ever after a good one, which counts as the first
+  n=1
+  # after a jump of the clock no age means anything: then only the number counts, until the next time
+  if [ -n "$last" ] && { [ "$last" -gt "$now" ] || [ "$((now - last))" -gt "$((for + every))" ]; }; then for=0; fi
+  others | while read -r rank f at; do
     n=$((n + 1))
-    [ "$n" -gt 1 ] || continue
-    age=$((now - $(stat -c %Y "$dir/$f")))
+    age=$((now - at))
     if [ "$n" -gt "$keep" ] || { [ "$for" -gt 0 ] && [ "$age" -gt "$for" ]; }; then rm -f -- "$dir/$f"; fi
   done
 }
@@ -738,10 +751,8 @@ def schedule_script(
         "@ENVIRONMENT@": join([word for entry in environment for word in ("-e", entry)]),
         "@TICK@": str(max(1, min(60, wanted.every))),
     }
-    text = _SCRIPT
-    for mark, value in values.items():
-        text = text.replace(mark, value)
-    return text
+    # all at once: a value may hold what looks like another mark
+    return re.sub("|".join(values), lambda mark: values[mark[0]], _SCRIPT)
 
 
 def systemd_units(paths: SchedulePaths, tick: int) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fleetrecover import bounds
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.probes import ranges
 from fleetrecover.decide.diagnosis import Wish, diagnose
@@ -16,7 +17,7 @@ from fleetrecover.errors import FleetRecoverError, FormatError, InputError, Remo
 from fleetrecover.etcd import bbolt, snapshot
 from fleetrecover.facts import Survey
 from fleetrecover.model import Fleet, Host, Transport
-from fleetrecover.remote import fan_out
+from fleetrecover.remote import look_at
 from fleetrecover.snapshots import archive
 from fleetrecover.snapshots.archive import Kind
 from fleetrecover.snapshots.catalogue import NOT_SNAPSHOTS, Best, Catalogue, Found, State, make_catalogue
@@ -42,7 +43,7 @@ def list_snapshots(
     With `newest`, only so many of the youngest files of each node are looked into.
     """
     lister = _Lister(fleet, transport, progress, newest)
-    found = fan_out(fleet.hosts, lister.node)
+    found = look_at(fleet.hosts, lister.node, timeout=bounds.SNAPSHOTS)
     files: list[Found] = []
     problems: list[tuple[str, str]] = []
     for name, value in found.items():

@@ -39,6 +39,7 @@ from fleetrecover.errors import (
     RemoteError,
     StoppedPartWay,
     Undetermined,
+    changing,
 )
 from fleetrecover.facts import NodeFacts, Proof, Survey
 from fleetrecover.hold import NodeHold, make_holder
@@ -46,7 +47,7 @@ from fleetrecover.journal import Journal, now
 from fleetrecover.model import Command, Fleet, Result, Transport
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import new_run, run_paths
-from fleetrecover.remote import fan_out, wait_until
+from fleetrecover.remote import look_at, wait_until
 from fleetrecover.snapshots.catalogue import select
 from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_file
 from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, scratch, silent
@@ -116,7 +117,8 @@ def restore(means: Means, wanted: Wanted) -> Report:
                 )
             journal = Journal.open(means.fleet.cluster, plan.run)
             try:
-                return _Run(means, looker, journal, held.token).go(again, fresh)
+                with changing():
+                    return _Run(means, looker, journal, held.token).go(again, fresh)
             finally:
                 journal.close()
 
@@ -174,7 +176,7 @@ class _Looker:
             node = by_name[host.name]
             return Reader(host, self.means.transport).read(commands.restore_state(run_paths(node, run)))
 
-        return _good(fan_out([node.host for node in nodes], one))
+        return _good(look_at([node.host for node in nodes], one))
 
     def remembered(self, survey: Survey, states: Mapping[str, RestoreState], told: tuple[str, ...]) -> frozenset[str]:
         """Whoever was declared dead when data was first moved is not waited for now."""
@@ -216,7 +218,7 @@ class _Looker:
         names = (s.ROLLING, *self.means.fleet.kubernetes.restart)
         probe = commands.neighbours(self.means.fleet.etcd.cli, names)
         hosts = [node.host for node in survey.nodes if node.accessible]
-        found = _good(fan_out(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
+        found = _good(look_at(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
         return {name: tuple(each.name for each in there) for name, there in found.items()}
 
     def tools(self, survey: Survey, situation: r.Situation) -> tuple[dict[str, Tool], dict[str, tuple[str, str]]]:
@@ -233,7 +235,7 @@ class _Looker:
             found = {image: reader.read(probes.has_image(cli, image)) for image in sorted(set(wanted.values()))}
             return {image: identity for image, identity in found.items() if identity is not None}
 
-        there = _good(fan_out([node.host for node in survey.nodes if node.accessible], look))
+        there = _good(look_at([node.host for node in survey.nodes if node.accessible], look))
         givers: dict[str, tuple[str, str]] = {}
         for name, image in wanted.items():
             if image in there[name]:
@@ -261,7 +263,7 @@ class _Looker:
                     found[image] = error.message
             return found
 
-        answers = _good(fan_out([node.host for node in survey.nodes if node.accessible], ask))
+        answers = _good(look_at([node.host for node in survey.nodes if node.accessible], ask))
         tools = {name: answers[giver][image] for name, (giver, image) in asked.items()}
         bad = {name: tool for name, tool in tools.items() if not isinstance(tool, Tool)}
         if bad:
