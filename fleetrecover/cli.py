@@ -403,9 +403,10 @@ def inspect(
     full: Annotated[bool, typer.Option("--full", help="Read and hash every page of a database or snapshot.")] = False,
 ) -> None:
     """The facts of a data directory, WAL file, database or snapshot lying on this machine; read only."""
-    from fleetrecover.etcd import describe, local
+    from fleetrecover.etcd import describe
+    from fleetrecover.inspecting import inspect as look_inside
 
-    found = local.inspect(path, full=full)
+    found = look_inside(path, full=full)
     if settings.json:
         print_json({"schema": 1} | describe.to_json(found))
     else:

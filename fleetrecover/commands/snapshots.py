@@ -638,6 +638,7 @@ umask 077
 cli=@CLI@; container=@CONTAINER@; every=@EVERY@; keep=@KEEP@; for=@FOR@
 dir=@DIR@; home=@HOME@; inside=@INSIDE@; onhost=@ONHOST@; prefix=@PREFIX@
 state=$home/state; lock=$home/lock
+LC_ALL=C; export LC_ALL
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin
 sha() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r; else sha256sum; fi | cut -d' ' -f1; }
 born() { sed -e 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }

@@ -27,7 +27,7 @@ class Inspection:
     """What one path turned out to be, and what is known of it.
 
     `kind` is "data directory", "WAL directory", "WAL segment", "database", "snapshot" or ".snap file". Of the facts
-    those are set that belong to the kind; a part that is damaged or missing is a Broken.
+    those are set that belong to the kind; a part that is damaged or missing is a Broken. `packed` says in what it was packed.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Inspection:
     db: DbFacts | Broken | None = None
     snap: Snap | None = None
     snapshot: SnapshotFacts | None = None
+    packed: str = ""
 
     @property
     def contradiction(self) -> str:
@@ -120,11 +121,17 @@ def _database(path: Path) -> DbFacts | Broken | None:
 
 
 def _inspect_file(path: Path, full: bool) -> Inspection:
-    if wal.parse_name(path.name):
-        return Inspection(path, "WAL segment", log=wal.read_log([(path.name, _content(path))], partial=True))
-    if path.suffix == ".snap":
-        return Inspection(path, ".snap file", snap=snap_format.read_snap(path.name, _content(path)))
-    with path.open("rb") as file:
+    name = path.name.removesuffix(".broken")  # what etcd has set aside, before it mended it or began anew
+    if wal.parse_name(name):
+        return Inspection(path, "WAL segment", log=wal.read_log([(name, _content(path))], partial=True))
+    if name.endswith(".snap"):
+        return Inspection(path, ".snap file", snap=snap_format.read_snap(name, _content(path)))
+    return inspect_database(path, path, full)
+
+
+def inspect_database(path: Path, plain: Path, full: bool, packed: str = "") -> Inspection:
+    """The database or snapshot at `plain`, which is what `path` is or holds. Raises FormatError."""
+    with plain.open("rb") as file:
         facts = snapshot.read_snapshot(file, source=path.name, full=full)
     kind = "snapshot" if facts.checksum.present else "database"
-    return Inspection(path, kind, db=facts.db, snapshot=facts)
+    return Inspection(path, kind, db=facts.db, snapshot=facts, packed=packed)

@@ -219,7 +219,9 @@ class Conversation:
         return self._too_much(f"{name} printed more than {flood.limit:,} bytes")
 
     def _too_much(self, what: str) -> TooMuch:
-        hint = "log in and look at what it prints: ~/.bashrc and its like first; what is taken at most stands in bounds.py"
+        hint = (
+            "log in and look at what it prints: ~/.bashrc and its like first; what is taken at most stands in bounds.py"
+        )
         return TooMuch(self.host, f"{what}: no more is taken", hint=hint)
 
     def _stalled(self, after: float) -> RemoteError:
