@@ -368,8 +368,7 @@ def _keep(found: Mapping[str, Any]) -> Keep:
 def _before(text: str) -> list[Mapping[str, Any]]:
     """The containers of `containers.json` that have an id. Raises FormatError."""
     found = [each for each in _inspected(text, "containers.json") if "Id" in each]
-    for each in found:
-        restart_policy(each)  # or it says what is wrong with it
+    understood("containers.json", lambda: [(restart_policy(each), _running(each.get("State") or {})) for each in found])
     return found
 
 
