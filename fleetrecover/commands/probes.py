@@ -297,7 +297,7 @@ def parse_listing(path: str, text: str) -> DataListing:
             keeps[-1]["files"].append(_wal_file(value))
         else:
             single.setdefault(key, value)
-    real = single.get("real", path)
+    real = single.get("real", "")  # always said, and said first: without it this is no listing, and not an empty one
     if not real.startswith("/"):
         raise FormatError(f"the node gave {real!r} for the real path of {path}", source="data listing")
     mount = "mount" in single
