@@ -671,7 +671,11 @@ once() {
   echo "$$-$(born $$)" > "$lock/pid"
   trap 'rm -rf "$lock"; rm -f "$onhost" "$onhost.part" "$dir/.$prefix.part"' EXIT
   file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  while [ -e "$dir/$file" ]; do sleep 1; file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ); done
+  tries=0
+  while [ -e "$dir/$file" ]; do # an older one has that name: a clock that went back has come to that second again
+    tries=$((tries + 1)); [ "$tries" -le 5 ] || fail "there is a snapshot called $file already: the clock stands still"
+    sleep 1; file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  done
   ctl --command-timeout=10s endpoint health >/dev/null 2>"$home/said" \
     || fail "no quorum: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   size=$(stat -c %s "${onhost%/*}/member/snap/db" 2>/dev/null || echo 0)
