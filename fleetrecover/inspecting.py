@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from fleetrecover.ending import scratch
-from fleetrecover.errors import InputError
+from fleetrecover.errors import FormatError, InputError
 from fleetrecover.etcd import local
 from fleetrecover.etcd.local import Inspection
 from fleetrecover.snapshots import archive
@@ -19,9 +19,22 @@ def inspect(path: Path, *, full: bool = False) -> Inspection:
     """Find out what `path` is and read it. Raises InputError, FormatError."""
     try:
         kind = _packing(path)
-        return local.inspect(path, full=full) if kind is None else _unpacked(path, kind, full)
+        if kind is not None:
+            return _unpacked(path, kind, full)
+        return _bare(path, full)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _bare(path: Path, full: bool) -> Inspection:
+    try:
+        return local.inspect(path, full=full)
+    except FormatError:
+        known = path.is_dir() or ".wal" in path.name or ".snap" in path.name
+        if not known:  # why it is nothing at all says more than why it is no database
+            with path.open("rb") as file:
+                archive.recognise(file.read(archive.HEAD), path.stat().st_size, path.name)
+        raise
 
 
 def _packing(path: Path) -> archive.Kind | None:

@@ -20,7 +20,7 @@ from fleetrecover.facts import Survey
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import look_at
 from fleetrecover.snapshots import archive
-from fleetrecover.snapshots.archive import Kind
+from fleetrecover.snapshots.archive import Kind, base_name
 from fleetrecover.snapshots.catalogue import NOT_SNAPSHOTS, Best, Catalogue, Found, State, make_catalogue
 from fleetrecover.snapshots.transfer import Content, Progress, fetch, look_inside, silent, with_content
 from fleetrecover.survey import Reader
@@ -221,8 +221,8 @@ def named_by_path(catalogue: Catalogue, wanted: str, directory: str) -> str:
     node, colon, path = wanted.partition(":/")
     node, path = (node, "/" + path) if colon and "/" not in node else ("", wanted)
     here = [f for row in catalogue.rows for f in row.files if f.node is not None and node in ("", f.node)]
-    match = next((file.name for file in here if _same_path(path, file, directory)), None)
-    if match is None:
+    match = posixpath.basename(posixpath.normpath(path))
+    if not any(_same_path(path, file, directory) for file in here):
         raise InputError(
             f"{wanted}: there is no such file here, and no node has it in {directory}",
             hint="`fleetrecover snapshot list` shows what is on the nodes; its name alone, without the path, will do",
@@ -232,7 +232,8 @@ def named_by_path(catalogue: Catalogue, wanted: str, directory: str) -> str:
 
 def _same_path(path: str, file: Found, directory: str) -> bool:
     wanted = posixpath.normpath(path)
-    return wanted in (posixpath.normpath(file.path), posixpath.normpath(posixpath.join(directory, file.name)))
+    folders = {posixpath.normpath(directory), posixpath.normpath(posixpath.dirname(file.path))}
+    return posixpath.dirname(wanted) in folders and posixpath.basename(wanted) in (file.name, base_name(file.name))
 
 
 def hosts_by_name(hosts: Sequence[Host]) -> dict[str, Host]:
