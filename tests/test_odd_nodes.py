@@ -27,7 +27,9 @@ FLEET = Fleet("prod", HOSTS)
 INSPECT = """[{"Id": "aa", "Name": "/etcd", "Image": "sha256:e", "Created": "2026-01-01T00:00:00Z",
  "Config": {"Image": "etcd:v3.4.23", "Cmd": ["etcd", "--data-dir=/data", "--name=n"], "Labels": {}},
  "State": {"Status": "exited"}, "HostConfig": {"NetworkMode": "host", "Binds": ["/var/lib/etcd:/data"],
- "RestartPolicy": {"Name": "always"}}, "Mounts": []}]"""
+ "RestartPolicy": {"Name": "always"}},
+ "Mounts": [{"Type": "bind", "Source": "/var/lib/etcd", "Destination": "/data", "RW": true, "Mode": "",
+ "Propagation": "rprivate"}]}]"""
 
 
 def sound(number: int) -> dict[str, Answer]:

@@ -146,7 +146,8 @@ def named_time(name: str) -> datetime | None:
         seconds = _UNIX.search(name)
         return datetime.fromtimestamp(int(seconds[1]), UTC) if seconds else None
     try:
-        moment = datetime(*(int(match[part]) for part in ("year", "month", "day", "hour", "minute", "second")))
+        day, clock = "-".join(match.group("year", "month", "day")), ":".join(match.group("hour", "minute", "second"))
+        moment = datetime.fromisoformat(f"{day}T{clock}")
     except ValueError:
         return None
     zone = match["zone"] or "Z"

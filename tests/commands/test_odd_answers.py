@@ -89,7 +89,8 @@ def test_an_odd_file_of_a_run_is_that_runs_problem(what: str) -> None:
     found = probe.parse(answer(probe, f"real=/d\nkeep=/d.fleetrecover/r1\n{ODD_KEEPS[what]}\n".encode()))
     [keep] = found.keeps
     assert keep.problem
-    assert keep.pin is keep.proof is None
+    assert keep.pin is None
+    assert keep.proof is None
     assert not keep.policies
 
 
