@@ -96,7 +96,7 @@ def test_a_client_that_cannot_start() -> None:
         ProcessWire(["/nonexistent/ssh"], 5)
 
 
-@pytest.mark.parametrize("script", ["echo no route >&2; exit 255", "exec sleep 4731"])
+@pytest.mark.parametrize("script", ["echo no route >&2; exit 255", "exec sleep 4731", "exec yes welcome"])
 def test_a_client_that_does_not_come_up(script: str) -> None:
     with pytest.raises(BulkUnavailable):
         ProcessWire(["sh", "-c", script], 0.5)
