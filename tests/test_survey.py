@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fleetrecover.errors import RemoteError
 from fleetrecover.facts import NodeFacts
@@ -80,7 +80,7 @@ def test_what_goes_on_taking_turns_is_not_read_for_ever() -> None:
 def test_one_segment_at_a_time_is_asked_for_and_held() -> None:
     """A node's whole log at once would be as much memory as the node likes."""
     from fleetrecover.commands.probes import WalFile
-    from fleetrecover.model import Command, Host
+    from fleetrecover.model import Command, Host, Result
     from fleetrecover.survey import Reader, read_remote_log
     from tests.etcd.writers import WalWriter, put
     from tests.fakes.transport import FakeTransport
@@ -95,9 +95,9 @@ def test_one_segment_at_a_time_is_asked_for_and_held() -> None:
     batches: list[int] = []
 
     class Counting(FakeTransport):
-        def batch(self, host: Host, commands: object) -> object:  # type: ignore[override]
-            batches.append(len(commands))  # type: ignore[arg-type]
-            return super().batch(host, commands)  # type: ignore[arg-type]
+        def batch(self, host: Host, commands: Sequence[Command]) -> list[Result]:
+            batches.append(len(commands))
+            return super().batch(host, commands)
 
     def answer(_host: Host, command: Command) -> bytes:
         data = next(data for name, data in files.items() if name in command.script)
