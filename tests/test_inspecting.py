@@ -40,6 +40,7 @@ def tell(path: Path) -> dict[str, Any]:
         ("with a directory.zip", zip_of(("backup/", b""), ("backup/x", WHOLE)), "zip"),
         ("2022-11-16T03:42:54Z_etcd", WHOLE, None),
     ],
+    ids=range(9),
 )
 def test_a_snapshot_however_it_is_packed(tmp_path: Path, name: str, data: bytes, packed: str | None) -> None:
     (tmp_path / name).write_bytes(data)
@@ -81,6 +82,7 @@ def test_what_is_unpacked_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest
         ("zeros", bytes(4096), "begins with zeros"),
         ("notes.txt", b"dear diary, " * 20, "neither an etcd database nor"),
     ],
+    ids=range(9),
 )
 def test_what_cannot_be_read_says_why(tmp_path: Path, name: str, data: bytes, why: str) -> None:
     (tmp_path / name).write_bytes(data)

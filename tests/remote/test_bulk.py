@@ -96,11 +96,18 @@ def test_a_client_that_cannot_start() -> None:
         ProcessWire(["/nonexistent/ssh"], 5)
 
 
-@pytest.mark.parametrize("script", ["echo no route >&2; exit 255", "exec sleep 4731", "exec yes welcome"])
+@pytest.mark.parametrize("script", ["echo no route >&2; exit 255", "exec sleep 4731"])
 def test_a_client_that_does_not_come_up(script: str) -> None:
     with pytest.raises(BulkUnavailable):
         ProcessWire(["sh", "-c", script], 0.5)
     assert running("sleep 4731") == []
+
+
+def test_a_client_whose_login_prints_for_ever_is_left_before_its_time_is_over() -> None:
+    """Its memory is ours: a minute of it would be gigabytes."""
+    with pytest.raises(BulkUnavailable, match="its login printed more than"):
+        ProcessWire(["sh", "-c", "exec yes welcome"], 3600)
+    assert running("yes welcome") == []
 
 
 @lab

@@ -44,6 +44,7 @@ class FakeWire:
         self.nonce = b""
         self.sent = b""
         self.status_code: int | None = None
+        self.reads = 0
 
     def clock(self) -> float:
         return self.now
@@ -57,6 +58,8 @@ class FakeWire:
         return self.now if self.alive else self.last
 
     def read(self) -> Iterator[Said]:
+        self.reads += 1
+        assert self.reads < 3000, "it is read without end"
         for stream, data in self.turns.pop(0) if self.turns else self.then:
             self.last = self.now
             yield stream, data.replace(NONCE, self.nonce)

@@ -11,9 +11,11 @@ import pytest
 
 from fleetrecover import cli, cli_snapshot
 from fleetrecover.commands.snapshots import PREFIX
+from fleetrecover.errors import Refused
 from fleetrecover.snapshots import prune as flow
 from fleetrecover.snapshots.catalogue import Catalogue, Found, State, make_catalogue
 from fleetrecover.snapshots.prune import Pruning, automatic, points_in_time, superfluous
+from tests.decide.surveys import node, status, survey
 from tests.odd import SEED
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,9 +46,9 @@ def test_keep_counts_points_in_time_not_files_of_the_schedule(offsets: tuple[int
     found = superfluous(made, keep, 0, NOW, HOURS)
     contents = {row.first.identity for row in found.kept}
     assert len(contents) == 3 * keep
-    for node in ("etcd1", "etcd2", "etcd3"):
-        mine = sorted(row.time for row in found.kept if node in row.places)
-        assert mine == sorted(row.time for row in made.rows if node in row.places)[-keep:]
+    for name in ("etcd1", "etcd2", "etcd3"):
+        mine = sorted(row.time for row in found.kept if name in row.places)
+        assert mine == sorted(row.time for row in made.rows if name in row.places)[-keep:]
 
 
 def test_random_fleets_keep_the_newest_of_each_node() -> None:
@@ -72,7 +74,7 @@ def test_two_of_one_node_are_two_points_however_near() -> None:
 def test_one_name_on_several_nodes_is_one_point() -> None:
     name = "2026-01-01T00:00:00Z_etcd.zip"
     other = "2026-01-02T00:00:00Z_etcd.zip"
-    made = make_catalogue([file(node, each) for node in ("etcd1", "etcd2") for each in (name, other)])
+    made = make_catalogue([file(place, each) for place in ("etcd1", "etcd2") for each in (name, other)])
     assert [len(point) for point in points_in_time(made.rows, HOURS)] == [2, 2]
     assert {row.names[0] for row in superfluous(made, 1, 0, NOW).rows} == {name}
 
@@ -128,6 +130,37 @@ def test_what_somebody_named_goes_only_if_that_is_said() -> None:
     assert not found.without_named().by_hand
     both = make_catalogue([*files, file("etcd2", "copy of it", identity=files[1].identity)])
     assert len(superfluous(both, 1, 0, NOW, HOURS).by_hand) == 2, "a scheduled one of which somebody has a copy, too"
+
+
+# --- what it rests on ---
+
+
+def looked(monkeypatch: pytest.MonkeyPatch, *nodes: Any, problems: tuple[tuple[str, str], ...] = ()) -> Pruning:
+    """Plan over these nodes, each with two scheduled snapshots an hour apart, at seconds of their own."""
+    seen = survey(*nodes)
+    files = [file(each.name, scheduled(k * HOURS + n)) for k in (0, 1) for n, each in enumerate(nodes)]
+    made = make_catalogue(files, problems=problems)
+    rows = [SimpleNamespace(status=SimpleNamespace(installed=True, every=HOURS)), SimpleNamespace(status=None)]
+    monkeypatch.setattr(flow, "take_survey", lambda *_, **__: seen)
+    monkeypatch.setattr(flow, "list_snapshots", lambda *_, **__: made)
+    monkeypatch.setattr(flow.schedule, "status", lambda *_: rows)
+    return flow.plan(seen.fleet, None, 1, 0, lambda *_: None)  # type: ignore[arg-type]
+
+
+def test_the_interval_is_the_nodes_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [node(n, status=status(n, healthy=True, leader=1)) for n in (1, 2, 3)]
+    found = looked(monkeypatch, *nodes)
+    assert (len(found.rows), len(found.kept)) == (3, 3)
+
+
+def test_nothing_goes_without_quorum_or_without_the_whole_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy = node(1, status=status(1, healthy=True, leader=1))
+    with pytest.raises(Refused, match="no quorum"):
+        looked(monkeypatch, node(1), node(2))
+    with pytest.raises(Refused, match="etcd2 cannot be looked at"):
+        looked(monkeypatch, healthy, node(2, reachable=False))
+    with pytest.raises(Refused, match=r"not known what is newest.*odd answer"):
+        looked(monkeypatch, healthy, node(2), problems=(("etcd2", "odd answer"),))
 
 
 # --- through the command line ---
