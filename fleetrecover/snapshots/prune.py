@@ -46,12 +46,12 @@ class Pruning:
 def superfluous(catalogue: Catalogue, keep: int, keep_for: int, now: datetime, period: int = PERIOD) -> Pruning:
     """PURE: the whole ones beyond the `keep` newest points in time that are older than `keep_for` seconds.
 
-    Damaged ones are left alone, and the newest whole one stays whatever was asked. `period`: see `points_in_time`.
+    Damaged ones are left alone, and the newest point stays whatever was asked. `period`: see `points_in_time`.
     """
     whole = [row for row in catalogue.rows if row.state is State.WHOLE]
     old = now - timedelta(seconds=keep_for)
     beyond = [row for point in points_in_time(whole, period)[max(1, keep) :] for row in point]
-    gone = [row for row in beyond if not row.newest and (not keep_for or row.time < old)]
+    gone = [row for row in beyond if not keep_for or row.time < old]
     named = tuple(row for row in gone if not automatic(row))
     rest = tuple(row for row in gone if automatic(row))
     return Pruning(rest, tuple(row for row in whole if row not in gone), named)
