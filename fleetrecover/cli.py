@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetrecover import __version__
+from fleetrecover.ending import Terminated, heed_signals
 from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
 from fleetrecover.plain import dumps
 
@@ -104,6 +105,23 @@ def options(
 ) -> None:
     """These options stand before or after any command."""
     settings.inventory, settings.json, settings.verbose, settings.no_color = inventory, as_json, verbose, no_color
+    if verbose:
+        show_odd_answers()
+
+
+def show_odd_answers() -> None:
+    """Show the traceback of what nobody foresaw in a node's answer: it may be a fault of this program."""
+    import logging
+
+    from fleetrecover import answers
+
+    class ToStderr(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            settings.err.print(self.format(record), markup=False, soft_wrap=True)
+
+    answers.LOG.setLevel(logging.DEBUG)
+    answers.LOG.handlers = [ToStderr()]
+    answers.LOG.propagate = False
 
 
 # --- the means ---
@@ -385,9 +403,10 @@ def inspect(
     full: Annotated[bool, typer.Option("--full", help="Read and hash every page of a database or snapshot.")] = False,
 ) -> None:
     """The facts of a data directory, WAL file, database or snapshot lying on this machine; read only."""
-    from fleetrecover.etcd import describe, local
+    from fleetrecover.etcd import describe
+    from fleetrecover.inspecting import inspect as look_inside
 
-    found = local.inspect(path, full=full)
+    found = look_inside(path, full=full)
     if settings.json:
         print_json({"schema": 1} | describe.to_json(found))
     else:
@@ -499,6 +518,7 @@ def add_parts() -> None:
 def run(argv: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     add_parts()
+    heed_signals()
     try:
         code = app(hoist(argv), standalone_mode=False, prog_name="fleetrecover")
         return code if isinstance(code, int) else 0
@@ -506,6 +526,12 @@ def run(argv: Sequence[str]) -> int:
         return fail(error)
     except (KeyboardInterrupt, typer.Abort):
         return fail(Interrupted("interrupted; run the same command again to go on where it stopped"))
+    except Terminated as ended:
+        with suppress(OSError):  # whoever hung up took the terminal along
+            told = Interrupted(f"{ended}; run the same command again to go on where it stopped")
+            told.code = ended.code
+            fail(told)
+        return ended.code
     except typer.Exit as error:
         return int(error.exit_code)
     except USAGE_ERROR as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetrecover.cli import Dead, Yes, ask, print_json, reached, settings
-from fleetrecover.errors import UsageError
+from fleetrecover.errors import Degraded, Refused, Undetermined, UsageError
 
 if TYPE_CHECKING:
     from fleetrecover.report.bars import Bars
+    from fleetrecover.snapshots.prune import Pruning
 
 app = typer.Typer(
     help="Snapshots: list, save, restore, and take them regularly.",
@@ -63,6 +65,9 @@ def list_(
         print_json(catalogue_document(fleet.cluster, found))
     else:
         print_catalogue(settings.out, found)
+    if len(found.problems) == len(fleet.hosts):
+        settings.err.print("no node could be looked at, so it is not known what there is", markup=False)
+        raise typer.Exit(Undetermined.code)
 
 
 @app.command()
@@ -162,13 +167,15 @@ def unschedule() -> None:
 
 @app.command()
 def status() -> None:
-    """What every node has scheduled and what came of it; read only. Exit code 10 where a schedule fails."""
+    """What every node has scheduled and what came of it; read only. Exit code 10 where a schedule fails, 12 unknown."""
     from fleetrecover.snapshots import schedule as flow
 
     with reached() as (fleet, transport):
         found = flow.status(fleet, transport)
     _show_schedule(fleet.cluster, found)
-    raise typer.Exit(10 if any(row.problem for row in found) else 0)
+    if all(row.status is None for row in found):
+        raise typer.Exit(Undetermined.code)
+    raise typer.Exit(Degraded.code if any(row.problem for row in found) else 0)
 
 
 def _show_schedule(cluster: str, found: Any) -> None:
@@ -186,20 +193,42 @@ def prune(
     keep_for: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="Of the rest, keep those that are younger.")
     ] = None,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="Those that somebody gave a name, too; else they are asked for apart.")
+    ] = False,
     yes: Yes = None,
 ) -> None:
     """Remove what is superfluous: only whole snapshots, only with quorum, never the newest ones."""
-    from fleetrecover.report.snapshots import print_pruned, pruned_document
+    from fleetrecover.report.snapshots import print_pruned, print_pruning, pruned_document
     from fleetrecover.snapshots import prune as flow
 
     with reached() as (fleet, transport), progress_shown() as progress:
         plan = flow.plan(fleet, transport, keep, seconds(keep_for, "--for") if keep_for else 0, progress)
         progress.stop()
+        plan = plan.with_named() if by_hand else plan
         if plan.rows:
-            print_pruned(settings.err, plan)
+            print_pruning(settings.err, plan.rows)
             ask(fleet.cluster, yes)
-            flow.apply(fleet, transport, plan)
+        plan = named_too(fleet.cluster, plan, yes)
+        flow.apply(fleet, transport, plan)
     if settings.json:
         print_json(pruned_document(fleet.cluster, plan))
     else:
         print_pruned(settings.out, plan)
+
+
+def named_too(cluster: str, plan: Pruning, yes: str | None) -> Pruning:
+    """Ask apart for those that somebody has named: whoever gave a name to a snapshot wanted to find it again."""
+    from fleetrecover.report.snapshots import print_pruning
+
+    if not plan.by_hand:
+        return plan
+    print_pruning(settings.err, plan.by_hand, "named by hand, and superfluous")
+    if yes is not None or not sys.stdin.isatty():
+        settings.err.print("these stay; --by-hand removes them, too", markup=False)
+        return plan.without_named()
+    try:
+        ask(cluster, None)
+    except Refused:
+        return plan.without_named()
+    return plan.with_named()

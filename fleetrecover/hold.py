@@ -22,12 +22,13 @@ from types import TracebackType
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.errors import Held, OutcomeUnknown, RemoteError, StoppedPartWay
+from fleetrecover.errors import Held, OutcomeUnknown, RemoteError, StoppedPartWay, Undetermined
 from fleetrecover.facts import Hold as HoldFacts
 from fleetrecover.facts import NodeFacts
 from fleetrecover.journal import now
 from fleetrecover.model import Host, Transport
-from fleetrecover.remote import READ_POLICY, fan_out
+from fleetrecover.remote import READ_POLICY, fan_out, look_at
+from fleetrecover.survey import Reader
 
 BEAT_SECONDS = 3.0
 WATCH_SECONDS = 15.0
@@ -103,6 +104,12 @@ class NodeHold:
         try:
             for node in self.nodes:
                 self._take(node)
+        except RemoteError as error:
+            self._release()
+            raise Undetermined(
+                f"{error.message}; its hold could not be taken, so nothing was changed",
+                hint="run the same command again",
+            ) from error
         except BaseException:
             self._release()
             raise
@@ -150,12 +157,11 @@ class NodeHold:
 
     def _look(self, node: NodeFacts) -> HoldFacts | None:
         probe = probes.data_listing(self.data[node.name])
-        [result] = READ_POLICY.run(lambda: self.transport.batch(node.host, [probe.command]))
-        return probe.parse(result).hold
+        return READ_POLICY.run(lambda: Reader(node.host, self.transport).read(probe)).hold
 
     def _beats(self, token: str) -> Mapping[str, str]:
         by_name = {node.name: node for node in self.nodes}
-        found = fan_out([node.host for node in self.nodes], lambda host: self._look(by_name[host.name]))
+        found = look_at([node.host for node in self.nodes], lambda host: self._look(by_name[host.name]))
         return {name: hold.beat for name, hold in found.items() if isinstance(hold, HoldFacts) and hold.token == token}
 
     def _watch(self, node: NodeFacts, hold: HoldFacts) -> None:

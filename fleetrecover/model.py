@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from fleetrecover import bounds
+
 
 @dataclass(frozen=True)
 class SshSettings:
@@ -83,7 +85,8 @@ class Command:
     `script` is complete and already quoted (build it with `fleetrecover.commands.shell`). It is handed to `sh` on its
     standard input, never on a command line, so what it holds does not show in the node's process list.
     `shown` is what a person sees of it in a plan, a log or the journal: secrets are masked there.
-    `timeout`, seconds, is enforced on the node too, so that nothing of ours outlives it.
+    `timeout`, seconds, is enforced on the node too, so that nothing of ours outlives it. `most` is how many bytes are
+    taken from each of its output streams.
     """
 
     name: str
@@ -91,6 +94,7 @@ class Command:
     timeout: float = 30.0
     ok_codes: tuple[int, ...] = (0,)
     shown: str = ""
+    most: int = bounds.ANSWER
 
     @property
     def display(self) -> str:

@@ -28,6 +28,7 @@ from fleetrecover.errors import (
     Refused,
     StoppedPartWay,
     Undetermined,
+    changing,
 )
 from fleetrecover.facts import NodeFacts, Proof, Survey, WorkDir
 from fleetrecover.hold import NodeHold, make_holder
@@ -79,7 +80,8 @@ def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report
             )
         journal = Journal.open(means.fleet.cluster, plan.run)
         try:
-            return _Run(means, wish, journal, held.token).go(again, judged, fresh)
+            with changing():
+                return _Run(means, wish, journal, held.token).go(again, judged, fresh)
         finally:
             journal.close()
 

@@ -12,7 +12,7 @@ from fleetrecover.apply import Applier
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.decide.plan import Plan
-from fleetrecover.errors import Refused, UsageError
+from fleetrecover.errors import Refused, UsageError, changing
 from fleetrecover.journal import Journal
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
@@ -54,13 +54,15 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
         try:
             journal.write("begin", command=f"fab {task}", cluster=plan.cluster, survivor=plan.survivor)
             applier = Applier(survey, means.transport, held.token, journal, means.events, means.sleep, means.clock)
-            outcomes = tuple(applier.step(step) for step in chosen)
+            with changing():
+                outcomes = tuple(applier.step(step) for step in chosen)
             bad = [outcome for outcome in outcomes if outcome.error is not None]
             journal.write("end", outcome="stopped" if bad else "step done")
         finally:
             journal.close()
     if bad and bad[0].error is not None:
-        raise bad[0].error
+        with changing():
+            raise bad[0].error
     return outcomes
 
 

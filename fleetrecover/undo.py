@@ -15,14 +15,23 @@ from fleetrecover.commands import actions, snapshots
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.steps import RESTORE
-from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, RemoteError, StoppedPartWay, Undetermined
+from fleetrecover.errors import (
+    CheckFailed,
+    FleetRecoverError,
+    InputError,
+    Refused,
+    RemoteError,
+    StoppedPartWay,
+    Undetermined,
+    changing,
+)
 from fleetrecover.facts import RUN_LABEL, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import run_paths
-from fleetrecover.remote import fan_out
+from fleetrecover.remote import look_at
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import verify
 
@@ -118,7 +127,7 @@ class Undoer(Applier):
 def undo(means: Means, wanted: str) -> Undone:
     """Put back what was before the run. Raises InputError, Refused, Held before anything was changed; else StoppedPartWay."""
     survey = take_survey(means.fleet, means.transport)
-    run = u.find_run(survey, wanted)
+    run = _run_meant(survey, wanted)
     plan = _plan(means, survey, run)
     if not plan.stages:
         return _nothing_left(plan)
@@ -135,8 +144,9 @@ def undo(means: Means, wanted: str) -> Undone:
             journal.write("begin", command="undo", cluster=plan.cluster, survivor=plan.survivor)
             worker = _worker(means, again, held.token, journal)
             try:
-                worker.all_of(fresh.stages)
-                result = _judge_undo(means, fresh, worker)
+                with changing():
+                    worker.all_of(fresh.stages)
+                    result = _judge_undo(means, fresh, worker)
             except BaseException as error:
                 journal.write("end", outcome="undo-stopped", error=str(error), kind=type(error).__name__)
                 raise
@@ -144,6 +154,21 @@ def undo(means: Means, wanted: str) -> Undone:
         return result
     finally:
         journal.close()
+
+
+def _run_meant(survey: Survey, wanted: str) -> str:
+    """The run's id. Raises InputError; Undetermined where it may lie on a node that cannot be looked at now."""
+    away = [node.name for node in survey.nodes if not node.accessible]
+    known = any(keep.run.startswith(wanted) for node in survey.nodes for keep in node.keeps)
+    try:
+        return u.find_run(survey, wanted)
+    except InputError as error:
+        if known or not away:
+            raise
+        raise Undetermined(
+            f"{error.message}; not looked at: {', '.join(away)}; nothing was changed",
+            hint="`fleetrecover survey` shows why; then give the same command again",
+        ) from error
 
 
 def _plan(means: Means, survey: Survey, run: str) -> u.UndoPlan:
@@ -156,7 +181,7 @@ def _plan(means: Means, survey: Survey, run: str) -> u.UndoPlan:
             probe = snapshots.restore_state(run_paths(nodes[host.name], run))
             return Reader(host, means.transport).read(probe)
 
-        for name, found in fan_out([node.host for node in nodes.values()], one).items():
+        for name, found in look_at([node.host for node in nodes.values()], one).items():
             if isinstance(found, RemoteError):
                 raise Undetermined(f"{found.message}; nothing was changed", hint="give the command again") from found
             states[name] = found
@@ -192,7 +217,7 @@ def _judge_undo(means: Means, plan: u.UndoPlan, worker: Undoer) -> Undone:
 def clean(means: Means, wanted: str) -> Undone:
     """Remove what a run kept. Raises Refused unless the run is closed and the cluster is whole and healthy."""
     survey, judgement = verify(means.fleet, means.transport)
-    run = u.find_run(survey, wanted)
+    run = _run_meant(survey, wanted)
     plan = u.make_clean(survey, run)
     if not judgement.ok:
         bad = "; ".join(f"{check.name}: {check.detail}" for check in judgement.checks if not check.ok)
@@ -206,7 +231,8 @@ def clean(means: Means, wanted: str) -> Undone:
         with _hold(means, survey, run) as held:
             journal.write("begin", command="clean", cluster=plan.cluster)
             worker = _worker(means, survey, held.token, journal)
-            worker.all_of(plan.stages)
+            with changing():
+                worker.all_of(plan.stages)
         outcome = "partial" if worker.failed else "cleaned"
         journal.write("end", outcome=outcome, bytes=plan.bytes)
     finally:

@@ -11,7 +11,7 @@ from fleetrecover.errors import FormatError, RemoteError
 from fleetrecover.etcd.etcdctl import HashKV
 from fleetrecover.facts import NodeFacts, Proof, Survey
 from fleetrecover.model import Fleet, Host, Transport
-from fleetrecover.remote import fan_out
+from fleetrecover.remote import look_at
 from fleetrecover.survey import Reader, etcdctl_for, running_container, take_survey
 
 
@@ -52,7 +52,7 @@ def take_hashes(survey: Survey, transport: Transport) -> Hashes | None:
     def one(host: Host) -> HashKV | None:
         return _hash(survey.fleet, asked[host.name], Reader(host, transport), revision)
 
-    found = fan_out([node.host for node in asked.values()], one)
+    found = look_at([node.host for node in asked.values()], one)
     pairs = {name: (h.hash, h.compact_revision) if isinstance(h, HashKV) else None for name, h in found.items()}
     return Hashes(revision, pairs)
 

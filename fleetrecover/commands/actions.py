@@ -10,6 +10,7 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from fleetrecover import bounds
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import octal, quote, write_file
@@ -77,6 +78,7 @@ def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
 
 def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], data: str) -> Action:
     """Save what `inspect` says of the node's etcd containers, and whether there is data, once, before anything is touched."""
+    cli = quote(cli)
     target, temporary = quote(paths.containers), quote(paths.containers + ".new")
     ids = " ".join(quote(container) for container in container_ids)
     inspect = f"{cli} inspect --type container {ids}" if container_ids else "echo '[]'"
@@ -97,6 +99,7 @@ def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], d
 
 def fence(cli: str, container_id: str, name: str, kept_name: str, *, paused: bool = False) -> Action:
     """Stop an etcd gently, so that it flushes its commit; take its restart policy away; give it another name."""
+    cli = quote(cli)
     cid = quote(container_id)
     return _action(
         "fence",
@@ -132,6 +135,7 @@ def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> 
 
 def _refuse_running(cli: str, data: str) -> list[str]:
     """Lines that exit with STILL_RUNNING if a running container has a bind on `data`."""
+    cli = quote(cli)
     template = "{{range .Mounts}}{{println .Source}}{{end}}"
     return [
         f"for c in $({cli} ps -q --no-trunc); do",
@@ -296,11 +300,13 @@ def run_container(name: str, argv: Sequence[str], env_file: Sequence[str], shown
 
 def save_image(cli: str, reference: str) -> Command:
     """Write an image to standard output, as `load` reads it; a read, though a long one."""
-    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0)
+    cli = quote(cli)
+    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0, most=bounds.IMAGE)
 
 
 def load_image(cli: str, reference: str, image_id: str) -> Action:
     """Load an image from standard input and see that it can be named as the joiner's command names it."""
+    cli = quote(cli)
     tag = [
         f"{cli} inspect --type image {quote(reference)} >/dev/null 2>&1 || {cli} tag {quote(image_id)} {quote(reference)}"
     ]
@@ -318,6 +324,7 @@ def load_image(cli: str, reference: str, image_id: str) -> Action:
 
 def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
     """Stop and remove a container, but only if it carries this run's label."""
+    cli = quote(cli)
     template = quote("{{index .Config.Labels " + json.dumps(run_label) + "}}")
     return _action(
         "remove-container",
@@ -335,6 +342,7 @@ def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
 
 def stop_container(cli: str, name: str) -> Action:
     """Stop a container gently, so that etcd flushes its commit."""
+    cli = quote(cli)
     return _action("stop", [f"{cli} stop -t 30 {quote(name)} >/dev/null"], timeout=90.0)
 
 
@@ -366,6 +374,7 @@ def adopt(paths: RunPaths, data: str) -> Action:
 
 def start_original(cli: str, container_id: str, name: str, restart_policy: str) -> Action:
     """Start a node's own container as it was: its name, its restart policy, its unchanged command."""
+    cli = quote(cli)
     cid = quote(container_id)
     name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
     id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
@@ -384,11 +393,13 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
 
 def start_existing(cli: str, name: str) -> Action:
     """Start a container that stands stopped; nothing happens if it runs."""
+    cli = quote(cli)
     return _action("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=90.0)
 
 
 def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
     """Give a container its restart policy."""
+    cli = quote(cli)
     return _action("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
 
 
@@ -491,6 +502,7 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
 
 def put_container_back(cli: str, container_id: str, name: str, restart_policy: str, *, start: bool) -> Action:
     """Give a container the name and restart policy that it had, and start it if it ran."""
+    cli = quote(cli)
     cid = quote(container_id)
     name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
     id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
@@ -508,6 +520,7 @@ def put_container_back(cli: str, container_id: str, name: str, restart_policy: s
 
 def remove_kept_container(cli: str, container_id: str, kept_name: str) -> Action:
     """Remove a container that a run set aside, if it still has that name and does not run."""
+    cli = quote(cli)
     cid = quote(container_id)
     template = quote("{{.Name}} {{.State.Running}}")
     return _action(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from fleetrecover.answers import understood
 from fleetrecover.commands.shell import quote
 from fleetrecover.model import Command, Result
 
@@ -29,11 +30,15 @@ MAY_RUN_STILL = (TIMED_OUT, BUSY)
 class Probe(Generic[T_co]):
     """A read: a command, and a pure function from its result to a value.
 
-    `parse` is given the result only if its exit code is accepted.
+    `parse` is given the result only if its exit code is accepted. Whatever is wrong with an answer is a FormatError.
     """
 
     command: Command
-    parse: Callable[[Result], T_co]
+    meaning: Callable[[Result], T_co]
+
+    def parse(self, result: Result) -> T_co:
+        """Make sense of a result. Raises FormatError, and nothing else."""
+        return understood(self.command.name, lambda: self.meaning(result))
 
 
 @dataclass(frozen=True)

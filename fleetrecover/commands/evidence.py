@@ -27,7 +27,7 @@ def signs(member: str) -> Probe[tuple[Sign, ...]]:
 
     def parse(result: Result) -> tuple[Sign, ...]:
         rows = (line.partition(" ") for line in result.text.splitlines())
-        return tuple(Sign(name, int(when)) for when, found, name in rows if found and when.isdigit())
+        return tuple(Sign(name, int(when)) for when, found, name in rows if found and when.isdecimal())
 
     return Probe(Command("signs", script, timeout=20), parse)
 

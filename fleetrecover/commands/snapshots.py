@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleetrecover import bounds
+from fleetrecover.answers import load_json
 from fleetrecover.commands.actions import DIFFERS, NAME_TAKEN, NO_SPACE, OCCUPIED
 from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
@@ -98,7 +100,8 @@ done
 
 def listing(directory: str) -> Probe[SnapshotDirectory]:
     """What lies in the snapshot directory; symbolic links are followed."""
-    script = _LISTING.replace("@DIR@", quote(directory)).replace("@MAX@", str(MAX_FILES))
+    values = {"@DIR@": quote(directory), "@MAX@": str(MAX_FILES)}
+    script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
     return Probe(Command("snapshot-listing", script, timeout=40), lambda r: parse_listing(r.text))
 
 
@@ -172,7 +175,9 @@ def file_size(path: str) -> Probe[int]:
 
 def fetch(path: str, size: int) -> Command:
     """Stream a file to standard output."""
-    return Command("snapshot-fetch", f"cat {quote(path)}\n", timeout=_time_for(size, 120), shown=f"cat {quote(path)}")
+    shown = f"cat {quote(path)}"
+    most = size + bounds.MIB  # one that grows meanwhile is told by its size
+    return Command("snapshot-fetch", f"{shown}\n", timeout=_time_for(size, 120), shown=shown, most=most)
 
 
 def last_written(member: str) -> Probe[float | None]:
@@ -483,10 +488,7 @@ def restore_state(paths: RunPaths) -> Probe[RestoreState]:
 
 
 def _object(text: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise FormatError(f"not JSON: {error}", source="restore.json") from error
+    value = load_json(text, "restore.json")
     if not isinstance(value, dict):
         raise FormatError("not a JSON object", source="restore.json")
     return value
@@ -564,11 +566,11 @@ def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
     target = quote(paths.at("stopped"))
     lines = ["umask 077", f"touch {target}"]
     for name in names:
-        state = f"$({cli} inspect --type container -f '{{{{.State.Running}}}}' {quote(name)} 2>/dev/null || echo gone)"
+        state = f"$({quote(cli)} inspect --type container -f '{{{{.State.Running}}}}' {quote(name)} 2>/dev/null || echo gone)"
         lines += [
             f'if [ "{state}" = true ]; then',
             f"  grep -qxF {quote(name)} {target} || {{ echo {quote(name)} >> {target}; {_SYNC.format(target)}; }}",
-            f"  {cli} stop -t 15 {quote(name)} >/dev/null",
+            f"  {quote(cli)} stop -t 15 {quote(name)} >/dev/null",
             "fi",
         ]
     return _action("stop-neighbours", lines, timeout=30.0 + 30 * len(names), undo=f"{cli} start {' '.join(names)}")
@@ -576,7 +578,7 @@ def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
 
 def start_neighbours(cli: str, names: Sequence[str]) -> Action:
     """Start them again, one after another."""
-    lines = [f"{cli} start {quote(name)} >/dev/null" for name in names]
+    lines = [f"{quote(cli)} start {quote(name)} >/dev/null" for name in names]
     return _action("start-neighbours", lines or [":"], timeout=30.0 + 30 * len(names), undo="they are stopped again")
 
 
@@ -631,11 +633,12 @@ def scheduler(cli: str) -> Probe[str]:
 _SCRIPT = r"""#!/bin/sh
 # Written by fleetrecover; changes are lost. Takes a snapshot of this node's etcd and keeps the newest ones.
 # What it never does: remove a snapshot unless a new one has just been written and checked and the cluster has quorum;
-# remove a snapshot that it did not write itself; remove the last one.
+# remove a snapshot that it did not write itself; remove the one that it has just written, whatever the clock did.
 umask 077
 cli=@CLI@; container=@CONTAINER@; every=@EVERY@; keep=@KEEP@; for=@FOR@
 dir=@DIR@; home=@HOME@; inside=@INSIDE@; onhost=@ONHOST@; prefix=@PREFIX@
 state=$home/state; lock=$home/lock
+LC_ALL=C; export LC_ALL
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin
 sha() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r; else sha256sum; fi | cut -d' ' -f1; }
 born() { sed -e 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
@@ -668,6 +671,11 @@ once() {
   echo "$$-$(born $$)" > "$lock/pid"
   trap 'rm -rf "$lock"; rm -f "$onhost" "$onhost.part" "$dir/.$prefix.part"' EXIT
   file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  tries=0
+  while [ -e "$dir/$file" ]; do # an older one has that name: a clock that went back has come to that second again
+    tries=$((tries + 1)); [ "$tries" -le 5 ] || fail "there is a snapshot called $file already: the clock stands still"
+    sleep 1; file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  done
   ctl --command-timeout=10s endpoint health >/dev/null 2>"$home/said" \
     || fail "no quorum: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   size=$(stat -c %s "${onhost%/*}/member/snap/db" 2>/dev/null || echo 0)
@@ -686,12 +694,23 @@ once() {
   prune
 }
 
-prune() { # only ever after a good one: the newest first, ours alone
-  n=0
-  ls -1 "$dir" | grep -E "^${prefix}[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\$" | sort -r | while read -r f; do
+others() { # ours but for the new one, the newest first; a name or a time that is yet to come was given by a wrong clock: oldest
+  ls -1 "$dir" | grep -E "^${prefix}[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\$" | while read -r f; do
+    [ "$f" != "$file" ] || continue
+    at=$(stat -c %Y "$dir/$f" 2>/dev/null) || continue
+    rank=1
+    if [ "$at" -gt "$((now + 1))" ] || [ "$(printf '%s\n%s\n' "$f" "$file" | sort | tail -n 1)" = "$f" ]; then rank=0; fi
+    echo "$rank $f $at"
+  done | sort -r
+}
+
+prune() { # only ever after a good one, which counts as the first
+  n=1
+  # after a jump of the clock no age means anything: then only the number counts, until the next time
+  if [ -n "$last" ] && { [ "$last" -gt "$now" ] || [ "$((now - last))" -gt "$((for + every))" ]; }; then for=0; fi
+  others | while read -r rank f at; do
     n=$((n + 1))
-    [ "$n" -gt 1 ] || continue
-    age=$((now - $(stat -c %Y "$dir/$f")))
+    age=$((now - at))
     if [ "$n" -gt "$keep" ] || { [ "$for" -gt 0 ] && [ "$age" -gt "$for" ]; }; then rm -f -- "$dir/$f"; fi
   done
 }
@@ -737,10 +756,8 @@ def schedule_script(
         "@ENVIRONMENT@": join([word for entry in environment for word in ("-e", entry)]),
         "@TICK@": str(max(1, min(60, wanted.every))),
     }
-    text = _SCRIPT
-    for mark, value in values.items():
-        text = text.replace(mark, value)
-    return text
+    # all at once: a value may hold what looks like another mark
+    return re.sub("|".join(values), lambda mark: values[mark[0]], _SCRIPT)
 
 
 def systemd_units(paths: SchedulePaths, tick: int) -> Mapping[str, str]:

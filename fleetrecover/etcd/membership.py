@@ -10,12 +10,13 @@ the sake of downgrades; raft's configuration still comes from snapshot and log. 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fleetrecover import bounds
+from fleetrecover.answers import load_json
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd import protobuf
 from fleetrecover.etcd.protobuf import BYTES, VARINT
@@ -26,7 +27,7 @@ BOOTSTRAP_TERM = 1
 _ID = re.compile(r"[0-9a-f]{1,16}")
 # What is refused as hostile, bytes: the JSON of one member, the v2 store of a .snap, a ConfState.
 MAX_JSON = 1 << 20
-MAX_STORE = 256 << 20
+MAX_STORE = bounds.STORE
 MAX_CONF_STATE = 1 << 16
 ACTIONS = {ADD: "add", REMOVE: "remove", UPDATE: "update", ADD_LEARNER: "add-learner"}
 
@@ -137,12 +138,7 @@ def parse_json(data: bytes, *, source: str, offset: int | None = None, limit: in
 
     More than `limit` bytes are refused: parsed they take many times as much memory.
     """
-    if len(data) > limit:
-        raise FormatError(f"{len(data)} bytes of JSON, more than {limit}", source=source, offset=offset)
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", source=source, offset=offset) from None
+    return load_json(data, source, offset=offset, limit=limit)
 
 
 def _object(value: Any, what: str, source: str, offset: int | None) -> dict[str, Any]:

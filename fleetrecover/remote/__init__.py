@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fleetrecover.remote.connection import SshTransport
-    from fleetrecover.remote.fanout import fan_out
+    from fleetrecover.remote.fanout import fan_out, look_at
     from fleetrecover.remote.retry import (
         FENCE_POLICY,
         LOOK_POLICY,
@@ -34,11 +34,12 @@ __all__ = [
     "SshTransport",
     "WaitTimeout",
     "fan_out",
+    "look_at",
     "refusal",
     "wait_until",
 ]
 
-_HOMES = {"SshTransport": "connection", "fan_out": "fanout"}
+_HOMES = {"SshTransport": "connection", "fan_out": "fanout", "look_at": "fanout"}
 
 
 def __getattr__(name: str) -> Any:

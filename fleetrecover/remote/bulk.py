@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from fleetrecover import bounds
 from fleetrecover.remote.settings import Target
 
 SMALL = 8 * 1024 * 1024
@@ -127,6 +128,8 @@ class ProcessWire:
         while token + b"\n" not in heard[1]:
             for stream, data in self.read():
                 heard[stream] += data
+            if max(map(len, heard.values())) > bounds.NOISE:
+                raise BulkUnavailable(f"its login printed more than {bounds.NOISE:,} bytes")
             if self.closed:
                 raise BulkUnavailable(heard[2].decode("utf-8", "replace").strip() or "ssh ended")
             if time.monotonic() > until:

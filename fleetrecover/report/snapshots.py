@@ -131,7 +131,8 @@ def print_saved(out: Console, saved: Saved) -> None:
         soft_wrap=True,
     )
     for node, why in saved.placed.items():
-        out.print(f"  {node}: {why or 'there, and read back as written'}", markup=False, soft_wrap=True)
+        told = f"{node}: not there: {why}" if why else f"{node}:{saved.path} (read back as written)"
+        out.print(f"  {told}", markup=False, soft_wrap=True)
     if saved.fetched is not None:
         out.print(f"  here: {saved.fetched}", markup=False, soft_wrap=True)
 
@@ -149,6 +150,7 @@ def saved_document(cluster: str, saved: Saved) -> dict[str, Any]:
         "size": saved.content.size,
         "sha256": saved.content.identity,
         "file_sha256": saved.sha256,
+        "path": saved.path,
         "nodes": [{"node": node, "there": not why, "error": why or None} for node, why in saved.placed.items()],
         "fetched": str(saved.fetched) if saved.fetched else None,
     }
@@ -293,11 +295,30 @@ def schedule_document(cluster: str, rows: Sequence[ScheduleRow]) -> dict[str, An
     }
 
 
+def print_pruning(out: Console, rows: Sequence[Row], word: str = "superfluous") -> None:
+    """What is to go, before it is asked."""
+    for row in rows:
+        out.print(f"{word}: {row.names[0]} on {', '.join(row.places)}", markup=False, soft_wrap=True)
+
+
 def print_pruned(out: Console, pruning: Pruning) -> None:
-    """What goes and what stays."""
-    for row in pruning.rows:
-        out.print(f"superfluous: {row.names[0]} on {', '.join(row.places)}", markup=False, soft_wrap=True)
-    out.print(f"{len(pruning.rows)} superfluous, {len(pruning.kept)} stay", markup=False)
+    """What came of it."""
+    files = sum(len(row.files) for row in pruning.rows)
+    told = (
+        f"removed: {count(len(pruning.rows), 'snapshot')}, {count(files, 'file')}"
+        if pruning.rows
+        else "nothing removed"
+    )
+    out.print(f"{told}; {count(len(pruning.kept), 'snapshot')} kept", markup=False, soft_wrap=True)
+
+
+def count(number: int, word: str) -> str:
+    """A number and its noun.
+
+    >>> count(1, "file"), count(2, "file")
+    ('1 file', '2 files')
+    """
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def pruned_document(cluster: str, pruning: Pruning) -> dict[str, Any]:

@@ -103,6 +103,13 @@ def test_a_client_that_does_not_come_up(script: str) -> None:
     assert running("sleep 4731") == []
 
 
+def test_a_client_whose_login_prints_for_ever_is_left_before_its_time_is_over() -> None:
+    """Its memory is ours: a minute of it would be gigabytes."""
+    with pytest.raises(BulkUnavailable, match="its login printed more than"):
+        ProcessWire(["sh", "-c", "exec yes welcome"], 3600)
+    assert running("yes welcome") == []
+
+
 @lab
 @needs_client
 @pytest.mark.parametrize("client", [None, ""])
