@@ -73,7 +73,7 @@ def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft
 
     from fleetrecover.model import Fleet, Host, SshSettings
     from fleetrecover.new_inventory import from_node
-    from fleetrecover.remote import SshTransport
+    from fleetrecover.remote import open_transport
     from fleetrecover.survey import take_survey
 
     found = TARGET.fullmatch(origin)
@@ -84,7 +84,7 @@ def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft
         raise InputError(f"--from {origin}: {port} is not a port", hint="SSH's is 22")
     host = Host("node", found["six"] or found["host"], user=found["user"], port=port)
     fleet = Fleet(cluster, (host,), SshSettings(sudo=sudo, gateway=gateway))
-    transport = SshTransport(fleet)
+    transport = open_transport(fleet)
     try:
         [node] = take_survey(fleet, transport).nodes
     finally:

@@ -35,13 +35,11 @@ _FLAGS = frozenset(("identitiesonly",))
 _ADDING = frozenset(("identityfile", "certificatefile"))
 _PATHS = frozenset(("userknownhostsfile", "globalknownhostsfile"))
 
-_REFUSED = frozenset(
-    """bindinterface canonicaldomains canonicalizefallbacklocal canonicalizehostname canonicalizemaxdots
+_CHANGING = """bindinterface canonicaldomains canonicalizefallbacklocal canonicalizehostname canonicalizemaxdots
     canonicalizepermittedcnames ignoreunknown knownhostscommand pkcs11provider proxyusefdpass securitykeyprovider
-    smartcarddevice tag""".split()
-)
-_IGNORED = frozenset(
-    """addkeystoagent batchmode casignaturealgorithms channeltimeout checkhostip ciphers clearallforwardings compression
+    smartcarddevice tag"""
+_REFUSED = frozenset(_CHANGING.split())
+_HARMLESS = """addkeystoagent batchmode casignaturealgorithms channeltimeout checkhostip ciphers clearallforwardings compression
     connectionattempts connecttimeout controlmaster controlpath controlpersist dynamicforward enableescapecommandline
     enablesshkeysign escapechar exitonforwardfailure fingerprinthash forkafterauthentication forwardagent forwardx11
     forwardx11timeout forwardx11trusted gatewayports gssapiauthentication gssapidelegatecredentials hashknownhosts
@@ -54,8 +52,8 @@ _IGNORED = frozenset(
     stricthostkeychecking syslogfacility tcpkeepalive tunnel tunneldevice updatehostkeys verifyhostkeydns visualhostkey
     warnweakcrypto xauthlocation challengeresponseauthentication skeyauthentication
     gssapiclientidentity gssapikeyexchange gssapikexalgorithms gssapirenewalforcesrekey gssapiserveridentity
-    gssapitrustdns""".split()
-)
+    gssapitrustdns"""
+_IGNORED = frozenset(_HARMLESS.split())
 """They change how a session looks, or which algorithms are spoken, not where it leads."""
 
 _RAW = frozenset(("proxycommand", "localcommand", "remotecommand", "knownhostscommand", "proxyjump"))
@@ -289,12 +287,12 @@ def _lines(path: Path, *, must_exist: bool) -> Iterator[tuple[_Place, str, str]]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", hint="an Include names it") from error
     for number, line in enumerate(text.split("\n"), 1):
-        place, line = _Place(path, number), line.rstrip(" \t\r\f")
-        if not line.strip(" \t\r") or line.lstrip(" \t\r").startswith("#"):
+        place, shown = _Place(path, number), line.strip(" \t\r\f")
+        if not shown or shown.startswith("#"):
             continue
-        match = _LINE.fullmatch(line)
+        match = _LINE.fullmatch(line.rstrip(" \t\r\f"))
         if match is None or "\0" in line:
-            raise place.error(f"{line.strip()!r} is not a keyword and its value")
+            raise place.error(f"{shown!r} is not a keyword and its value")
         if not match["rest"] or not match["gap"]:
             raise place.error(f"{match['keyword']} has no value")
         yield place, match["keyword"].lower(), match["rest"]

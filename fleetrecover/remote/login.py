@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import copy
 import socket
 import threading
 from collections.abc import Iterator
@@ -100,9 +99,7 @@ class Keys:
             signer = next((i.private for i in identities if i.blob == inner and not isinstance(i.private, str)), None)
             signer = held.get(inner, signer)
             if signer is not None:
-                signer = copy.copy(signer)
-                signer.public_blob = certificate
-                yield Offer(str(path), signer)
+                yield Offer(str(path), _Certified(signer, certificate))
 
     def _identity(self, path: Path) -> _Identity:
         private = self._load(path)
@@ -127,6 +124,22 @@ class Keys:
                     found = list(_Agent(path).get_keys())
                 self._agents[path] = found
             return self._agents[path]
+
+
+class _Certified:
+    """A key that shows a certificate and signs with the private half that it was made for."""
+
+    def __init__(self, signer: paramiko.PKey, certificate: PublicBlob) -> None:
+        self.public_blob = certificate
+        self._signer = signer
+
+    def get_name(self) -> str:
+        """Return the certificate's kind."""
+        return str(self.public_blob.key_type)
+
+    def sign_ssh_data(self, data: bytes, algorithm: str | None = None) -> Any:
+        """Sign, as the plain key does."""
+        return self._signer.sign_ssh_data(data, algorithm)
 
 
 class _Agent(AgentSSH):  # type: ignore[misc]
@@ -154,19 +167,20 @@ class _Agent(AgentSSH):  # type: ignore[misc]
 
 
 class Login:
-    """Offers keys until one is accepted; given to Paramiko as `auth_strategy`. `tried` names what was offered."""
+    """Offers keys until one is accepted; given to Paramiko as `auth_strategy`.
+
+    `tried` names what was offered; `only_sha1` is how the server calls itself if it takes RSA keys with SHA-1 alone.
+    """
 
     def __init__(self, target: Target, keys: Keys) -> None:
         self.tried: list[str] = []
         self.why = ""
-        self.rsa_refused = False
-        self.server = ""
+        self.only_sha1 = ""
         self._target = target
         self._keys = keys
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Log in, or raise AuthenticationException."""
-        self.server = str(transport.remote_version or "")
         for offer in self._keys.offers(self._target):
             self.tried.append(offer.name)
             try:
@@ -175,7 +189,7 @@ class Login:
                 self.why = f"the server takes only {', '.join(error.allowed_types)}"
                 raise
             except paramiko.AuthenticationException as error:
-                self._note(offer, error)
+                self._note(offer, error, transport)
                 if not transport.is_active():
                     raise
                 continue
@@ -189,10 +203,11 @@ class Login:
         """What was configured and could not be offered, with the reasons."""
         return self._keys.passed_over(self._target)
 
-    def _note(self, offer: Offer, error: Exception) -> None:
-        """Remember why a key was refused; an RSA key may only have been signed with too new a hash."""
-        self.rsa_refused = self.rsa_refused or "rsa" in offer.key.get_name()
+    def _note(self, offer: Offer, error: Exception, transport: paramiko.Transport) -> None:
+        """Remember why a key was refused; for an RSA key it may only be that its signature was too new."""
         self.why = "" if str(error).startswith(("Authentication failed", "Unable to agree")) else str(error)
+        if "rsa" in offer.key.get_name():
+            self.only_sha1 = failures.signs_with_sha1_only(transport)
 
 
 def _blob(key: AgentKey) -> bytes:

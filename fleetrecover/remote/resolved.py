@@ -108,9 +108,9 @@ def ask_client(client: str, config: str | None, query: Query) -> Resolved:
 
 def ask_defaults(client: str) -> tuple[str, ...]:
     """Return the keys that this client tries where none is configured, as it writes them."""
-    code, out, err = _run([client, "-F", "none", "-T", "-G", "--", "default"], "default")
+    code, out, _ = _run([client, "-F", "none", "-T", "-G", "--", "default"], "default")
     if code != 0 or not out:  # before 7.9, -F none was a file's name
-        code, out, err = _run([client, "-F", "/dev/null", "-T", "-G", "--", "default"], "default")
+        _, out, _ = _run([client, "-F", "/dev/null", "-T", "-G", "--", "default"], "default")
     return parse_dump(out).get("identityfile", ())
 
 

@@ -35,7 +35,8 @@ DEFAULT_PORT = 22
 _GATEWAY = re.compile(r"(?:(?P<user>.+)@)?(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<host>[^:@\[\]]+))(?::(?P<port>\d+))?")
 _MAX_HOPS = 8
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
-_AGENT = "SSH_AUTH_SOCK"
+AGENT = "SSH_AUTH_SOCK"
+"""The variable that names the agent's socket."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -47,9 +48,10 @@ class Target:
 
     `label` is what messages call it; `known_as` the name to look up in known_hosts, at `known_port` (HostKeyAlias has no
     port). `keys` are the keys to offer, private or public ones whose other half the agent holds; if `only_keys` is
-    false, the agent's others too. `must_load`: the keys are the inventory's, and one that cannot be used is an error.
-    `agent` is the agent's socket. `family` is of socket.AF_*; `config` what stood in the ssh configuration that we
-    cannot do ourselves, by keyword.
+    false, the agent's others too. `must_load`: the keys are the inventory's, and one that cannot be used is an error;
+    `own_keys`, `own_known_hosts`: they are not what the ssh configuration says alone.
+    `agent` is the agent's socket. `family` is of socket.AF_*. `beyond_us` is what the ssh configuration has that only
+    ssh(1) itself can do, `undone` the options that keep ssh(1) from what would be in our way.
     """
 
     label: str
@@ -61,8 +63,10 @@ class Target:
     keys: tuple[Path, ...] = ()
     only_keys: bool = False
     must_load: bool = False
+    own_keys: bool = False
+    own_known_hosts: bool = False
     certificates: tuple[Path, ...] = ()
-    agent: str | None = field(default_factory=lambda: os.environ.get(_AGENT) or None)
+    agent: str | None = field(default_factory=lambda: os.environ.get(AGENT) or None)
     gateway: Target | None = None
     proxy_command: str | None = None
     family: int = socket.AF_UNSPEC
@@ -70,6 +74,7 @@ class Target:
     alias: str | None = None
     asked: Query | None = field(default=None, compare=False)
     beyond_us: tuple[str, ...] = field(default=(), compare=False)
+    undone: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def place(self) -> str:
@@ -169,6 +174,8 @@ class Settings:
             keys=(key,) if key else self._keys(found, tokens),
             only_keys=key is not None or found.yes("identitiesonly"),
             must_load=key is not None,
+            own_keys=key is not None,
+            own_known_hosts=self.fleet.ssh.known_hosts is not None,
             certificates=tuple(tokens.path(p, "CertificateFile") for p in found.all("certificatefile")),
             agent=_agent(found),
             gateway=self._gateway(jump, gateway_key, hops) if jump else None,
@@ -178,6 +185,7 @@ class Settings:
             alias=alias,
             asked=query,
             beyond_us=tuple(_beyond_us(found)),
+            undone=tuple(_undone(found)),
         )
 
     def _gateway(self, spec: str, key: _GatewayKey, hops: int) -> Target:
@@ -193,7 +201,7 @@ class Settings:
         gateway = self._target(f"gateway {address}", query, key.own, key, hops + 1)
         if key.own is None and key.hosts is not None and key.hosts not in gateway.keys:
             # [ssh] key is for the hosts; a gateway is tried with its own keys first.
-            gateway = replace(gateway, keys=(*gateway.keys, key.hosts))
+            gateway = replace(gateway, keys=(*gateway.keys, key.hosts), own_keys=True)
         return gateway
 
     def _resolve(self, query: Query) -> Resolved:
@@ -277,14 +285,22 @@ def _checked_gateway(spec: str) -> str:
 
 def _agent(found: Resolved) -> str | None:
     """Return the agent's socket. As ssh does: $SSH_AUTH_SOCK, unless IdentityAgent says otherwise."""
-    said = next(iter(found.values.get("identityagent", ())), _AGENT)
+    said = next(iter(found.values.get("identityagent", ())), AGENT)
     if said.lower() == "none":
         return None
-    if said == _AGENT:
-        return os.environ.get(_AGENT) or None
+    if said == AGENT:
+        return os.environ.get(AGENT) or None
     if said.startswith("$") and not said.startswith("${"):
         return os.environ.get(said[1:]) or None
     return said
+
+
+def _undone(found: Resolved) -> Iterator[str]:
+    """Yield options against settings that are for a person's session; said only where they are set: old clients know none."""
+    if found.one("remotecommand") is not None:
+        yield "RemoteCommand=none"
+    if found.yes("forkafterauthentication"):
+        yield "ForkAfterAuthentication=no"
 
 
 def _beyond_us(found: Resolved) -> Iterator[str]:
@@ -297,4 +313,3 @@ def _beyond_us(found: Resolved) -> Iterator[str]:
         value = found.one(keyword)
         if value is not None:
             yield f"{name} {value}"
-

@@ -75,14 +75,14 @@ class ProxySocket:
 
     def __init__(self, command: str) -> None:
         self._sock, theirs = socket.socketpair()
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the connection
         with theirs:
             try:
                 self._process = subprocess.Popen(
                     [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
-                    stdin=theirs,
-                    stdout=theirs,
-                    stderr=self._said,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=self._said.fileno(),
                     start_new_session=True,  # Ctrl-C is ours to handle
                 )
             except OSError:
@@ -92,12 +92,9 @@ class ProxySocket:
 
     def said(self) -> str:
         """What the command has said on its standard error so far; its last lines."""
-        try:
-            size = self._said.seek(0, os.SEEK_END)
-            self._said.seek(max(0, size - _SAID))
-            return self._said.read().decode("utf-8", "replace").strip()
-        except ValueError:  # closed
-            return ""
+        file = self._said.fileno()
+        # Never seek: the command writes at the same place of the same open file.
+        return os.pread(file, _SAID, max(0, os.fstat(file).st_size - _SAID)).decode("utf-8", "replace").strip()
 
     def close(self) -> None:
         """End the command, and whatever it has started."""

@@ -15,7 +15,8 @@ import pytest
 from fleetrecover.errors import CommandFailed, HostKeyProblem, LoginFailed, OutcomeUnknown, SudoFailed, Unreachable
 from fleetrecover.model import Command, Fleet, Host
 from fleetrecover.remote import SshTransport
-from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv, find_client
+from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv
+from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings, Target
 from tests.remote.sshd import Sshd
 from tests.remote.test_script import running
@@ -28,7 +29,7 @@ HASH = hashlib.sha256(PAYLOAD).hexdigest()
 
 @contextmanager
 def transport(fleet: Fleet, client: str | None = None) -> Iterator[SshTransport]:
-    settings = Settings(fleet, config_path=Path("/nonexistent"), system_config_path=Path("/nonexistent"))
+    settings = Settings(fleet, config="none")
     with SshTransport(fleet, settings=settings, bulk_client=client) as carrier:
         yield carrier
 

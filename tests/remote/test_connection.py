@@ -41,8 +41,7 @@ NOBODY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ/yG6lfaxSS1TtIBJ5vY4RYUXPzTLUBdH
 @contextmanager
 def transport(fleet: Fleet, **options: object) -> Iterator[SshTransport]:
     """A transport that reads nobody's ~/.ssh/config."""
-    nothing = Path("/nonexistent")
-    settings = Settings(fleet, config_path=nothing, system_config_path=nothing)
+    settings = Settings(fleet, config="none")
     carrier = SshTransport(fleet, settings=settings, bulk_client="", **options)  # type: ignore[arg-type]
     try:
         yield carrier
@@ -256,7 +255,7 @@ def agent(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def test_the_default_identities_are_tried_when_no_key_is_configured(
     sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("fleetrecover.remote.tokens.home", lambda: tmp_path)  # as ssh: not $HOME
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     (tmp_path / ".ssh").mkdir()
     assert "no key at all" in refusal(sshd.fleet(key=None), LoginFailed).message

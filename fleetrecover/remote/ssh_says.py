@@ -1,0 +1,111 @@
+"""What ssh(1) prints when it does not get in → our own errors: which host, what, why, and what to type next."""
+
+from __future__ import annotations
+
+import re
+
+from fleetrecover.errors import HostKeyProblem, LoginFailed, RemoteError, Unreachable
+from fleetrecover.remote import failures
+from fleetrecover.remote.known_hosts import lookup_name
+from fleetrecover.remote.settings import Target
+
+_HOST_KEY = re.compile(
+    r"Host key verification failed|HOST IDENTIFICATION HAS CHANGED|host key is known for|REVOKED HOST KEY|"
+    r"host key .* revoked|Host key .* was revoked",
+    re.IGNORECASE,
+)
+_LOGIN = re.compile(r"Permission denied|Too many authentication failures|No more authentication methods", re.IGNORECASE)
+_NO_MATCH = re.compile(r"no matching (?P<what>[a-z ]+?) found\. Their offer: (?P<offer>\S+)", re.IGNORECASE)
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_OPTIONS = {
+    "host key type": "HostKeyAlgorithms",
+    "key exchange method": "KexAlgorithms",
+    "cipher": "Ciphers",
+    "mac": "MACs",
+}
+_NOISE = re.compile(r"@{20,}|Pseudo-terminal|Connection closed by UNKNOWN|^\*\* |mux_client|ControlSocket")
+_SESSION = re.compile(r"Session open refused|session request failed", re.IGNORECASE)
+
+
+def is_refused_session(said: str) -> bool:
+    """Whether the connection stands, and the server gave no session on it (MaxSessions)."""
+    return _SESSION.search(said) is not None
+
+
+def explain(target: Target, said: str, timeout: float) -> RemoteError:
+    """Turn ssh's last words into an error of the right kind."""
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.search(line)]
+    shown = "; ".join(lines[-4:]) or "it said nothing"
+    if _HOST_KEY.search(said):
+        return _host_key(target, said, shown)
+    missing = _NO_MATCH.search(said)
+    if missing is not None:
+        return _no_match(target, missing)
+    if _LOGIN.search(said):
+        keys = ", ".join(str(path) for path in target.keys) or "the keys that ssh(1) has"
+        return LoginFailed(
+            target.label,
+            f"{target.address} did not let {target.user} in with {keys}; ssh(1) says: {shown}",
+            hint=f"`ssh -v {failures.route(target)}` shows more; a server from before OpenSSH 7.2 wants "
+            "`PubkeyAcceptedAlgorithms +ssh-rsa` in ~/.ssh/config for an RSA key, or an ed25519 key",
+        )
+    if "forward" in said and ("prohibited" in said or "failed" in said):
+        return Unreachable(
+            target.label,
+            f"the gateway could not reach {target.address} port {target.port}: {shown}",
+            hint=f"log in to the gateway and try `nc -vz {target.address} {target.port}`; it may forbid TCP forwarding",
+        )
+    return Unreachable(
+        target.label,
+        f"{target.address} port {target.port}: {_why(said, timeout) or f'ssh(1) says: {shown}'}",
+        hint=failures.try_it(target),
+    )
+
+
+def _why(said: str, timeout: float) -> str:
+    known = {
+        "Connection refused": "refused the connection: no sshd listens there",
+        "Could not resolve hostname": "the name is not known",
+        "No route to host": "there is no route to it",
+        "Network is unreachable": "there is no route to its network",
+        "timed out": f"did not answer within {timeout:g} s",
+    }
+    return next((words for sign, words in known.items() if sign in said), "")
+
+
+def _host_key(target: Target, said: str, shown: str) -> HostKeyProblem:
+    files = str(target.known_hosts[0]) if target.known_hosts else "known_hosts"
+    name = lookup_name(target.known_as, target.known_port)
+    fingerprint = _FINGERPRINT.search(said)
+    if "revoked" in said.lower():
+        return HostKeyProblem(
+            target.label,
+            f"its host key is revoked; ssh(1) says: {shown}",
+            hint=f"someone may hold its secret half: do not log in to {target.address} before you know why",
+        )
+    if "HAS CHANGED" in said:
+        return HostKeyProblem(
+            target.label,
+            f"its host key has changed: it shows {fingerprint[0] if fingerprint else 'another one'}, which is not the one "
+            f"in {files}",
+            hint="if the node was reinstalled, compare the new fingerprint on its console "
+            "(`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) and then remove the old one: "
+            f"`ssh-keygen -R '{name}' -f {files}`; else someone is between you and the node",
+        )
+    return HostKeyProblem(
+        target.label,
+        f"its host key is not in {files}, or only one of another kind; ssh(1) says: {shown}",
+        hint=f"log in once and compare the fingerprint with the one on the node's console: "
+        f"`ssh -o UserKnownHostsFile={files} {failures.route(target)}`, or collect it with "
+        f"`ssh-keyscan -p {target.port} {target.address}` over a network that you trust",
+    )
+
+
+def _no_match(target: Target, found: re.Match[str]) -> Unreachable:
+    option = next((name for word, name in _OPTIONS.items() if word in found["what"].lower()), "KexAlgorithms")
+    host = target.asked.host if target.asked is not None else target.address
+    return Unreachable(
+        target.label,
+        f"{target.address} and ssh(1) have no {found['what']} in common; it offers {found['offer']}",
+        hint=f"in ~/.ssh/config, `Host {host}` and below it `{option} +{found['offer']}`: older ones want to be asked for",
+    )
