@@ -24,7 +24,7 @@ from fleetrecover.remote import failures, sockets
 from fleetrecover.remote.bulk import BulkUnavailable, ProcessWire, client_argv
 from fleetrecover.remote.carrier import Carrier
 from fleetrecover.remote.conversation import DEAD_AFTER, Conversation, Wire
-from fleetrecover.remote.known_hosts import KnownHosts, Trust
+from fleetrecover.remote.known_hosts import KnownHosts, Trust, fingerprint
 from fleetrecover.remote.login import Keys, Login
 from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings, Target
@@ -350,7 +350,12 @@ class _Link:
             # else sshd hung up on us after too many keys
             why = (login.why or str(error)) if refused else (str(error) or "the server hung up")
             return failures.login_failed(
-                self.target, login.tried, why, passed_over=login.passed_over(), only_sha1=login.only_sha1
+                self.target,
+                login.tried,
+                why,
+                passed_over=login.passed_over(),
+                rsa_refused=login.rsa_refused,
+                only_sha1=login.only_sha1,
             )
         if late and not isinstance(error, TimeoutError):
             return failures.silent(self.target, self._timeout, said)
@@ -442,7 +447,8 @@ class KnownKeysOnly(paramiko.RejectPolicy):  # type: ignore[misc]
         """Return if the key is known; else raise HostKeyProblem."""
         if not self._trust.accepts(key.asbytes()):
             offered = getattr(client.get_transport(), "offered", {}).get("server_key_algo_list", ())
-            raise failures.unknown_key(self._target, key, self._trust, offered)
+            shown = failures.ShownKey(key.get_name(), fingerprint(key.asbytes()))
+            raise failures.unknown_key(self._target, shown, self._trust, offered)
 
 
 class _ChannelWire:

@@ -7,16 +7,14 @@ import re
 import shlex
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fleetrecover.errors import CommandFailed, HostKeyProblem, InputError, LoginFailed, Unreachable
 from fleetrecover.model import Result
-from fleetrecover.remote.known_hosts import Trust, fingerprint, lookup_name
+from fleetrecover.remote.known_hosts import Trust, lookup_name
 from fleetrecover.remote.settings import DEFAULT_PORT, Target
-
-if TYPE_CHECKING:
-    import paramiko
 
 _UNREACHABLE = {
     errno.ECONNREFUSED: "refused the connection: no sshd listens there",
@@ -150,29 +148,38 @@ def refuse_beyond_us(target: Target) -> None:
         )
 
 
-def unknown_key(target: Target, key: paramiko.PKey, trust: Trust, offered: Sequence[str] = ()) -> HostKeyProblem:
+@dataclass(frozen=True)
+class ShownKey:
+    """The host key that a server has shown: its kind (ssh-ed25519) and fingerprint (SHA256:…)."""
+
+    kind: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.fingerprint}"
+
+
+def unknown_key(target: Target, key: ShownKey, trust: Trust, offered: Sequence[str] = ()) -> HostKeyProblem:
     """Say what is wrong with the key that a host has shown: revoked, changed, of another kind, or not known.
 
     `offered` are the algorithms that the server has host keys for.
     """
-    blob = key.asbytes()
-    files = " or ".join(str(p) for p in target.known_hosts[:1]) or "known_hosts"
+    files = _first_file(target)
     name = lookup_name(target.known_as, target.known_port)
-    shown = f"{key.get_name()} {fingerprint(blob)}"
-    revoked = trust.revocation(blob)
+    revoked = trust.revoked_as(key.fingerprint)
     if revoked:
         return HostKeyProblem(
             target.label,
-            f"its host key {shown} is revoked ({revoked.place})",
+            f"its host key {key} is revoked ({revoked.place})",
             hint=f"someone may hold its secret half: do not log in to {target.address} before you know why",
         )
-    if trust.keys and key.get_name() not in trust.kinds:
+    if trust.keys and key.kind not in trust.kinds:
         return _other_kind(target, key, trust, offered)
     if trust.keys:
         known = ", ".join(f"{k.kind} {k.fingerprint} ({k.place})" for k in trust.keys)
         return HostKeyProblem(
             target.label,
-            f"its host key has changed: it shows {shown}, but known is {known}",
+            f"its host key has changed: it shows {key}, but known is {known}",
             hint=(
                 "if the node was reinstalled, compare the new fingerprint on its console "
                 "(`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) and then remove the old one: "
@@ -183,11 +190,11 @@ def unknown_key(target: Target, key: paramiko.PKey, trust: Trust, offered: Seque
     if trust.authorities:
         authority = (
             f"; {trust.authorities[0].place} trusts a certificate authority for it, but certificates of hosts "
-            "cannot be checked here, so the host's own key is needed as well"
+            'cannot be checked here, so the host\'s own key is needed as well, or [ssh] client = "openssh"'
         )
     return HostKeyProblem(
         target.label,
-        f"its host key {shown} is not in {files}{authority}",
+        f"its host key {key} is not in {files}{authority}",
         hint=(
             f"log in once and compare the fingerprint with the one on the node's console: "
             f"`ssh -o UserKnownHostsFile={files} {route(target)}`, or collect it with "
@@ -196,30 +203,31 @@ def unknown_key(target: Target, key: paramiko.PKey, trust: Trust, offered: Seque
     )
 
 
-def _other_kind(target: Target, key: paramiko.PKey, trust: Trust, offered: Sequence[str]) -> HostKeyProblem:
+def _other_kind(target: Target, key: ShownKey, trust: Trust, offered: Sequence[str]) -> HostKeyProblem:
     """Say that a host is known by one kind of key and shows another: that tells neither for it nor against it."""
     known = ", ".join(f"{k.kind} ({k.place})" for k in trust.keys)
-    files = str(target.known_hosts[0]) if target.known_hosts else "known_hosts"
-    kind = key.get_name().removeprefix("ssh-")
+    kind = key.kind.removeprefix("ssh-").split("-")[0]
     compare = (
-        f"compare {fingerprint(key.asbytes())} with `ssh-keygen -lf /etc/ssh/ssh_host_{kind.split('-')[0]}_key.pub` on "
-        f"its console, and add that key: `ssh-keyscan -t {kind.split('-')[0]} -p {target.port} {target.address} >>{files}`"
+        f"compare {key.fingerprint} with `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` on its console, and add that "
+        f"key: `ssh-keyscan -t {kind} -p {target.port} {target.address} >>{_first_file(target)}`"
     )
     if "ssh-rsa" in trust.kinds and "ssh-rsa" in offered and not any("rsa-sha2" in each for each in offered):
         return HostKeyProblem(
             target.label,
             f"known is its ssh-rsa key ({trust.keys[0].place}), and the server proves that one with SHA-1 alone, as OpenSSH "
-            f"before 7.2 does, which the library does not take; its other key, {key.get_name()} "
-            f"{fingerprint(key.asbytes())}, is not known",
+            f"before 7.2 does, which the library does not take; its other key, {key}, is not known",
             hint=f"{compare}; or {old_server(target, 'HostKeyAlgorithms +ssh-rsa')}",
         )
     return HostKeyProblem(
         target.label,
-        f"it is known by another kind of key: known is {known}, and it shows {key.get_name()} "
-        f"{fingerprint(key.asbytes())}, which is in no line; this key alone says neither that it is the host nor that it "
-        "is not",
+        f"it is known by another kind of key: known is {known}, and it shows {key}, which is in no line; this key alone "
+        "says neither that it is the host nor that it is not",
         hint=compare,
     )
+
+
+def _first_file(target: Target) -> str:
+    return str(target.known_hosts[0]) if target.known_hosts else "known_hosts"
 
 
 def unreadable_known_hosts(target: Target, error: OSError) -> HostKeyProblem:
@@ -232,11 +240,17 @@ def unreadable_known_hosts(target: Target, error: OSError) -> HostKeyProblem:
 
 
 def login_failed(
-    target: Target, tried: list[str], why: str = "", *, passed_over: Sequence[str] = (), only_sha1: str = ""
+    target: Target,
+    tried: list[str],
+    why: str = "",
+    *,
+    passed_over: Sequence[str] = (),
+    rsa_refused: bool = False,
+    only_sha1: str = "",
 ) -> LoginFailed:
     """Say which user and which keys were refused, and which could not even be offered.
 
-    `only_sha1` names a server that takes RSA keys with SHA-1 signatures alone.
+    `only_sha1` names a server that takes RSA keys with SHA-1 signatures alone; `rsa_refused`: it may be one of them.
     """
     keys = ", ".join(tried) if tried else "no key at all: none was found"
     not_offered = f"; not offered: {', '.join(passed_over)}" if passed_over else ""
@@ -245,6 +259,11 @@ def login_failed(
     if only_sha1:
         why = f"{only_sha1} takes RSA keys with SHA-1 signatures alone, which the library no longer makes"
         hint = f"use an ed25519 or ecdsa key; or {old_server(target, 'PubkeyAcceptedAlgorithms +ssh-rsa')}"
+    elif rsa_refused:
+        hint += (
+            "; a server from before OpenSSH 7.2 takes RSA keys with SHA-1 signatures alone, which the library no longer "
+            f"makes: use an ed25519 or ecdsa key; or {old_server(target, 'PubkeyAcceptedAlgorithms +ssh-rsa')}"
+        )
     elif beyond:
         hint = f'{beyond[0]} is for ssh(1): `ssh-add -s` gives its keys to the agent, or set client = "openssh"; {hint}'
     return LoginFailed(
@@ -275,6 +294,7 @@ def failed(host: str, result: Result, why: str = "") -> CommandFailed:
 
 
 def try_it(target: Target) -> str:
+    """Return what shows the same without us."""
     return f"try `ssh {route(target)} true`"
 
 

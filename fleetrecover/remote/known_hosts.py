@@ -54,6 +54,10 @@ class Trust:
         """Return the line that revokes this key, if there is one."""
         return next((key for key in self.revoked if key.blob == blob), None)
 
+    def revoked_as(self, shown: str) -> HostKey | None:
+        """Return the line that revokes the key of this fingerprint, if there is one."""
+        return next((key for key in self.revoked if key.fingerprint == shown), None)
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of keys that are known, each once, in the file's order: what is asked for first."""

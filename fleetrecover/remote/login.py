@@ -169,12 +169,14 @@ class _Agent(AgentSSH):  # type: ignore[misc]
 class Login:
     """Offers keys until one is accepted; given to Paramiko as `auth_strategy`.
 
-    `tried` names what was offered; `only_sha1` is how the server calls itself if it takes RSA keys with SHA-1 alone.
+    `tried` names what was offered; `rsa_refused`: an RSA key was among it; `only_sha1` is
+    how the server calls itself if it takes RSA keys with SHA-1 alone.
     """
 
     def __init__(self, target: Target, keys: Keys) -> None:
         self.tried: list[str] = []
         self.why = ""
+        self.rsa_refused = False
         self.only_sha1 = ""
         self._target = target
         self._keys = keys
@@ -207,6 +209,7 @@ class Login:
         """Remember why a key was refused; for an RSA key it may only be that its signature was too new."""
         self.why = "" if str(error).startswith(("Authentication failed", "Unable to agree")) else str(error)
         if "rsa" in offer.key.get_name():
+            self.rsa_refused = True
             self.only_sha1 = failures.signs_with_sha1_only(transport)
 
 

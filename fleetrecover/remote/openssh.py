@@ -28,6 +28,7 @@ from fleetrecover.remote import failures, ssh_says
 from fleetrecover.remote.bulk import BulkUnavailable, ProcessWire
 from fleetrecover.remote.carrier import Carrier
 from fleetrecover.remote.conversation import Conversation, no_shell, slow_sudo, sudo_failed
+from fleetrecover.remote.known_hosts import KnownHosts
 from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings, Target
 
@@ -309,12 +310,23 @@ class _Master:
                 self._end()
                 size = os.fstat(said.fileno()).st_size
                 text = os.pread(said.fileno(), 1 << 16, max(0, size - (1 << 16))).decode("utf-8", "replace")
-                raise (
-                    failures.silent(self.target, self._timeout)
-                    if late
-                    else ssh_says.explain(self.target, text, self._timeout)
-                )
+                raise failures.silent(self.target, self._timeout) if late else self._explain(text)
             time.sleep(_POLL)
+
+    def _explain(self, said: str) -> RemoteError:
+        """Say why it did not get in. Which host key was shown, ssh says only to who asks for more: it is run again."""
+        if ssh_says.is_host_key(said):
+            argv = master_argv(self._client, self._config, self.target, self._socket, self._proxy(), self._timeout)
+            argv[1:1] = ["-o", "LogLevel=DEBUG1"]
+            with suppress(subprocess.TimeoutExpired, OSError):
+                more = subprocess.run(
+                    argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=2 * self._timeout, check=False
+                )
+                shown = ssh_says.shown_key(more.stderr.decode("utf-8", "replace"))
+                if shown is not None and more.returncode != 0:
+                    trust = KnownHosts.load(self.target.known_hosts).trust(self.target.known_as, self.target.known_port)
+                    return failures.unknown_key(self.target, shown, trust)
+        return ssh_says.explain(self.target, said, self._timeout)
 
     def _proxy(self) -> str:
         """Return the ProxyCommand over the jump host's connection, which is made before; "" if there is none."""
@@ -346,5 +358,5 @@ class _Master:
 def socket_directory() -> Path:
     """Make a directory of mode 0700 whose path is short enough for sockets."""
     base = tempfile.gettempdir()
-    path = tempfile.mkdtemp(prefix="fleetrecover-", dir=base if len(base) < _LONGEST_SOCKET else "/tmp")  # noqa: S108
+    path = tempfile.mkdtemp(prefix="fleetrecover-", dir=base if len(base) < _LONGEST_SOCKET else "/tmp")
     return Path(path)

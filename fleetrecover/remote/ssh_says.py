@@ -6,7 +6,6 @@ import re
 
 from fleetrecover.errors import HostKeyProblem, LoginFailed, RemoteError, Unreachable
 from fleetrecover.remote import failures
-from fleetrecover.remote.known_hosts import lookup_name
 from fleetrecover.remote.settings import Target
 
 _HOST_KEY = re.compile(
@@ -16,7 +15,7 @@ _HOST_KEY = re.compile(
 )
 _LOGIN = re.compile(r"Permission denied|Too many authentication failures|No more authentication methods", re.IGNORECASE)
 _NO_MATCH = re.compile(r"no matching (?P<what>[a-z ]+?) found\. Their offer: (?P<offer>\S+)", re.IGNORECASE)
-_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_SHOWN = re.compile(r"Server host key: (\S+) (SHA256:[A-Za-z0-9+/]{43})")
 _OPTIONS = {
     "host key type": "HostKeyAlgorithms",
     "key exchange method": "KexAlgorithms",
@@ -32,12 +31,17 @@ def is_refused_session(said: str) -> bool:
     return _SESSION.search(said) is not None
 
 
+def is_host_key(said: str) -> bool:
+    """Whether ssh did not take the host key."""
+    return _HOST_KEY.search(said) is not None
+
+
 def explain(target: Target, said: str, timeout: float) -> RemoteError:
     """Turn ssh's last words into an error of the right kind."""
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.search(line)]
     shown = "; ".join(lines[-4:]) or "it said nothing"
-    if _HOST_KEY.search(said):
-        return _host_key(target, said, shown)
+    if is_host_key(said):
+        return _host_key(target, shown)
     missing = _NO_MATCH.search(said)
     if missing is not None:
         return _no_match(target, missing)
@@ -49,6 +53,8 @@ def explain(target: Target, said: str, timeout: float) -> RemoteError:
             hint=f"`ssh -v {failures.route(target)}` shows more; a server from before OpenSSH 7.2 wants "
             "`PubkeyAcceptedAlgorithms +ssh-rsa` in ~/.ssh/config for an RSA key, or an ed25519 key",
         )
+    if "banner exchange" in said and "timed out" in said:
+        return failures.silent(target, timeout)
     if "forward" in said and ("prohibited" in said or "failed" in said):
         return Unreachable(
             target.label,
@@ -73,31 +79,19 @@ def _why(said: str, timeout: float) -> str:
     return next((words for sign, words in known.items() if sign in said), "")
 
 
-def _host_key(target: Target, said: str, shown: str) -> HostKeyProblem:
+def shown_key(said: str) -> failures.ShownKey | None:
+    """Return the host key that `ssh -v` says it was shown."""
+    found = _SHOWN.search(said)
+    return failures.ShownKey(found[1], found[2]) if found is not None else None
+
+
+def _host_key(target: Target, shown: str) -> HostKeyProblem:
+    """Say it in ssh's words, where the key that was shown could not be learned."""
     files = str(target.known_hosts[0]) if target.known_hosts else "known_hosts"
-    name = lookup_name(target.known_as, target.known_port)
-    fingerprint = _FINGERPRINT.search(said)
-    if "revoked" in said.lower():
-        return HostKeyProblem(
-            target.label,
-            f"its host key is revoked; ssh(1) says: {shown}",
-            hint=f"someone may hold its secret half: do not log in to {target.address} before you know why",
-        )
-    if "HAS CHANGED" in said:
-        return HostKeyProblem(
-            target.label,
-            f"its host key has changed: it shows {fingerprint[0] if fingerprint else 'another one'}, which is not the one "
-            f"in {files}",
-            hint="if the node was reinstalled, compare the new fingerprint on its console "
-            "(`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) and then remove the old one: "
-            f"`ssh-keygen -R '{name}' -f {files}`; else someone is between you and the node",
-        )
     return HostKeyProblem(
         target.label,
-        f"its host key is not in {files}, or only one of another kind; ssh(1) says: {shown}",
-        hint=f"log in once and compare the fingerprint with the one on the node's console: "
-        f"`ssh -o UserKnownHostsFile={files} {failures.route(target)}`, or collect it with "
-        f"`ssh-keyscan -p {target.port} {target.address}` over a network that you trust",
+        f"its host key is not accepted with {files}; ssh(1) says: {shown}",
+        hint=f"compare the key's fingerprint with the one on the node's console: `ssh -v {failures.route(target)}`",
     )
 
 
