@@ -68,6 +68,8 @@ def read(config: str | None, query: Query, system: Path = SYSTEM) -> Resolved:
     reading.all_files(config, system)
     if reading.wants_final:
         reading.host = reading.connected_to()
+        # ssh holds on to the name of the first pass; a HostName of the second comes too late
+        reading.values["hostname"] = (reading.host.replace("%", "%%"),)
         reading.final = True
         reading.all_files(config, system)
     return reading.resolved()
@@ -102,6 +104,8 @@ class _Reading:
         for keyword, value in (("user", self.query.user), ("port", self.query.port), ("proxyjump", self.query.jump)):
             if value is not None:
                 self.values[keyword] = (str(value),)
+        if self.query.jump == "none":
+            self.values["proxycommand"] = ("none",)
 
     def all_files(self, config: str | None, system: Path) -> None:
         """Read the file that is named, or the user's and the system's."""
@@ -115,8 +119,9 @@ class _Reading:
     def connected_to(self) -> str:
         """Return the name that is connected to, as HostName has it."""
         given = self.query.host if _is_address(self.query.host) else self.query.host.lower()
-        name = self.values.get("hostname", (given,))[0]
-        return re.sub(r"%(.)", lambda match: {"%": "%", "h": given}[match[1]], name)
+        name = self.values.get("hostname", ("%h",))[0]
+        name = re.sub(r"%(.)", lambda match: {"%": "%", "h": given}[match[1]], name)
+        return name if _is_address(name) else name.lower()
 
     def resolved(self) -> Resolved:
         """Return it as `ssh -G` prints it."""
@@ -204,7 +209,7 @@ class _Reading:
                 raise place.error(f"ProxyJump {value!r} is not of the form user@host:port")
             if "proxycommand" not in self.values:
                 self._set(keyword, (value,))
-        elif "proxyjump" not in self.values:
+        elif self.values.get("proxyjump", ("none",))[0].lower() == "none":
             self._set(keyword, (value,))
 
     def _set(self, keyword: str, value: tuple[str, ...]) -> None:

@@ -88,7 +88,7 @@ def master_argv(client: str, config: str | None, target: Target, socket: Path, p
     if proxy:
         options += [f"ProxyCommand={proxy}", "ProxyUseFdpass=no"]
     elif target.proxy_command is None:
-        options.append("ProxyJump=none")
+        options += ["ProxyJump=none", "ProxyCommand=none"]
     if target.own_keys:
         options += [f"IdentityFile={_quoted(path)}" for path in target.keys]
     if target.must_load:

@@ -59,7 +59,7 @@ def configured() -> str | None:
 class Query:
     """One destination as it would stand on ssh's command line; None: not said, so the configuration decides.
 
-    `jump` is what goes after -J; "none": no jump host.
+    `jump` is what goes after -J; "none": neither a jump host nor a ProxyCommand (which ssh itself would still take).
     """
 
     host: str
@@ -72,7 +72,8 @@ class Query:
         user = ["-l", self.user] if self.user is not None else []
         port = ["-p", str(self.port)] if self.port is not None else []
         jump = ["-o", f"ProxyJump={self.jump}"] if self.jump is not None else []
-        return [*user, *port, *jump, "--", self.host]
+        direct = ["-o", "ProxyCommand=none"] if self.jump == "none" else []
+        return [*user, *port, *jump, *direct, "--", self.host]
 
 
 @dataclass(frozen=True)
