@@ -213,6 +213,9 @@ class Settings:
             return self._answers.get(alone, lambda: self._ask(alone))
 
     def _ask(self, query: Query) -> Resolved:
+        return _without_own_jump(self._read(query), query)
+
+    def _read(self, query: Query) -> Resolved:
         if self.client:
             # A client from before 6.8 cannot say what it makes of its configuration: then the files are read here.
             with suppress(NoDump):
@@ -220,7 +223,7 @@ class Settings:
                     ask_client(self.client, self.config, query),
                     defaults=self._defaults.get(self.client, lambda: ask_defaults(self.client)),
                 )
-        return _without_own_jump(config_reader.read(self.config, query))
+        return config_reader.read(self.config, query)
 
     def _keys(self, found: Resolved, tokens: Tokens) -> tuple[Path, ...]:
         """Return the keys that are configured, else the default ones that exist."""
@@ -247,20 +250,16 @@ class _GatewayKey:
     hosts: Path | None
 
 
-def _without_own_jump(found: Resolved) -> Resolved:
-    """Leave out a ProxyJump that leads to the very host; ssh(1) refuses it, see `Settings._resolve`."""
+def _without_own_jump(found: Resolved, query: Query) -> Resolved:
+    """Leave out a ProxyJump, of `Host *`, that leads to the very host; ssh(1) refuses it, or goes round for ever."""
     jump = found.one("proxyjump")
-    if jump is None or "," in jump:
+    if jump is None or query.jump is not None or "," in jump:
         return found
     match = _parse_gateway(jump)
-    same = (
-        (match["bracketed"] or match["host"]) == found.one("hostname")
-        and (match["user"] or found.one("user")) == found.one("user")
-        and (match["port"] or str(DEFAULT_PORT)) == (found.one("port") or str(DEFAULT_PORT))
-    )
-    if not same:
+    own = (query.host, found.one("hostname"))
+    if (match["bracketed"] or match["host"]) not in own or match["port"] not in (None, found.one("port")):
         return found
-    return Resolved({k: v for k, v in found.values.items() if k != "proxyjump"}, found.defaults)
+    return replace(found, values={k: v for k, v in found.values.items() if k != "proxyjump"})
 
 
 def _parse_gateway(spec: str) -> re.Match[str]:

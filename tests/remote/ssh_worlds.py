@@ -13,7 +13,16 @@ VALUES = {
     "HostName": ("10.9.0.1", "%h.example.net", "Mixed.Example.NET", "fd00::9", "x%%y", "192.0.2.7"),
     "User": USERS,
     "Port": ("22", "2222", "0022", "65535"),
-    "IdentityFile": ("~/.ssh/a", "/k/%h_%r", "%d/.ssh/id_%n", "~/with blank/k", "/k/%%", "none", "/k/%p-%u-%i-%L-%l-%k", "/k/#1"),
+    "IdentityFile": (
+        "~/.ssh/a",
+        "/k/%h_%r",
+        "%d/.ssh/id_%n",
+        "~/with blank/k",
+        "/k/%%",
+        "none",
+        "/k/%p-%u-%i-%L-%l-%k",
+        "/k/#1",
+    ),
     "CertificateFile": ("/c/%h-cert.pub", "~/c", "/with blank/c"),
     "IdentitiesOnly": ("yes", "no", "true", "false"),
     "UserKnownHostsFile": ("none", "/kh/%k", "~/.ssh/kh_%h /kh/two", "/kh/a"),
@@ -21,7 +30,7 @@ VALUES = {
     "HostKeyAlias": ("alias", "Alias.Of.%h", "ETCD"),
     "IdentityAgent": ("none", "SSH_AUTH_SOCK", "/agent/%u.sock", "~/agent", "$NO_SUCH_AGENT"),
     "ProxyJump": ("none", "bastion", "ops@jump:2200", "one,two@three:33", "[fd00::1]:2022", "ssh://u@j.example.net:24"),
-    "ProxyCommand": ("none", "nc %h %p", 'sh -c "nc \'%h\' %p"', "connect -u %r %n  # no comment", "x %%h"),
+    "ProxyCommand": ("none", "nc %h %p", "sh -c \"nc '%h' %p\"", "connect -u %r %n  # no comment", "x %%h"),
     "AddressFamily": ("any", "inet", "inet6"),
     "ServerAliveInterval": ("5", "60"),
     "StrictHostKeyChecking": ("no", "accept-new"),
@@ -89,7 +98,7 @@ def _line(rng: random.Random, included: list[str]) -> str:
     if kind < 0.48 and included:
         path = rng.choice((*included, "part*", "nothing*"))
         return indent + _keyword(rng, "Include") + f"@HERE@/{path}" + _comment(rng)
-    if kind < 0.495:
+    if kind < 0.484:
         return indent + rng.choice(
             ("Nonsense yes", "Port", 'User "open', "Port 99999", "IdentitiesOnly perhaps", "User two words", "Tag lab")
         )
