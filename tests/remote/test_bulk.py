@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from fleetrecover.errors import CommandFailed, HostKeyProblem, LoginFailed, Outc
 from fleetrecover.model import Command, Fleet, Host
 from fleetrecover.remote import SshTransport
 from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv
+from fleetrecover.remote.openssh import OpenSshTransport
 from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings, Target
 from tests.remote.sshd import Sshd
@@ -28,8 +30,13 @@ HASH = hashlib.sha256(PAYLOAD).hexdigest()
 
 
 @contextmanager
-def transport(fleet: Fleet, client: str | None = None) -> Iterator[SshTransport]:
+def transport(fleet: Fleet, client: str | None = None) -> Iterator[Any]:
+    """What carries bulk data: Paramiko with a client beside it, without one (""), or ssh(1) for everything ("openssh")."""
     settings = Settings(fleet, config="none")
+    if client == "openssh":
+        with OpenSshTransport(fleet, settings=settings) as whole:
+            yield whole
+        return
     with SshTransport(fleet, settings=settings, bulk_client=client) as carrier:
         yield carrier
 
@@ -106,7 +113,7 @@ def test_a_client_that_does_not_come_up(script: str) -> None:
 
 @lab
 @needs_client
-@pytest.mark.parametrize("client", [None, ""])
+@pytest.mark.parametrize("client", [None, "", "openssh"])
 def test_up_and_down(sshd: Sshd, tmp_path: Path, client: str | None) -> None:
     fleet = sshd.fleet()
     sink, sent, got = io.BytesIO(), [0], [0]
@@ -175,8 +182,9 @@ def test_a_client_that_fails_is_replaced(sshd: Sshd) -> None:
 
 @lab
 @needs_client
+@pytest.mark.parametrize("client", [None, "openssh"])
 def test_a_cut_in_the_middle_is_an_unknown_outcome_and_not_tried_again(
-    make_sshd: Callable[..., Sshd], tmp_path: Path
+    make_sshd: Callable[..., Sshd], tmp_path: Path, client: str | None
 ) -> None:
     server = make_sshd()
     fleet = server.fleet()
@@ -189,7 +197,7 @@ def test_a_cut_in_the_middle_is_an_unknown_outcome_and_not_tried_again(
 
     thread = threading.Thread(target=cut)
     thread.start()
-    with transport(fleet) as carrier, pytest.raises(OutcomeUnknown, match="while get was running"):
+    with transport(fleet, client) as carrier, pytest.raises(OutcomeUnknown, match="while get was running"):
         carrier.download(fleet.hosts[0], Command("get", f"echo once >>{count}; sleep 4732", timeout=2), io.BytesIO())
     thread.join()
     assert count.read_text() == "once\n"
@@ -199,13 +207,14 @@ def test_a_cut_in_the_middle_is_an_unknown_outcome_and_not_tried_again(
 
 @lab
 @needs_client
-def test_a_sink_that_fails_ends_the_client(sshd: Sshd) -> None:
+@pytest.mark.parametrize("client", [None, "openssh"])
+def test_a_sink_that_fails_ends_the_client(sshd: Sshd, client: str | None) -> None:
     class Full(io.RawIOBase):
         def write(self, data: object) -> int:
             raise OSError("no space left")
 
     fleet = sshd.fleet()
-    with transport(fleet) as carrier, pytest.raises(OSError, match="no space left"):
+    with transport(fleet, client) as carrier, pytest.raises(OSError, match="no space left"):
         carrier.download(fleet.hosts[0], Command("get", "cat /dev/zero", timeout=60), Full())  # type: ignore[arg-type]
     assert running(f"-p {sshd.port} -l root") == []
 
@@ -214,7 +223,7 @@ def test_a_sink_that_fails_ends_the_client(sshd: Sshd) -> None:
 
 
 @lab
-@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), ""])
+@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), "", "openssh"])
 def test_relay(make_sshd: Callable[..., Sshd], tmp_path: Path, client: str | None) -> None:
     one, two = make_sshd(), make_sshd()
     two.authorize(one.login_key)
@@ -236,7 +245,7 @@ def test_relay(make_sshd: Callable[..., Sshd], tmp_path: Path, client: str | Non
 
 
 @lab
-@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), ""])
+@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), "", "openssh"])
 @pytest.mark.parametrize(
     ("read", "write", "host", "said"),
     [

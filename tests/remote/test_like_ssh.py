@@ -26,13 +26,13 @@ from tests.remote.sshd import Sshd, make_key, public
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(not find_client(), reason="needs the ssh client: it is the judge")]
 
 RELAY = """
-import socket, sys, threading
+import os, socket, sys, threading
 sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
 def up():
-    while data := sys.stdin.buffer.raw.read(65536): sock.sendall(data)
+    while data := os.read(0, 65536): sock.sendall(data)
     sock.shutdown(socket.SHUT_WR)
 threading.Thread(target=up, daemon=True).start()
-while data := sock.recv(65536): sys.stdout.buffer.raw.write(data)
+while data := sock.recv(65536): os.write(1, data)
 """
 
 
