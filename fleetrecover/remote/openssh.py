@@ -72,7 +72,7 @@ STRICT = (
     "ConnectionAttempts=1",
     "ServerAliveInterval=5",
     "ServerAliveCountMax=6",
-    "LogLevel=ERROR",
+    "LogLevel=INFO",  # what algorithms were missing is said at this level
 )
 """Said before the ssh configuration is read, so it counts whatever stands there."""
 

@@ -8,13 +8,19 @@ from fleetrecover.errors import HostKeyProblem, LoginFailed, RemoteError, Unreac
 from fleetrecover.remote import failures
 from fleetrecover.remote.settings import Target
 
-_HOST_KEY = re.compile(
-    r"Host key verification failed|HOST IDENTIFICATION HAS CHANGED|host key is known for|REVOKED HOST KEY|"
-    r"host key .* revoked|Host key .* was revoked",
-    re.IGNORECASE,
-)
-_LOGIN = re.compile(r"Permission denied|Too many authentication failures|No more authentication methods", re.IGNORECASE)
 _NO_MATCH = re.compile(r"no matching (?P<what>[a-z ]+?) found\. Their offer: (?P<offer>\S+)", re.IGNORECASE)
+_CAUSES = {
+    "host key": re.compile(
+        r"Host key verification failed|HOST IDENTIFICATION HAS CHANGED|host key is known for|REVOKED HOST KEY",
+        re.IGNORECASE,
+    ),
+    "no match": _NO_MATCH,
+    "login": re.compile(
+        r"Permission denied|Too many authentication failures|No more authentication methods", re.IGNORECASE
+    ),
+    "silent": re.compile(r"timed out during banner exchange", re.IGNORECASE),
+    "forward": re.compile(r"forward.*(prohibited|failed)|open failed: ", re.IGNORECASE),
+}
 _SHOWN = re.compile(r"Server host key: (\S+) (SHA256:[A-Za-z0-9+/]{43})")
 _OPTIONS = {
     "host key type": "HostKeyAlgorithms",
@@ -33,29 +39,23 @@ def is_refused_session(said: str) -> bool:
 
 def is_host_key(said: str) -> bool:
     """Whether ssh did not take the host key."""
-    return _HOST_KEY.search(said) is not None
+    return _cause(said) == "host key"
 
 
 def explain(target: Target, said: str, timeout: float) -> RemoteError:
     """Turn ssh's last words into an error of the right kind."""
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.search(line)]
     shown = "; ".join(lines[-4:]) or "it said nothing"
-    if is_host_key(said):
+    cause = _cause(said)
+    if cause == "host key":
         return _host_key(target, shown)
-    missing = _NO_MATCH.search(said)
-    if missing is not None:
-        return _no_match(target, missing)
-    if _LOGIN.search(said):
-        keys = ", ".join(str(path) for path in target.keys) or "the keys that ssh(1) has"
-        return LoginFailed(
-            target.label,
-            f"{target.address} did not let {target.user} in with {keys}; ssh(1) says: {shown}",
-            hint=f"`ssh -v {failures.route(target)}` shows more; a server from before OpenSSH 7.2 wants "
-            "`PubkeyAcceptedAlgorithms +ssh-rsa` in ~/.ssh/config for an RSA key, or an ed25519 key",
-        )
-    if "banner exchange" in said and "timed out" in said:
+    if cause == "no match":
+        return _no_match(target, [*_NO_MATCH.finditer(said)][-1])
+    if cause == "login":
+        return _login(target, shown)
+    if cause == "silent":
         return failures.silent(target, timeout)
-    if "forward" in said and ("prohibited" in said or "failed" in said):
+    if cause == "forward":
         return Unreachable(
             target.label,
             f"the gateway could not reach {target.address} port {target.port}: {shown}",
@@ -65,6 +65,25 @@ def explain(target: Target, said: str, timeout: float) -> RemoteError:
         target.label,
         f"{target.address} port {target.port}: {_why(said, timeout) or f'ssh(1) says: {shown}'}",
         hint=failures.try_it(target),
+    )
+
+
+def _cause(said: str) -> str:
+    """Return the cause that the last line with one names; what a server's banner says stands before."""
+    for line in reversed(said.splitlines()[-40:]):
+        for cause, sign in _CAUSES.items():
+            if sign.search(line):
+                return cause
+    return ""
+
+
+def _login(target: Target, shown: str) -> LoginFailed:
+    keys = ", ".join(str(path) for path in target.keys) or "the keys that ssh(1) has"
+    return LoginFailed(
+        target.label,
+        f"{target.address} did not let {target.user} in with {keys}; ssh(1) says: {shown}",
+        hint=f"`ssh -v {failures.route(target)}` shows more; a server from before OpenSSH 7.2 wants "
+        "`PubkeyAcceptedAlgorithms +ssh-rsa` in ~/.ssh/config for an RSA key, or an ed25519 key",
     )
 
 
