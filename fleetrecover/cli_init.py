@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetrecover.cli import print_json, settings
-from fleetrecover.errors import FleetRecoverError, InputError
+from fleetrecover.errors import InputError, Undetermined
 
 if TYPE_CHECKING:
     from fleetrecover.new_inventory import Draft
@@ -90,7 +90,8 @@ def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft
     finally:
         transport.close()
     if node.problem is not None:
-        raise FleetRecoverError(f"{origin}: {node.problem.message}", hint="see that `ssh` gets there, then try again")
+        hint = node.problem.hint or "see that `ssh` gets there, then try again"
+        raise Undetermined(f"{origin}: {node.problem.message}", hint=hint)
     draft = from_node(node, cluster)
     more = {"sudo": True} if sudo else {}
     return replace(draft, ssh={**draft.ssh, **more, **({"gateway": gateway} if gateway else {})})
