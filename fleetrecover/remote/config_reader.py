@@ -14,6 +14,7 @@ change where or how a connection is made (`_REFUSED`).
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -113,7 +114,7 @@ class _Reading:
             if config.lower() != "none":
                 self._file(Path(config), 0, must_exist=True, base=home() / ".ssh")
             return
-        self._file(home() / ".ssh" / "config", 0, base=home() / ".ssh")
+        self._file(home() / ".ssh" / "config", 0, base=home() / ".ssh", check=True)
         self._file(system, 0, base=system.parent)
 
     def connected_to(self) -> str:
@@ -148,8 +149,19 @@ class _Reading:
         found.setdefault("identityfile", DEFAULTS)
         return Resolved(found, defaults=DEFAULTS)
 
-    def _file(self, path: Path, depth: int, *, base: Path, must_exist: bool = False, never: bool = False) -> None:
+    def _file(
+        self,
+        path: Path,
+        depth: int,
+        *,
+        base: Path,
+        must_exist: bool = False,
+        never: bool = False,
+        check: bool = False,
+    ) -> None:
         self.active = not never
+        if check or depth:
+            _refuse_foreign(path)
         for place, keyword, raw in _lines(path, must_exist=must_exist):
             words = _split(raw, place)
             if keyword == "host":
@@ -301,6 +313,16 @@ def _lines(path: Path, *, must_exist: bool) -> Iterator[tuple[_Place, str, str]]
         if not match["rest"] or not match["gap"]:
             raise place.error(f"{match['keyword']} has no value")
         yield place, match["keyword"].lower(), match["rest"]
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise InputError for a file that others than we and root can write: ssh does not read it either."""
+    try:
+        found = path.stat()
+    except OSError:
+        return
+    if found.st_uid not in (0, os.getuid()) or found.st_mode & 0o022:
+        raise InputError(f"Bad owner or permissions on {path}", hint=f"`chmod go-w {path}`; it must be yours or root's")
 
 
 def _split(text: str, place: _Place) -> list[str]:

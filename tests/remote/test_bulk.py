@@ -215,7 +215,7 @@ def test_a_sink_that_fails_ends_the_client(sshd: Sshd, client: str | None) -> No
 
     fleet = sshd.fleet()
     with transport(fleet, client) as carrier, pytest.raises(OSError, match="no space left"):
-        carrier.download(fleet.hosts[0], Command("get", "cat /dev/zero", timeout=60), Full())  # type: ignore[arg-type]
+        carrier.download(fleet.hosts[0], Command("get", "cat /dev/zero", timeout=60), Full())
     assert running(f"-p {sshd.port} -l root") == []
 
 

@@ -353,6 +353,14 @@ def test_an_unknown_token_is_named(tmp_path: Path, token: str) -> None:
         assert caught.value.hint
 
 
+def test_an_included_file_that_others_can_write_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "open").write_text("User x\n")
+    (tmp_path / "open").chmod(0o666)
+    for client in {find_client(), ""}:
+        with pytest.raises(InputError, match="Bad owner or permissions on .*open"):
+            entry(tmp_path, Case("x", "Include @HERE@/open\n", "e", {}), client)
+
+
 # --- how ssh is asked
 
 
