@@ -73,6 +73,10 @@ def test_a_master_is_strict_before_the_configuration_is_read() -> None:
         "NoHostAuthenticationForLocalhost": "no",
         "VerifyHostKeyDNS": "no",
         "ForwardAgent": "no",
+        "ForwardX11": "no",
+        "UpdateHostKeys": "no",
+        "Tunnel": "no",
+        "RequestTTY": "no",
         "ClearAllForwardings": "yes",
         "PermitLocalCommand": "no",
         "ControlMaster": "yes",
@@ -329,6 +333,32 @@ def test_openssh_6_6_by_ssh_itself(make_sshd: Callable[..., Sshd], tmp_path: Pat
     assert "diffie-hellman-group14-sha1" in caught.value.message
     assert 'client = "openssh"' in str(caught.value.hint)
     assert "`KexAlgorithms +diffie-hellman-group14-sha1" in str(caught.value.hint)
+
+
+AS_6_6_CAME = (
+    "KexAlgorithms curve25519-sha256@libssh.org,ecdh-sha2-nistp256,diffie-hellman-group-exchange-sha256,"
+    "diffie-hellman-group14-sha1",
+    "Ciphers aes128-ctr,aes192-ctr,aes256-ctr,aes128-gcm@openssh.com",
+    "MACs hmac-md5,hmac-sha1,umac-64@openssh.com,hmac-sha2-256",
+    "HostKeyAlgorithms ssh-rsa,ecdsa-sha2-nistp256,ssh-ed25519",
+    "PubkeyAcceptedAlgorithms ssh-rsa,ecdsa-sha2-nistp256,ssh-ed25519",
+)
+AS_5_3_CAME = (
+    "KexAlgorithms diffie-hellman-group-exchange-sha256,diffie-hellman-group14-sha1",
+    "Ciphers aes128-ctr,aes256-ctr,aes128-cbc,3des-cbc",
+    "MACs hmac-md5,hmac-sha1,hmac-sha1-96",
+)
+
+
+@lab
+@needs_client
+@pytest.mark.parametrize("lines", [AS_6_6_CAME, AS_5_3_CAME], ids=["6.6", "5.3, but for its keys"])
+def test_what_the_library_still_speaks_with_old_servers(make_sshd: Callable[..., Sshd], lines: tuple[str, ...]) -> None:
+    """As docs/ssh.md says: their key exchange, ciphers and MACs are spoken; with ed25519 keys all is well."""
+    server = make_sshd(*lines)
+    fleet = server.fleet()
+    with SshTransport(fleet, settings=Settings(fleet, config="none"), bulk_client="") as carrier:
+        assert carrier.batch(fleet.hosts[0], [HELLO])[0].text == "hello\n"
 
 
 @lab

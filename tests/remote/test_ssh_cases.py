@@ -357,7 +357,7 @@ def test_an_included_file_that_others_can_write_is_not_read(tmp_path: Path) -> N
     (tmp_path / "open").write_text("User x\n")
     (tmp_path / "open").chmod(0o666)
     for client in {find_client(), ""}:
-        with pytest.raises(InputError, match="Bad owner or permissions on .*open"):
+        with pytest.raises(InputError, match=r"Bad owner or permissions on .*open"):
             entry(tmp_path, Case("x", "Include @HERE@/open\n", "e", {}), client)
 
 
