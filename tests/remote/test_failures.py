@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import paramiko
 import pytest
 
-from fleetrecover.errors import InputError
-from fleetrecover.remote import failures
+from fleetrecover.errors import HostKeyProblem, InputError
+from fleetrecover.model import Command, Fleet, Host
+from fleetrecover.remote import SshTransport, failures
+from fleetrecover.remote.connection import KnownKeysOnly
 from fleetrecover.remote.failures import ShownKey
 from fleetrecover.remote.known_hosts import HostKey, Trust, fingerprint
-from fleetrecover.remote.resolved import Query
-from fleetrecover.remote.settings import Target
+from fleetrecover.remote.resolved import Query, find_client
+from fleetrecover.remote.settings import Settings, Target
 
 SHOWN = ShownKey("ssh-ed25519", fingerprint(b"shown"))
 
@@ -173,3 +176,47 @@ def test_a_proxy_command_is_named_with_what_it_said() -> None:
     error = failures.unreachable(target(proxy_command="nc h 1"), EOFError(), 5, "line one\nno route")
     assert "its ProxyCommand brought no connection about; it said: no route" in error.message
     assert "`nc h 1 </dev/null`" in str(error.hint)
+
+
+# --- and where they are raised
+
+
+class _Client:
+    """What Paramiko hands to a policy."""
+
+    def get_transport(self) -> Server:
+        return Server(offered={"server_key_algo_list": ["ssh-ed25519"]})
+
+
+@pytest.mark.parametrize("known", ["nothing", "the key", "another key", "the key, revoked"])
+def test_only_a_key_that_is_known_is_accepted(known: str) -> None:
+    shown = paramiko.ECDSAKey.generate()
+    right = HostKey(shown.get_name(), shown.asbytes(), "/kh, line 1")
+    trust = {
+        "nothing": Trust(),
+        "the key": Trust(keys=(right,)),
+        "another key": Trust(keys=(key(shown.get_name()),)),
+        "the key, revoked": Trust(keys=(right,), revoked=(right,)),
+    }[known]
+    policy = KnownKeysOnly(target(), trust)
+    if known == "the key":
+        policy.missing_host_key(_Client(), "h", shown)
+        return
+    with pytest.raises(HostKeyProblem):
+        policy.missing_host_key(_Client(), "h", shown)
+
+
+@pytest.mark.skipif(not find_client(), reason="needs the ssh client")
+@pytest.mark.parametrize("line", ["BindInterface lo", "ProxyUseFdpass yes"])
+def test_what_we_cannot_do_is_refused_before_anything_is_connected_to(tmp_path: Path, line: str) -> None:
+    (tmp_path / "config").write_text(f"Host gate\n  {line}\n")
+    for gateway in (None, "gate"):
+        fleet = Fleet("t", (Host("etcd1", "127.0.0.1" if gateway else "gate", gateway=gateway),))
+        settings = Settings(fleet, config=str(tmp_path / "config"))
+        with SshTransport(fleet, settings=settings) as carrier, pytest.raises(InputError, match=line):
+            carrier.batch(fleet.hosts[0], [Command("c", "true")])
+
+
+def test_an_alias_is_looked_up_without_a_port() -> None:
+    assert target(alias="me", known_as="me").known_port == 22
+    assert target().known_port == 2222
