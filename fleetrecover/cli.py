@@ -131,10 +131,10 @@ def show_odd_answers() -> None:
 def reached() -> Iterator[tuple[Fleet, Transport]]:
     """The fleet of the inventory, and what reaches it."""
     from fleetrecover.inventory import load_fleet
-    from fleetrecover.remote import SshTransport
+    from fleetrecover.remote import open_transport
 
     fleet = load_fleet(settings.inventory)
-    transport = SshTransport(fleet)
+    transport = open_transport(fleet)
     try:
         yield fleet, transport
     finally:
@@ -504,11 +504,13 @@ def hoist(argv: Sequence[str]) -> list[str]:
 
 def add_parts() -> None:
     """Mount the commands that live in modules of their own."""
+    from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
     from fleetrecover.cli_snapshot import app as snapshot_app
     from fleetrecover.lab.cli import app as lab_app
 
+    app.add_typer(hosts_app)
     app.add_typer(runs_app)
     app.add_typer(init_app)
     app.add_typer(snapshot_app, name="snapshot", help="Snapshots: list, save, restore, and take them regularly.")

@@ -87,7 +87,7 @@ def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft
     """Log in to one node, under the same rules as ever (host keys are checked), and read what it knows of its members."""
     from fleetrecover.drafts.node import from_node
     from fleetrecover.model import Fleet, Host, SshSettings
-    from fleetrecover.remote import SshTransport
+    from fleetrecover.remote import open_transport
     from fleetrecover.survey import take_survey
 
     found = TARGET.fullmatch(origin)
@@ -105,15 +105,14 @@ def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft
         raise InputError(f"--from {origin}: {port} is not a port", hint="SSH's is 22")
     host = Host("node", found["six"] or found["host"], user=found["user"], port=port)
     fleet = Fleet(cluster, (host,), SshSettings(sudo=sudo, gateway=gateway))
-    transport = SshTransport(fleet)
+    transport = open_transport(fleet)
     try:
         [node] = take_survey(fleet, transport).nodes
     finally:
         transport.close()
     if node.problem is not None:
-        raise Undetermined(
-            f"{origin}: {node.problem.message}", hint=node.problem.hint or "see that `ssh` gets there, then try again"
-        )
+        hint = node.problem.hint or "see that `ssh` gets there, then try again"
+        raise Undetermined(f"{origin}: {node.problem.message}", hint=hint)
     draft = from_node(node, cluster)
     more = {"sudo": True} if sudo else {}
     return replace(draft, ssh={**draft.ssh, **more, **({"gateway": gateway} if gateway else {})})

@@ -192,11 +192,7 @@ class Conversation:
             return Unreachable(self.host, "the connection was lost before anything was run", hint="run it again")
         if self.sudo:
             return sudo_failed(self.host, self.user, said)
-        return LoginFailed(
-            self.host,
-            f"it let {self.user or 'us'} in, but did not start `sh` (exit code {status}): {said or 'it said nothing'}",
-            hint="the login user needs a shell that can start `sh`; look at its entry in /etc/passwd",
-        )
+        return no_shell(self.host, self.user, status, said)
 
     def _dead(self, after: float) -> RemoteError:
         if self._done == 0 and not self._script_sent:
@@ -247,6 +243,15 @@ def unknown(host: str, commands: Sequence[Command], running: int, why: str) -> O
         host,
         f"{why} while {what} was running; it{more} may or may not have run",
         hint="look at the node before doing anything else: running the same fleetrecover command again does that",
+    )
+
+
+def no_shell(host: str, user: str, status: int, said: str) -> LoginFailed:
+    """Return the error for a login that starts something else than `sh`, or nothing."""
+    return LoginFailed(
+        host,
+        f"it let {user or 'us'} in, but did not start `sh` (exit code {status}): {said or 'it said nothing'}",
+        hint="the login user needs a shell that can start `sh`; look at its entry in /etc/passwd",
     )
 
 
