@@ -466,7 +466,7 @@ class Applier:
             state = self.read(step.node, probes.container_state(self.cli, step.replaces))
             if state is not None and state.get("Id") != step.container_id:
                 self.remove_ours(step, step.replaces)
-        self.act(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
+        self.update(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
         self._ctl.pop(step.node, None)
         if step.waits_for == "health":
             self.wait_healthy(step.node, step.name)

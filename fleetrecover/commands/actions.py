@@ -375,9 +375,11 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
             f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
             f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
             f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
-            f"{cli} start {cid} >/dev/null",
+            # one that crashed again and again waits up to a minute for its next try, and `start` leaves it waiting
+            f"if [ \"$({cli} inspect -f '{{{{.State.Restarting}}}}' {cid})\" = true ];"
+            f" then {cli} restart -t 30 {cid} >/dev/null; else {cli} start {cid} >/dev/null; fi",
         ],
-        timeout=90.0,
+        timeout=120.0,
         undo="it is stopped and set aside again",
     )
 

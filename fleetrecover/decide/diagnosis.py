@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
@@ -429,12 +430,16 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         )
         verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
         return Diagnosis(verdict, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
-    ready = startable(survey, wish, known, frozenset(aside.host for aside in choice.aside))
+    aside = frozenset(found.host for found in choice.aside)
+    ready = startable(survey, wish, known, aside)
+    stuck = _waits_for_files(survey, wish, known, aside, choice, found, run)
+    if stuck is not None:
+        return stuck
+    voters = [seat for seat in known if not seat.learner]
     remedy = Remedy.RESET
     why = f"no member has a leader, and all {len(known)} voters are accounted for"
     if run is not None and repairing:
         why = f"quorum was lost while run {run.run} was repairing"
-    voters = [seat for seat in known if not seat.learner]
     if wish.survivor is None and len(ready) >= quorum(len(voters)):
         remedy = Remedy.START
         why = f"{len(ready)} of {len(voters)} voters have sound data and can simply be started: {', '.join(ready)}"
@@ -607,10 +612,44 @@ def _blocked_by_silence(
     return _blocked(Finding(Severity.ERROR, mute[0], "not-asked", message, advice), known, choice, found, run)
 
 
+def _waits_for_files(
+    survey: Survey,
+    wish: Wish,
+    known: tuple[Seat, ...],
+    aside: frozenset[str],
+    choice: Choice,
+    found: list[Finding],
+    run: OpenRun | None,
+) -> Diagnosis | None:
+    """Where a start (or else the survivor's) only wants files that are missing: to put them there comes before all else."""
+    enough = quorum(len([seat for seat in known if not seat.learner]))
+    able = startable(survey, wish, known, aside, files=False)
+    starts = wish.survivor is None and len(able) >= enough
+    if starts and len(startable(survey, wish, known, aside)) >= enough:
+        return None
+    return _blocked_by_files(survey, able if starts else (choice.survivor,), known, choice, found, run)
+
+
+def _blocked_by_files(
+    survey: Survey,
+    hosts: Sequence[str],
+    known: tuple[Seat, ...],
+    choice: Choice | None,
+    found: list[Finding],
+    run: OpenRun | None,
+) -> Diagnosis | None:
+    """Nothing is begun while the etcd of one of these hosts cannot start for want of a file; None where all have theirs."""
+    cause = start_blocked_by_files(survey, tuple(hosts))
+    if cause is None:
+        return None
+    blocked = _blocked(cause, known, choice, found, run)
+    return replace(blocked, verdict=Verdict.QUORUM_LOST)
+
+
 def startable(
-    survey: Survey, wish: Wish, known: Sequence[Seat], aside: frozenset[str] = frozenset()
+    survey: Survey, wish: Wish, known: Sequence[Seat], aside: frozenset[str] = frozenset(), *, files: bool = True
 ) -> tuple[str, ...]:
-    """The voters that could be started as they are: container there, own sound data in its place.
+    """The voters that could be started as they are: container there, own sound data in its place, with `files` those of TLS.
 
     Not those `aside`, whose logs are no evidence: members that have forgotten what they acknowledged could, with each
     other, elect one of them.
@@ -623,7 +662,7 @@ def startable(
         own = node.original(survey.fleet.etcd.container)
         in_place = node.data is not None and node.data.has_member
         honest = node.db is None or node.log is None or (node.db.consistent_index or 0) <= node.log.last.index
-        fits = own is not None and not own.forced
+        fits = own is not None and not own.forced and not (files and files_missing(node))
         if node.accessible and fits and in_place and honest and node.log is not None and node.log.node_id == seat.id:
             ready.append(seat.host)
     return tuple(ready)
@@ -669,6 +708,9 @@ def _resume(
         return _blocked(cause, known, None, found, run)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
+    stuck = _blocked_by_files(survey, [run.survivor], known, _pinned_choice(run), found, run)
+    if stuck is not None:
+        return stuck
     grown = regrown(survey, wish.dead, run.run, run.survivor)
     if grown is not None and not grown.enough:
         return _blocked_by_voters(grown.away, known, choice if isinstance(choice, Choice) else None, found, run)

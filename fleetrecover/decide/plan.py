@@ -519,7 +519,9 @@ class _Maker:
             reason = f"{own.name} carries --force-new-cluster: its next start would expel every other member"
             policy = policy if policy not in ("no", "") else "always"
             return [StartRebuilt(node.name, paths, data, plain, self.name, policy, reason)]
-        standing = own.name == self.name and own.restart_policy == policy and own.running
+        # one that crashes again and again waits up to a minute for its next try: it is started afresh
+        steady = own.running and own.state != "restarting"
+        standing = own.name == self.name and own.restart_policy == policy and steady
         if standing and (node.healthy or waits_for == "nothing"):
             return []
         replaces = self.name if ours else None

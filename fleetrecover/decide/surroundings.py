@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fleetrecover.decide.certificates import file_findings
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso, seconds
 from fleetrecover.decide.membership import addresses_of
@@ -32,6 +33,7 @@ def surroundings(survey: Survey) -> Iterator[Finding]:
         yield from _ports(survey, node)
         yield from _leftovers(survey, node)
         yield from _policy(survey, node)
+        yield from _crashing(survey, node)
 
 
 def _clock(node: NodeFacts) -> Iterator[Finding]:
@@ -52,8 +54,11 @@ def _clock(node: NodeFacts) -> Iterator[Finding]:
 def _certificates(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     now = (seconds(survey.taken_at) or 0.0) + (node.clock_offset or 0.0)
     renew = "renew it (RKE: `rke cert rotate`, Rancher: Rotate Certificates), then run this again"
+    yield from file_findings(survey, node)
     for found in node.certificates:
         where = f"{node.name}: certificate {found.path}"
+        if found.problem and any(fault.path == found.path for fault in found.faults):
+            continue
         if found.problem:
             yield Finding(Severity.WARNING, node.name, "certificate-unread", f"{where}: {found.problem}", renew)
             continue
@@ -65,9 +70,6 @@ def _certificates(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             days = (ends - now) / 86400
             message = f"{where} expires in {days:.0f} days, {iso(ends)}"
             yield Finding(Severity.WARNING, node.name, "certificate-expires", message, renew)
-        if found.key_matches is False:
-            message = f"{where} does not belong to its key"
-            yield Finding(Severity.ERROR, node.name, "certificate-key", message, "put the matching pair in place")
         if found.ca_matches is False:
             message = f"{where} was not issued by the CA that etcd is told to trust"
             yield Finding(
@@ -189,4 +191,17 @@ def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             "no-restart-policy",
             f"{node.name}: container {own.name} has no restart policy, so etcd stays away after a reboot",
             f"`{survey.fleet.etcd.cli} update --restart=always {own.name}`, unless something else starts it",
+        )
+
+
+def _crashing(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
+    own = node.original(survey.fleet.etcd.container)
+    if own is not None and own.state == "restarting":
+        code = f" (exit code {own.exit_code})" if own.exit_code else ""
+        yield Finding(
+            Severity.WARNING,
+            node.name,
+            "crash-loop",
+            f"{node.name}: container {own.name} ends and is restarted again and again{code}",
+            f"`{survey.fleet.etcd.cli} logs --tail 20 {own.name}` on {node.name} tells why",
         )
