@@ -559,10 +559,15 @@ def take_hold(paths: RunPaths, holder: Mapping[str, object], token: str) -> Acti
             f"[ ! -L {quote(paths.keep_root)} ] || exit {NOT_OURS}",
             f"mkdir -p {quote(paths.keep_root)}",
             f'[ "$(stat -c %u {quote(paths.keep_root)})" = "$(id -u)" ] || exit {NOT_OURS}',
-            f'if ! mkdir {hold} 2>/dev/null; then [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ]'
-            f" && exit 0 || exit {HELD}; fi",
+            f"if ! said=$(LC_ALL=C mkdir {hold} 2>&1); then",
+            '  case $said in *"File exists"*) ;; *) printf "%s\\n" "$said" >&2; exit 1 ;; esac',
+            f'  [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] && exit 0 || exit {HELD}',
+            "fi",
+            # a hold that could not be written (a full disk) must not look like somebody's
+            f"trap {quote(f'rm -rf {hold}')} EXIT",
             write_file(posixpath.join(paths.hold, "holder.json"), json.dumps(holder).encode() + b"\n", 0o600),
             write_file(paths.token, token.encode(), 0o600),
+            "trap - EXIT",
         ],
         shown=f"mkdir {hold}",
     )

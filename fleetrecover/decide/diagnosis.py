@@ -835,7 +835,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 "it will not be chosen; its data is kept",
             )
         )
-    found += [_container_finding(node, c, name) for c in node.containers if _dangerous(c, name)]
+    found += [_container_finding(survey, node, c) for c in node.containers if _dangerous(c, name)]
     return found
 
 
@@ -845,7 +845,8 @@ def _dangerous(container: Container, name: str) -> bool:
     return forced or fights
 
 
-def _container_finding(node: NodeFacts, container: Container, name: str) -> Finding:
+def _container_finding(survey: Survey, node: NodeFacts, container: Container) -> Finding:
+    name = survey.fleet.etcd.container
     if container.forced:
         return Finding(
             Severity.ERROR if container.restart_policy not in ("no", "") else Severity.WARNING,
@@ -854,11 +855,20 @@ def _container_finding(node: NodeFacts, container: Container, name: str) -> Find
             f"{node.name}: container {container.name} carries --force-new-cluster; its next start expels every other member",
             "`fleetrecover recover` takes it away",
         )
+    if node.named(name) is None and container is node.original(name):
+        # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
+        return Finding(
+            Severity.WARNING,
+            node.name,
+            "renamed-container",
+            f"{node.name}: its etcd container is called {container.name}, and there is no {name}",
+            f"leave it as it is: `fleetrecover recover` gives it the name {name} back",
+        )
     return Finding(
         Severity.WARNING,
         node.name,
         "second-container",
         f"{node.name}: container {container.name} has restart policy {container.restart_policy} beside {name}: "
         "after a reboot both would run on one data directory",
-        f"`docker update --restart=no {container.name}`",
+        f"`{survey.fleet.etcd.cli} update --restart=no {container.name}`",
     )

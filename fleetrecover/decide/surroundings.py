@@ -34,6 +34,7 @@ def surroundings(survey: Survey) -> Iterator[Finding]:
         yield from _leftovers(survey, node)
         yield from _policy(survey, node)
         yield from _crashing(survey, node)
+    yield from _kept(survey)
 
 
 def _clock(node: NodeFacts) -> Iterator[Finding]:
@@ -110,7 +111,12 @@ def _space(node: NodeFacts) -> Iterator[Finding]:
     if data is None or not data.exists:
         return
     need = data.size + SPACE_MARGIN
-    if data.has_member and data.free < need:
+    if data.free < SPACE_MARGIN:
+        left = f"only {data.free / 1e6:,.0f} MB are free" if data.free >= 1e6 else "no space is left"
+        message = f"{node.name}: {left} on the filesystem of {data.real}: etcd cannot write there"
+        advice = f"free {(need - data.free) / 1e6:,.0f} MB on it, then run this again"
+        yield Finding(Severity.ERROR, node.name, "space", message, advice)
+    elif data.has_member and data.free < need:
         yield Finding(
             Severity.WARNING,
             node.name,
@@ -119,9 +125,6 @@ def _space(node: NodeFacts) -> Iterator[Finding]:
             f"free {(need - data.free) / 1e6:,.0f} MB on the filesystem of {data.real}, or have it kept on another one of that "
             "node: `recover --work-dir DIR`",
         )
-    elif data.free < SPACE_MARGIN:
-        message = f"{node.name}: only {data.free / 1e6:,.0f} MB are free where etcd keeps its data"
-        yield Finding(Severity.WARNING, node.name, "space", message, "etcd dies when it cannot write; free some space")
 
 
 def _ports(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
@@ -174,11 +177,19 @@ def _leftovers(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
                 message,
                 "the next `fleetrecover diagnose --trial` removes it",
             )
-        elif keep.finished or keep.undone:
-            message = f"{node.name}: run {keep.run} keeps {keep.bytes / 1e6:,.0f} MB in {keep.path}"
-            yield Finding(
-                Severity.INFO, node.name, "kept-data", message, f"`fleetrecover clean {keep.run}` when you are sure"
-            )
+
+
+def _kept(survey: Survey) -> Iterator[Finding]:
+    """What runs that are over still keep: one line, however many they are."""
+    kept = [(n.name, k) for n in survey.nodes if n.reachable for k in n.keeps if k.pin and (k.finished or k.undone)]
+    runs = sorted({keep.run for _, keep in kept})
+    if not runs:
+        return
+    names = ", ".join(dict.fromkeys(name for name, _ in kept))
+    size = sum(keep.bytes + keep.elsewhere_bytes for _, keep in kept) / 1e6
+    who, word = (f"run {runs[0]} keeps", runs[0]) if len(runs) == 1 else (f"{len(runs)} runs that are over keep", "--finished")
+    message = f"{who} {size:,.0f} MB of what was there before, on {names}"
+    yield Finding(Severity.INFO, None, "kept-data", message, f"`fleetrecover clean {word}` removes it, when you are sure")
 
 
 def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
