@@ -78,10 +78,9 @@ def report(
 
 
 def _means(fleet: Any, transport: Any, yes: str | None) -> Any:
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.undo import Means
 
-    events = ConsoleEvents(settings.err, verbose=settings.verbose)
+    events = settings.events()
     return Means(fleet, transport, events, lambda survey, plan: _confirm(survey, plan, yes))
 
 

@@ -80,6 +80,7 @@ class PastRun:
     outcome: str | None
     survivor: str | None
     path: Path
+    members: tuple[int, int] | None = None  # of the report at the end: how many serve, of how many that should
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
@@ -140,4 +141,12 @@ def summary(path: Path) -> PastRun:
         outcome=ended.get("outcome"),
         survivor=begun.get("survivor"),
         path=path,
+        members=_members(ended.get("report")),
     )
+
+
+def _members(report: Any) -> tuple[int, int] | None:
+    if not isinstance(report, dict) or not isinstance(report.get("members"), list):
+        return None
+    there, left_out = len(report["members"]), report.get("left_out")
+    return there, there + (len(left_out) if isinstance(left_out, dict) else 0)

@@ -187,9 +187,13 @@ def _kept(survey: Survey) -> Iterator[Finding]:
         return
     names = ", ".join(dict.fromkeys(name for name, _ in kept))
     size = sum(keep.bytes + keep.elsewhere_bytes for _, keep in kept) / 1e6
-    who, word = (f"run {runs[0]} keeps", runs[0]) if len(runs) == 1 else (f"{len(runs)} runs that are over keep", "--finished")
+    who, word = (
+        (f"run {runs[0]} keeps", runs[0]) if len(runs) == 1 else (f"{len(runs)} runs that are over keep", "--finished")
+    )
     message = f"{who} {size:,.0f} MB of what was there before, on {names}"
-    yield Finding(Severity.INFO, None, "kept-data", message, f"`fleetrecover clean {word}` removes it, when you are sure")
+    yield Finding(
+        Severity.INFO, None, "kept-data", message, f"`fleetrecover clean {word}` removes it, when you are sure"
+    )
 
 
 def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:

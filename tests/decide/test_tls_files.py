@@ -65,7 +65,20 @@ def pair(tmp_path: Path) -> CertificateFiles:
     if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
     cert, key, ca = tmp_path / "the cert's.pem", tmp_path / "key.pem", tmp_path / "ca.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=n"]
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        str(key),
+        "-out",
+        str(cert),
+        "-subj",
+        "/CN=n",
+    ]
     subprocess.run(words, check=True, capture_output=True)
     shutil.copy(cert, ca)
     return CertificateFiles(str(cert), str(key), str(ca))
