@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fleetrecover.decide import steps as s
-from fleetrecover.decide.explain import explain
+from fleetrecover.decide.explain import Explained, explain
 from fleetrecover.errors import FleetRecoverError
 
 NAMES: Mapping[str, str] = {
@@ -82,6 +82,12 @@ def name_of(step: s.Step | str) -> str:
     """
     key = step if isinstance(step, str) else type(step).__name__
     return NAMES.get(key) or "".join(f" {c.lower()}" if c.isupper() else c for c in key).strip()
+
+
+def headline(step: s.Step, cli: str) -> tuple[str, Explained]:
+    """A step's name and what it does, for a plan; and the rest of what is to be said of it."""
+    said, name = explain(step, cli), name_of(step)
+    return (said.title if said.title.startswith(name) else f"{name}: {said.title}"), said
 
 
 def limit_of(step: s.Step, cli: str = "docker") -> float | None:

@@ -9,10 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
-from fleetrecover.decide.explain import explain
 from fleetrecover.decide.finding import Finding
 from fleetrecover.decide.plan import Plan
-from fleetrecover.decide.step_words import limit_of, limit_text, name_of
+from fleetrecover.decide.step_words import headline, limit_of, limit_text, name_of
 from fleetrecover.decide.steps import Stage, Step
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.verdict import Judgement
@@ -43,7 +42,7 @@ _COLUMNS = (
     Column("data", 3, droppable=True),
 )
 _UNREACHED = {
-    "unreachable": "does not answer",
+    "unreachable": "host does not answer",
     "host-key": "its host key is not trusted",
     "login": "login refused",
     "sudo": "sudo refused",
@@ -130,18 +129,19 @@ def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advis
     if diagnosis.choice is not None and diagnosis.verdict in (Verdict.QUORUM_LOST, Verdict.UNDETERMINED):
         for line in choice_lines(diagnosis.choice, diagnosis.remedy):
             prose(out, line, then="  ")
-    for finding in diagnosis.findings:
-        print_finding(out, finding)
+    for finding, after in zip(diagnosis.findings, [*diagnosis.findings[1:], None], strict=True):
+        # findings of one kind that call for the same act have it said once
+        print_finding(out, finding, advise=after is None or after.advice != finding.advice)
     if advise:
         out.print()
         prose(out, what_next(survey, diagnosis), then="  ")
 
 
-def print_finding(out: Console, finding: Finding) -> None:
-    """One finding, and below it what to do."""
+def print_finding(out: Console, finding: Finding, *, advise: bool = True) -> None:
+    """One finding, and below it, with `advise`, what to do."""
     where = f"{finding.node}: " if finding.node and not finding.message.startswith(finding.node) else ""
     prose(out, where + finding.message, first=f"  {finding.severity.value:7} ", then=" " * 10)
-    if finding.advice:
+    if finding.advice and advise:
         prose(out, finding.advice, first="          → ", then=" " * 12)
 
 
@@ -196,8 +196,8 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
         out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
         for step in part.steps:
             number += 1
-            said = explain(step, cli)
-            prose(out, f"{step.node}: {said.title}", first=f" {number:3}. ", then=" " * 6)
+            title, said = headline(step, cli)
+            prose(out, f"{step.node}: {title}", first=f" {number:3}. ", then=" " * 6)
             if not commands:
                 continue
             for command in said.commands:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from fleetrecover.decide.explain import explain
+from fleetrecover.decide.step_words import headline
 from fleetrecover.plain import counted
 from fleetrecover.report.console import print_judgement
 from fleetrecover.report.document import SCHEMA
@@ -139,8 +139,9 @@ def catalogue_document(cluster: str, catalogue: Catalogue) -> dict[str, Any]:
 def print_saved(out: Console, saved: Saved) -> None:
     """A snapshot that was taken."""
     quorum = "" if saved.quorum else ", which has no quorum"
+    keys = counted(saved.content.keys or 0, "key")
     out.print(
-        f"{saved.name}: from {saved.source}{quorum}, revision {saved.content.revision}, {counted(saved.content.keys or 0, 'key')}, "
+        f"{saved.name}: from {saved.source}{quorum}, revision {saved.content.revision}, {keys}, "
         f"{size_text(saved.content.size)}, packed {size_text(saved.size)}",
         markup=False,
         soft_wrap=True,
@@ -183,8 +184,8 @@ def print_restore_plan(out: Console, survey: Survey, plan: RestorePlan, *, comma
         out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
         for step in part.steps:
             number += 1
-            said = explain(step, survey.fleet.etcd.cli)
-            prose(out, f"{step.node}: {said.title}", first=f" {number:3}. ", then=" " * 6)
+            title, said = headline(step, survey.fleet.etcd.cli)
+            prose(out, f"{step.node}: {title}", first=f" {number:3}. ", then=" " * 6)
             for line in (line for command in said.commands if commands for line in command.splitlines()):
                 out.print(f"        [dim]{escape(line)}[/]", soft_wrap=True)
             if commands and said.undo:
