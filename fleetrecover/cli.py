@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -481,14 +481,31 @@ def step(
     yes: Yes = None,
 ) -> None:
     """One kind of step, as the tasks of `fab` do it."""
-    from fleetrecover.single import do_next
+    from fleetrecover.report.console import print_steps
+    from fleetrecover.single import KINDS, do_next, ready, what_next
+
+    told = ""
+
+    def confirm(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> None:
+        nonlocal told
+        chosen, _ = ready(plan, KINDS[task], host)
+        told = what_next(plan, chosen)
+        print_steps(
+            settings.err, f"fab {task}, of run {plan.run}: {diagnosis.verdict.value}", chosen, survey.fleet.etcd.cli
+        )
+        ask(survey.fleet.cluster, yes)
 
     with reached() as (fleet, transport):
-        outcomes = do_next(means(fleet, transport, yes, task), wish_of(dead, survivor), task, host)
+        with_words = replace(means(fleet, transport, yes, task), confirm=confirm)
+        outcomes = do_next(with_words, wish_of(dead, survivor), task, host)
     if settings.json:
         from fleetrecover.report.document import outcome_document
 
-        print_json({"schema": 1, "task": task, "steps": [outcome_document(outcome) for outcome in outcomes]})
+        steps = [outcome_document(outcome) for outcome in outcomes]
+        print_json({"schema": 1, "task": task, "steps": steps, "next": told})
+    else:
+        names = ", ".join(dict.fromkeys(outcome.node for outcome in outcomes))
+        settings.out.print(f"{task}: done on {names}; {told}", markup=False, soft_wrap=True)
 
 
 # --- the entry point ---

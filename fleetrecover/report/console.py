@@ -228,6 +228,13 @@ def print_outline(out: Console, plan: Plan) -> None:
     )
 
 
+def print_steps(out: Console, title: str, steps: Sequence[Step], cli: str) -> None:
+    """Some steps of a plan, each with what it does."""
+    out.print(f"\n[bold]{escape(title)}[/]")
+    for step in steps:
+        prose(out, f"{step.node}: {headline(step, cli)[0]}", first="   ", then=" " * 7)
+
+
 def print_stage(out: Console, part: Stage, first: str) -> None:
     """A stage in a line: who does what, nodes that do the same together."""
     lanes: dict[tuple[str, ...], list[str]] = {}
