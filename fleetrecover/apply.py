@@ -38,6 +38,7 @@ from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
+from fleetrecover.plain import counted
 from fleetrecover.remote import (
     FENCE_POLICY,
     MEMBER_ADD_POLICY,
@@ -534,7 +535,7 @@ class Applier:
             raise CommandFailed(
                 step.node, f"files that its etcd needs are not there: {', '.join(missing)}", exit_code=1
             )
-        return f"{len(step.files)} files"
+        return counted(len(step.files), "file")
 
     @do.register
     def _(self, step: s.RemoveMember) -> str:

@@ -42,7 +42,9 @@ def terminal() -> Iterator[int]:
     os.close(slave)
 
 
-def interrupted(tmp_path: Path, body: str, *words: str, marker: str = "MARKER", stdin: int | None = None) -> tuple[int, str]:
+def interrupted(
+    tmp_path: Path, body: str, *words: str, marker: str = "MARKER", stdin: int | None = None
+) -> tuple[int, str]:
     """Run a command line with parts of the program replaced by `body`; press Ctrl-C when `marker` is on stderr."""
     (tmp_path / "hosts.toml").write_text(INVENTORY)
     script = DRIVER + textwrap.dedent(body) + f"\nsys.exit(cli.run({list(words)!r}))\n"

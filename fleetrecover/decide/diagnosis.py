@@ -22,6 +22,7 @@ from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.etcd.wal import compare_logs
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey, settle
+from fleetrecover.plain import counted
 
 __all__ = [
     "Diagnosis",
@@ -266,7 +267,11 @@ def _with_quorum(
         found.append(_run_finding(run))
     if not ill:
         remedy = Remedy.FINISH if run else Remedy.NONE
-        why = f"all {len(known)} members are voters, healthy and agree"
+        why = (
+            f"all {len(known)} members are voters, healthy and agree"
+            if len(known) != 1
+            else "its only member is healthy"
+        )
         return Diagnosis(Verdict.HEALTHY, remedy, known, ranked(found), open_run=run, why=why)
     remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
     why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
@@ -295,12 +300,16 @@ def _forgotten(survey: Survey, wish: Wish, live: Sequence[NodeFacts], known: Seq
         forks = any(other.log is not None and compare_logs(log, other.log).fork is not None for other in live)
         if ahead > (MOVING if runs else 0) or forks:
             names = ", ".join(each.name for each in live)
-            what = f"{ahead} entries" if ahead > 0 else "a history"
+            what = (
+                f"{counted(ahead, 'entry')} that {'was' if ahead == 1 else 'were'}"
+                if ahead > 0
+                else "a history that was"
+            )
             return Finding(
                 Severity.ERROR,
                 node.name,
                 "forgotten",
-                f"{names} serve, but {node.name}'s log holds {what} that was decided and that they do not have: their disks "
+                f"{names} serve, but {node.name}'s log holds {what} decided and that they do not have: their disks "
                 "were emptied or rolled back, or the cluster was forked by an earlier reset",
                 f"stop etcd on {names} before more is written there, and compare both sides; then declare the side that is "
                 "to be given up --dead",
@@ -437,12 +446,14 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         return stuck
     voters = [seat for seat in known if not seat.learner]
     remedy = Remedy.RESET
-    why = f"no member has a leader, and all {len(known)} voters are accounted for"
+    all_of = f"all {len(known)} voters are" if len(known) != 1 else "its only voter is"
+    why = f"no member has a leader, and {all_of} accounted for"
     if run is not None and repairing:
         why = f"quorum was lost while run {run.run} was repairing"
     if wish.survivor is None and len(ready) >= quorum(len(voters)):
         remedy = Remedy.START
-        why = f"{len(ready)} of {len(voters)} voters have sound data and can simply be started: {', '.join(ready)}"
+        have = "has" if len(ready) == 1 else "have"
+        why = f"{len(ready)} of {counted(len(voters), 'voter')} {have} sound data and can simply be started: {', '.join(ready)}"
     return Diagnosis(
         Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
     )
@@ -767,12 +778,13 @@ def _pinned_choice(run: OpenRun) -> Choice:
 
 
 def _run_finding(run: OpenRun) -> Finding:
+    begun = run.started[:19].replace("T", " ")
     return Finding(
         Severity.WARNING,
         None,
         "run-open",
-        f"run {run.run} (survivor {run.survivor}, begun {run.started}) has not been finished",
-        "`fleetrecover recover` finishes it; `fleetrecover undo` takes it back",
+        f"run {run.run} ({f'survivor {run.survivor}, ' if run.survivor else ''}begun {begun} UTC) has not been finished",
+        f"`fleetrecover recover` finishes it; `fleetrecover undo {run.run}` takes it back",
     )
 
 

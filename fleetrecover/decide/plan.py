@@ -538,7 +538,10 @@ class _Maker:
         wait = AwaitQuorum(first.name, self.paths(first), self.data(first), names)
         rest = [n.name for n in self.survey.nodes if n.name not in names and n.accessible and not self.dead(n)]
         if rest:
-            self.notes.append(f"when quorum stands, {', '.join(rest)} is looked at again and repaired member by member")
+            are = "is" if len(rest) == 1 else "are"
+            self.notes.append(
+                f"when quorum stands, {', '.join(rest)} {are} looked at again and repaired member by member"
+            )
         return [
             stage("start", "Start the members that have their data", lanes, essential=names),
             stage("quorum", "Wait for a leader", [[wait]], essential=names),

@@ -25,6 +25,7 @@ from itertools import combinations
 
 from fleetrecover.decide.membership import logs_needed, quorum
 from fleetrecover.etcd.wal import Log, compare_logs
+from fleetrecover.plain import counted
 
 
 class ProofKind(StrEnum):
@@ -396,7 +397,11 @@ def _loses(chosen: Candidate, best: Candidate, complete: bool) -> str:
     lost = best.log.last.index - common
     sure = max(0, best.log.commit - common)
     told = (
-        f"{best.host} has {lost} log entries that {chosen.host} does not have (index {common + 1} to "
+        f"{best.host} has {counted(lost, 'log entry')} that {chosen.host} does not have (index {common + 1} to "
         f"{best.log.last.index}); "
     )
-    return told + ("none of them was acknowledged" if complete else f"{sure} of them are known to be acknowledged")
+    return told + (
+        "none of them was acknowledged"
+        if complete
+        else f"{sure} of them {'is' if sure == 1 else 'are'} known to be acknowledged"
+    )
