@@ -270,6 +270,7 @@ def diagnose(
     else:
         print_diagnosis(settings.out, found, diagnosis)
         for each in trials:
+            keys = counted(each.keys or 0, "key")
             said = each.error or f"revision {each.revision}, {keys}, hash {each.hash} ({each.seconds:.1f} s)"
             settings.out.print(f"Trial of {each.node}: {said}", markup=False, soft_wrap=True)
     raise typer.Exit(diagnosis.verdict.exit_code)

@@ -5,6 +5,7 @@ On a terminal, prose is wrapped between words, with its continuation indented; e
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from fleetrecover.plain import visible
 
 GAP = "  "
 INDENT = "    "
+HELD = "\x00"
+"""A space at which no line may be broken; what is shown never holds this character itself."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,18 @@ def prose(out: Console, text: str, *, first: str = "", then: str = INDENT, style
 
 
 def wrapped(text: str, width: int, first: str, then: str) -> list[str]:
-    """Lines of at most `width` columns, broken between words only; a word that is longer stands alone on its line."""
-    return textwrap.wrap(
-        text,
+    """Lines of at most `width` columns, broken between words only; a word that is longer stands alone on its line.
+
+    What stands in backquotes is typed or pasted: it stays together where it fits on a line.
+    """
+    room = width - len(then)
+    held = re.sub(r"`[^`]*`", lambda found: found[0].replace(" ", HELD) if len(found[0]) < room else found[0], text)
+    lines = textwrap.wrap(
+        held,
         max(width, 20),
         initial_indent=first,
         subsequent_indent=then,
         break_long_words=False,
         break_on_hyphens=False,
-    ) or [first]
+    )
+    return [line.replace(HELD, " ") for line in lines] or [first]
