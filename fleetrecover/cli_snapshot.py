@@ -11,7 +11,7 @@ import typer
 
 from fleetrecover.cli import Dead, Yes, ask, print_json, reached, settings
 from fleetrecover.cli_group import Group
-from fleetrecover.errors import UsageError
+from fleetrecover.errors import Undetermined, UsageError
 
 if TYPE_CHECKING:
     from fleetrecover.report.bars import Bars
@@ -65,6 +65,8 @@ def list_(
         print_json(catalogue_document(fleet.cluster, found))
     else:
         print_catalogue(settings.out, found)
+    if {node for node, _ in found.problems} >= {host.name for host in fleet.hosts}:
+        raise Undetermined("no node could be looked at", hint="`fleetrecover diagnose` says more")
 
 
 @app.command()
