@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fleetrecover import single
-from fleetrecover.decide import restore, undo  # noqa: F401: their steps are steps too
+from fleetrecover.decide import restore, undo
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.run_names import ENOUGH, LAST, match_run
@@ -26,6 +26,7 @@ def kinds(of: type[Step] = Step) -> Iterator[type[Step]]:
 
 
 def test_every_step_has_a_name_of_its_own() -> None:
+    assert {restore.SendSnapshot, undo.MarkUndone} <= set(kinds())
     ours = {kind.__name__ for kind in kinds() if kind.__module__.startswith("fleetrecover")}
     assert ours == set(NAMES)
     assert len(set(NAMES.values())) == len(NAMES)
@@ -50,7 +51,7 @@ def test_every_step_of_every_plan_has_a_limit_and_a_task_of_fab() -> None:
 
 
 def test_the_limits_are_those_that_are_kept() -> None:
-    assert (MEMBER_TIMEOUT, PROMOTE_TIMEOUT) == (MEMBER_ADD_POLICY.total, PROMOTE_POLICY.total)
+    assert (MEMBER_ADD_POLICY.total, PROMOTE_POLICY.total) == (MEMBER_TIMEOUT, PROMOTE_TIMEOUT)
 
 
 def test_a_plan_can_be_done_task_by_task_as_each_says_which_is_next() -> None:
@@ -71,7 +72,7 @@ def test_a_plan_can_be_done_task_by_task_as_each_says_which_is_next() -> None:
 def test_what_must_come_first_is_told_as_a_task() -> None:
     for plan in plans():
         _, first = single.ready(plan, single.KINDS["promote"], None)
-        assert first.startswith("`fab fence` (") or first.startswith("`fab start` ("), first
+        assert first.startswith(("`fab fence` (", "`fab start` (")), first
         assert not any(name in first for name in NAMES)
 
 
