@@ -14,14 +14,14 @@
     ├── Held                    23   another run holds this cluster
     └── Interrupted            130   by the operator
 
-    RemoteError                 12   (a value more often than an exception: one node's failure is shown beside the others)
-    ├── Unreachable             12   no connection: refused, timed out, no route, gateway down
-    ├── HostKeyProblem          12   the host's key is unknown, changed or revoked
-    ├── LoginFailed             12   no key was accepted
-    ├── SudoFailed              12   `sudo -n` was refused
-    ├── CommandFailed           21   it ran and returned an exit code that was not expected
-    └── OutcomeUnknown          21   it may have run: timed out, or the connection dropped; look before doing anything else
-        └── SudoHangs           21   `sudo -n` was waited for and has started nothing yet
+    RemoteError             12   one node's failure: a value beside the others more often than an exception
+    ├── Unreachable       no connection: refused, timed out, no route, gateway down
+    ├── HostKeyProblem    the host's key is unknown, changed or revoked
+    ├── LoginFailed       no key was accepted
+    ├── SudoFailed        `sudo -n` was refused
+    ├── CommandFailed     it ran and returned an exit code that was not expected
+    └── OutcomeUnknown    it may have run: timed out, or the connection dropped; look before doing anything else
+        └── SudoHangs     `sudo -n` was waited for and has started nothing yet
 
 An error says which node or file, what is wrong, why, and the next command to type (`hint`).
 """
@@ -121,8 +121,8 @@ class Interrupted(FleetRecoverError):
 class RemoteError(FleetRecoverError):
     """Something between us and a node; `host` names it."""
 
-    code = 12
     kind = "remote"
+    code = 12
 
     def __init__(self, host: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(f"{host}: {message}", hint=hint)
@@ -157,7 +157,6 @@ class SudoFailed(RemoteError):
 class CommandFailed(RemoteError):
     """A remote command returned an exit code that was not expected."""
 
-    code = 21
     kind = "command"
 
     def __init__(self, host: str, message: str, *, exit_code: int, stderr: str = "", hint: str | None = None) -> None:
@@ -172,7 +171,6 @@ class OutcomeUnknown(RemoteError):
     Look at the node before doing anything else; only reads are repeated without looking.
     """
 
-    code = 21
     kind = "unknown"
 
 

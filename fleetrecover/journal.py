@@ -143,5 +143,5 @@ def summary(path: Path) -> PastRun:
 def _members(report: Any) -> tuple[int, int] | None:
     if not isinstance(report, dict) or not isinstance(report.get("members"), list):
         return None
-    there, left_out = len(report["members"]), report.get("left_out")
-    return there, there + (len(left_out) if isinstance(left_out, dict) else 0)
+    there, missing = len(report["members"]), report.get("missing", report.get("left_out"))
+    return there, there + (len(missing) if isinstance(missing, list | dict) else 0)

@@ -28,6 +28,8 @@ NAMES: Mapping[str, str] = {
     "EnsureImage": "bring the image",
     "CheckFiles": "check the files that etcd needs",
     "RemoveMember": "remove the old member",
+    "UpdateMember": "give the member its host's peer URL",
+    "RemoveLeftover": "remove what an earlier run left",
     "AddMember": "add as a member",
     "Join": "join",
     "Promote": "make it a voter",
@@ -35,6 +37,7 @@ NAMES: Mapping[str, str] = {
     "FinishRun": "mark the run as finished",
     "CloseEarlier": "close an earlier run",
     # undo and clean
+    "BeginUndo": "note that the run is taken back",
     "RemoveOurs": "remove what the run made",
     "PutDataBack": "put the data back",
     "PutContainerBack": "put the container back",

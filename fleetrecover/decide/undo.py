@@ -17,7 +17,6 @@ from fleetrecover.decide.run_names import LAST, match_run
 from fleetrecover.decide.steps import RESTORE, ROLLING, Fence, FenceTarget, Stage, Step, StopNeighbours, stage
 from fleetrecover.errors import Refused, Undetermined
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
-from fleetrecover.plain import counted
 
 DEFAULT_DATA = "/var/lib/etcd"
 
@@ -101,7 +100,7 @@ class UndoPlan:
         what = "the restore" if self.kind == RESTORE else "the recovery"
         if self.written_since:
             told.append(
-                f"{counted(self.written_since, 'revision')} written since {what}: the cluster LOSES them by this; they stay "
+                f"{self.written_since} revisions were written since {what}: the cluster LOSES them by this; they stay "
                 f"on the disk of {self.survivor}, in the run's directory, below withdrawn/"
             )
         elif self.written_since is None and self.stages:
@@ -145,8 +144,10 @@ def find_run(survey: Survey, wanted: str) -> str:
         told = "; ".join(node.problem.message for node in survey.nodes if node.problem)
         raise Undetermined(f"no node can be reached: {told}", hint="`fleetrecover diagnose` says more")
     keeps = [keep for node in survey.nodes for keep in node.keeps]
-    undone = {keep.run for keep in keeps if keep.undone} if wanted == LAST else set()
-    return match_run(wanted, {keep.run for keep in keeps if keep.pin} - undone or {k.run for k in keeps}, where=NODES)
+    runs = {keep.run for keep in keeps}
+    if wanted == LAST:
+        runs = {keep.run for keep in keeps if keep.pin} - {keep.run for keep in keeps if keep.undone}
+    return match_run(wanted, runs, where=NODES)
 
 
 def closed_runs(survey: Survey) -> tuple[str, ...]:
