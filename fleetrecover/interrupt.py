@@ -79,5 +79,7 @@ def told(command: str, steps: tuple[Wait, ...], ended: int, run: str) -> Interru
 def _next(command: str, run: str) -> str:
     if command in ("undo", "clean"):
         return f"`fleetrecover {command} {run}` goes on"
+    if command == "drill":  # its fleet is gone with it
+        return "`fleetrecover drill` begins anew"
     again = "the same command again goes on" if command == "restore" else "`fleetrecover recover` goes on"
     return f"{again}, `fleetrecover undo {run}` takes it back"

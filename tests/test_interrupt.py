@@ -149,6 +149,7 @@ def steps(*names: str) -> tuple[Wait, ...]:
         ("step", "`fleetrecover recover` goes on, `fleetrecover undo r1` takes it back"),
         ("restore", "the same command again goes on, `fleetrecover undo r1` takes it back"),
         ("undo", "`fleetrecover undo r1` goes on"),
+        ("drill", "`fleetrecover drill` begins anew"),
         ("clean", "`fleetrecover clean r1` goes on"),
     ],
 )
