@@ -18,7 +18,7 @@ from fleetrecover import __version__
 from fleetrecover.cli_group import Group
 from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
 from fleetrecover.interrupt import Interruption, listening
-from fleetrecover.plain import counted, dumps
+from fleetrecover.plain import counted, dumps, visible
 from fleetrecover.report.waits import PatientTransport, Waits
 
 if TYPE_CHECKING:
@@ -215,7 +215,11 @@ def ask(cluster: str, yes: str | None) -> None:
             "nobody can be asked here, since this is no terminal; nothing was changed",
             hint=f"confirm with --yes {cluster}",
         )
-    settings.err.print(f"\nType the cluster's name ({cluster}) to do this, anything else to leave: ", end="")
+    # not through the console: what it holds back when it is interrupted would be printed again
+    print(
+        f"\nType the cluster's name ({visible(cluster)}) to do this, anything else to leave: ", end="", file=sys.stderr
+    )
+    sys.stderr.flush()
     try:
         answer = input()
     except EOFError:
