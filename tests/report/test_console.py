@@ -275,7 +275,7 @@ def test_a_run_that_left_members_out_says_so(members: tuple[int, int] | None, wo
 
 
 def test_the_story_of_a_run_calls_the_steps_so_too() -> None:
-    events = [
+    events: list[dict[str, object]] = [
         {"event": "begin", "at": "2026", "command": "recover"},
         {"event": "intent", "step": "StopNeighbours", "node": "n1"},
         {"event": "result", "step": "StopNeighbours", "node": "n1", "seconds": 1.0, "detail": "x"},
