@@ -323,6 +323,28 @@ class PeerPort:
     answer: str
 
 
+class StarterKind(StrEnum):
+    """What may start a container, or an etcd, without being asked."""
+
+    UNIT = "unit"
+    CRON = "cron"
+
+
+@dataclass(frozen=True)
+class Starter:
+    """One of them: a systemd unit by its name, or a file of cron's by its path; `commands`: what it runs, a line each.
+
+    `active`: it runs now; `enabled`: it runs at boot; `restarts`: it starts again what has ended.
+    """
+
+    kind: StarterKind
+    name: str
+    commands: str
+    active: bool = False
+    enabled: bool = True
+    restarts: bool = False
+
+
 @dataclass(frozen=True)
 class NodeFacts:
     """Everything that is known of one node."""
@@ -353,6 +375,7 @@ class NodeFacts:
     certificates: tuple[Certificate, ...] = ()
     signs: tuple[Sign, ...] = ()
     ports: tuple[PeerPort, ...] = ()
+    starters: tuple[Starter, ...] = ()
     moved: bool = False  # the log moved while we looked: etcd is running and writing
     raw_inspect: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
