@@ -18,6 +18,7 @@ from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.commands.base import LOST_HOLD, MAY_RUN_STILL, Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.step_words import HEALTH_TIMEOUT, JOIN_TIMEOUT, QUARANTINE_TIMEOUT, name_of
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
@@ -37,6 +38,7 @@ from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
+from fleetrecover.plain import counted
 from fleetrecover.remote import (
     FENCE_POLICY,
     MEMBER_ADD_POLICY,
@@ -50,9 +52,6 @@ from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 
 T = TypeVar("T")
 
-HEALTH_TIMEOUT = 90.0
-QUARANTINE_TIMEOUT = 120.0
-JOIN_TIMEOUT = 120.0
 SETTLE_SECONDS = 4.0
 PATIENCE = 10.0
 """Seconds after which a wait says, and says again, what it waits for."""
@@ -342,7 +341,7 @@ class Applier:
     @singledispatchmethod
     def do(self, step: s.Step) -> str | None:
         """Do one step; returns what is worth telling of it."""
-        raise FleetRecoverError(f"no way is known to do {type(step).__name__}")
+        raise FleetRecoverError(f"{step.node}: no way is known to do this: {name_of(step)}")
 
     @do.register
     def _(self, step: s.OpenRun) -> str:
@@ -466,7 +465,7 @@ class Applier:
             state = self.read(step.node, probes.container_state(self.cli, step.replaces))
             if state is not None and state.get("Id") != step.container_id:
                 self.remove_ours(step, step.replaces)
-        self.act(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
+        self.update(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
         self._ctl.pop(step.node, None)
         if step.waits_for == "health":
             self.wait_healthy(step.node, step.name)
@@ -536,7 +535,7 @@ class Applier:
             raise CommandFailed(
                 step.node, f"files that its etcd needs are not there: {', '.join(missing)}", exit_code=1
             )
-        return f"{len(step.files)} files"
+        return counted(len(step.files), "file")
 
     @do.register
     def _(self, step: s.RemoveMember) -> str:

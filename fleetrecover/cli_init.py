@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetrecover.cli import print_json, settings
+from fleetrecover.cli import connected, print_json, say_wait, settings
 from fleetrecover.errors import InputError, Undetermined
+from fleetrecover.plain import counted
 
 if TYPE_CHECKING:
     from fleetrecover.drafts.draft import Draft
+    from fleetrecover.facts import NodeFacts
 
 app = typer.Typer()
 
@@ -69,10 +71,17 @@ def init(
         write_private(output, text)
     told = ", ".join(f"{row.name} ({row.address})" for row in draft.rows)
     where = "" if to_stdout else f" → {output}"
-    settings.err.print(f"{len(draft.rows)} hosts: {told}{where}", markup=False, soft_wrap=True)
+    settings.err.print(f"{counted(len(draft.rows), 'host')}: {told}{where}", markup=False, soft_wrap=True)
     for note in draft.notes:
         settings.err.print(f"  {note}", markup=False, soft_wrap=True)
     settings.err.print("Next: look it over, then `fleetrecover survey`.", markup=False)
+
+
+def not_reached(origin: str, node: NodeFacts) -> Undetermined:
+    """The error for a node that could not be looked at, with the very words and hint that `diagnose` has for it."""
+    problem = node.problem
+    said = problem.message.removeprefix(f"{node.name}: ") if problem else "it could not be looked at"
+    return Undetermined(f"{origin}: {said}", hint=(problem.hint if problem else None) or "see that `ssh` gets there")
 
 
 def _with_options(draft: Draft, *, sudo: bool, gateway: str | None) -> Draft:
@@ -87,7 +96,6 @@ def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft
     """Log in to one node, under the same rules as ever (host keys are checked), and read what it knows of its members."""
     from fleetrecover.drafts.node import from_node
     from fleetrecover.model import Fleet, Host, SshSettings
-    from fleetrecover.remote import open_transport
     from fleetrecover.survey import take_survey
 
     found = TARGET.fullmatch(origin)
@@ -105,14 +113,11 @@ def _ask(origin: str, cluster: str, *, sudo: bool, gateway: str | None) -> Draft
         raise InputError(f"--from {origin}: {port} is not a port", hint="SSH's is 22")
     host = Host("node", found["six"] or found["host"], user=found["user"], port=port)
     fleet = Fleet(cluster, (host,), SshSettings(sudo=sudo, gateway=gateway))
-    transport = open_transport(fleet)
-    try:
+    say_wait(f"asking {origin} …")
+    with connected(fleet) as transport:
         [node] = take_survey(fleet, transport).nodes
-    finally:
-        transport.close()
     if node.problem is not None:
-        hint = node.problem.hint or "see that `ssh` gets there, then try again"
-        raise Undetermined(f"{origin}: {node.problem.message}", hint=hint)
+        raise not_reached(origin, node)
     draft = from_node(node, cluster)
     more = {"sudo": True} if sudo else {}
     return replace(draft, ssh={**draft.ssh, **more, **({"gateway": gateway} if gateway else {})})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetrecover.cli import Dead, Yes, ask, print_json, reached, settings
+from fleetrecover.cli_group import Group
 from fleetrecover.errors import Degraded, Refused, Undetermined, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     no_args_is_help=True,
+    cls=Group,
 )
 
 Local = Annotated[Path | None, typer.Option("--local", metavar="DIR", help="Look in this directory here, too.")]
@@ -65,9 +67,8 @@ def list_(
         print_json(catalogue_document(fleet.cluster, found))
     else:
         print_catalogue(settings.out, found)
-    if len(found.problems) == len(fleet.hosts):
-        settings.err.print("no node could be looked at, so it is not known what there is", markup=False)
-        raise typer.Exit(Undetermined.code)
+    if {node for node, _ in found.problems} >= {host.name for host in fleet.hosts}:
+        raise Undetermined("no node could be looked at", hint="`fleetrecover diagnose` says more")
 
 
 @app.command()
@@ -77,12 +78,11 @@ def save(
 ) -> None:
     """Take a snapshot now, with or without quorum, and put it on every node that answers."""
     from fleetrecover.errors import StoppedPartWay
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.report.snapshots import print_saved, saved_document
     from fleetrecover.snapshots.save import save as take
 
     with reached() as (fleet, transport), progress_shown() as progress:
-        events = ConsoleEvents(settings.err, verbose=settings.verbose)
+        events = settings.events()
         saved = take(fleet, transport, events, name, fetch_to=fetch, progress=progress)
     if settings.json:
         print_json(saved_document(fleet.cluster, saved))
@@ -115,7 +115,6 @@ def restore(
     ] = None,
 ) -> None:
     """Restore a snapshot on all nodes, proven first in quarantine. The same command again resumes."""
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.report.snapshots import print_restore_plan, print_restored, restored_document
     from fleetrecover.snapshots.restore import Means, Wanted
     from fleetrecover.snapshots.restore import restore as run
@@ -127,7 +126,7 @@ def restore(
             print_restore_plan(settings.err, survey, plan, commands=settings.verbose)
             ask(fleet.cluster, yes)
 
-        means = Means(fleet, transport, ConsoleEvents(settings.err, verbose=settings.verbose), confirm, progress)
+        means = Means(fleet, transport, settings.events(), confirm, progress)
         report = run(means, Wanted(snapshot, frozenset(dead or ()), local, replace_living, like, other_cluster))
     if settings.json:
         print_json(restored_document(fleet.cluster, report))
@@ -145,12 +144,11 @@ def schedule(
 ) -> None:
     """Have every node take snapshots regularly; nothing has to run here."""
     from fleetrecover.commands.snapshots import Schedule
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.snapshots import schedule as flow
 
     wanted = Schedule(seconds(every, "--every"), keep, seconds(keep_for, "--for") if keep_for else 0)
     with reached() as (fleet, transport):
-        events = ConsoleEvents(settings.err, verbose=settings.verbose)
+        events = settings.events()
         found = flow.schedule(fleet, transport, events, wanted)
     _show_schedule(fleet.cluster, found)
 

@@ -277,8 +277,19 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class FileFault:
+    """A file that etcd's command names, and why etcd does not start with it: `what` completes "PATH …"."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Certificate:
-    """A certificate file that etcd's configuration names, as seen on the node. Times in ISO 8601, UTC."""
+    """A certificate file that etcd's configuration names, as seen on the node. Times in ISO 8601, UTC.
+
+    `faults` are of the certificate itself, its key and its CA: etcd does not start, or trusts nobody, with any of them.
+    """
 
     path: str
     subject: str
@@ -289,6 +300,9 @@ class Certificate:
     key_matches: bool | None
     ca_matches: bool | None
     problem: str | None = None
+    key: str = ""
+    ca: str = ""
+    faults: tuple[FileFault, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from fleetrecover.errors import Held, OutcomeUnknown, RemoteError, StoppedPartWa
 from fleetrecover.facts import Hold as HoldFacts
 from fleetrecover.facts import NodeFacts
 from fleetrecover.journal import now
-from fleetrecover.model import Host, Transport
+from fleetrecover.model import Host, Result, Transport
 from fleetrecover.remote import READ_POLICY, fan_out, look_at
 from fleetrecover.survey import Reader
 
@@ -73,6 +73,21 @@ def this_machine() -> str:
 def surely_dead(hold: HoldFacts) -> bool:
     """Whether the holder was a process of this machine that is no more."""
     return hold.host == this_machine() and bool(hold.born) and born(hold.pid) != hold.born
+
+
+def not_taken(node: NodeFacts, keep_root: str, result: Result) -> StoppedPartWay:
+    """The error for a node on which the hold could not be written, with the cause as far as it is known."""
+    said = result.error_text[-200:]
+    if "No space left" in said or (node.data is not None and node.data.free < 1 << 20):
+        return StoppedPartWay(
+            f"{node.name}: no space is left on the filesystem of {keep_root}: neither etcd nor this command can write "
+            "there; nothing else was changed",
+            hint=f"free some on {node.name}, then run the same command again",
+        )
+    return StoppedPartWay(
+        f"{node.name}: its hold could not be taken: {said or f'exit code {result.exit_code}'}; nothing else was changed",
+        hint=f"see whether {keep_root} can be written on {node.name}, then run the same command again",
+    )
 
 
 class NodeHold:
@@ -130,22 +145,19 @@ class NodeHold:
     def _take(self, node: NodeFacts) -> None:
         action = actions.take_hold(self.paths[node.name], asdict(self.holder), self.token)
         for _ in range(3):
-            code = self._run(node.host, action)
-            if code == 0:
+            result = self._run(node.host, action)
+            if result.exit_code == 0:
                 self._taken.append(node.host)
                 return
-            if code != actions.HELD:
-                raise StoppedPartWay(
-                    f"{node.name}: its hold could not be taken (exit code {code}); nothing else was changed",
-                    hint=f"see whether {self.paths[node.name].keep_root} can be written on {node.name}",
-                )
+            if result.exit_code != actions.HELD:
+                raise not_taken(node, self.paths[node.name].keep_root, result)
             self._break_if_dead(node)
         raise Held(f"{node.name} is held by another run, again and again")
 
-    def _run(self, host: Host, action: Action) -> int:
+    def _run(self, host: Host, action: Action) -> Result:
         # taking the same hold twice is harmless, so an unknown outcome may be repeated
         [result] = READ_POLICY.run(lambda: self.transport.batch(host, [action.command]))
-        return result.exit_code
+        return result
 
     def _break_if_dead(self, node: NodeFacts) -> None:
         hold = self._look(node)

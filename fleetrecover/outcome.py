@@ -43,3 +43,12 @@ class Report:
     outcomes: tuple[Outcome, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, FleetRecoverError] = field(default_factory=dict)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the run has set anything aside: a container or data."""
+        return any(outcome.ok and outcome.step in _KEEPING for outcome in self.outcomes)
+
+
+_KEEPING = frozenset({"Fence", "KeepData", "KeepElsewhere", "AdoptRestored"})
+"""Steps after which something lies kept."""

@@ -35,6 +35,7 @@ from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Fleet, Transport
 from fleetrecover.outcome import Outcome, Report
+from fleetrecover.plain import counted
 from fleetrecover.report.document import diagnosis_document, plan_document, report_document
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import expectation, verify
@@ -342,7 +343,11 @@ class _Run:
         if report.outcome == "partial":
             rest = "; ".join(f"{name}: {why}" for name, why in report.left_out.items())
             count = len(judgement.members) if judgement else 0
-            stands = f"the cluster serves again with {count} members" if count else "the cluster does not serve yet"
+            stands = (
+                f"the cluster serves again with {counted(count, 'member')}"
+                if count
+                else "the cluster does not serve yet"
+            )
             error: FleetRecoverError = StoppedPartWay(
                 f"{stands}, and nothing was lost; what remains: {rest}" + (f" (the check says: {bad})" if bad else ""),
                 hint="when that is mended, run the same command again; or declare it --dead",

@@ -12,13 +12,14 @@ from fleetrecover.apply import Applier
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.decide.plan import Plan
+from fleetrecover.decide.step_words import name_of
 from fleetrecover.errors import Refused, UsageError, changing
 from fleetrecover.journal import Journal
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
 
 KINDS: dict[str, tuple[type[s.Step], ...]] = {
-    "fence": (s.OpenRun, s.Fence),
+    "fence": (s.OpenRun, s.CloseEarlier, s.ProbeReflink, s.StopNeighbours, s.Fence),
     "keep-data": (s.KeepData, s.KeepElsewhere),
     "reset": (s.CopyData, s.RaiseCommit, s.Quarantine, s.Adopt),
     "start": (s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy),
@@ -79,9 +80,24 @@ def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[
             for step in lane:
                 wanted = isinstance(step, tuple(kinds)) and host in (None, step.node)
                 if not wanted:
-                    waiting = waiting or f"{type(step).__name__} on {step.node}"
+                    waiting = waiting or by_hand(step)
                     break
                 chosen.append(step)
         if waiting:
             return tuple(chosen), waiting
     return tuple(chosen), ""
+
+
+def by_hand(step: s.Step) -> str:
+    """What to type for a step, and what that is: a task of `fab`, or the command that does the rest."""
+    task = next((name for name, kinds in KINDS.items() if isinstance(step, kinds)), None)
+    typed = f"`fab {task}`" if task is not None else "`fleetrecover recover`"
+    return f"{typed} ({name_of(step)}, on {step.node})"
+
+
+def what_next(plan: Plan, done: Sequence[s.Step]) -> str:
+    """What to type when these steps of the plan are done."""
+    left = [step for step in plan.steps if all(step is not each for each in done)]
+    if left:
+        return f"next: {by_hand(left[0])}"
+    return "every step is done; next: `fleetrecover recover` checks the result and closes the run"

@@ -463,7 +463,7 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
 
 
 def certificate_files(container: Container) -> tuple[evidence.CertificateFiles, ...]:
-    """The certificates that an etcd's command names, each once, as paths on the host."""
+    """The certificates that an etcd's command names, each with its key and CA once, as paths on the host."""
     spec, config = container.spec, container.config
     if spec is None or config is None:
         return ()
@@ -471,12 +471,12 @@ def certificate_files(container: Container) -> tuple[evidence.CertificateFiles, 
         (config.cert_file, config.key_file, config.ca_file),
         (config.peer_cert_file, config.peer_key_file, config.peer_ca_file),
     ]
-    found: dict[str, evidence.CertificateFiles] = {}
+    found: list[evidence.CertificateFiles] = []
     for files in named:
         cert, key, ca = ((host_path(spec, path) or "") if path else "" for path in files)
         if cert:
-            found.setdefault(cert, evidence.CertificateFiles(cert, key, ca))
-    return tuple(found.values())
+            found.append(evidence.CertificateFiles(cert, key, ca))
+    return tuple(dict.fromkeys(found))
 
 
 def _evidence_moved(node: NodeFacts, keep: Keep) -> bool:

@@ -384,9 +384,11 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
             f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
             f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
             f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
-            f"{cli} start {cid} >/dev/null",
+            # one that crashed again and again waits up to a minute for its next try, and `start` leaves it waiting
+            f"if [ \"$({cli} inspect -f '{{{{.State.Restarting}}}}' {cid})\" = true ];"
+            f" then {cli} restart -t 30 {cid} >/dev/null; else {cli} start {cid} >/dev/null; fi",
         ],
-        timeout=90.0,
+        timeout=120.0,
         undo="it is stopped and set aside again",
     )
 
@@ -570,10 +572,15 @@ def take_hold(paths: RunPaths, holder: Mapping[str, object], token: str) -> Acti
             f"[ ! -L {quote(paths.keep_root)} ] || exit {NOT_OURS}",
             f"mkdir -p {quote(paths.keep_root)}",
             f'[ "$(stat -c %u {quote(paths.keep_root)})" = "$(id -u)" ] || exit {NOT_OURS}',
-            f'if ! mkdir {hold} 2>/dev/null; then [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ]'
-            f" && exit 0 || exit {HELD}; fi",
+            f"if ! said=$(LC_ALL=C mkdir {hold} 2>&1); then",
+            '  case $said in *"File exists"*) ;; *) printf "%s\\n" "$said" >&2; exit 1 ;; esac',
+            f'  [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] && exit 0 || exit {HELD}',
+            "fi",
+            # a hold that could not be written (a full disk) must not look like somebody's
+            f"trap {quote(f'rm -rf {hold}')} EXIT",
             write_file(posixpath.join(paths.hold, "holder.json"), json.dumps(holder).encode() + b"\n", 0o600),
             write_file(paths.token, token.encode(), 0o600),
+            "trap - EXIT",
         ],
         shown=f"mkdir {hold}",
     )

@@ -125,9 +125,16 @@ def container_logs(cli: str, name: str, lines: int = 15) -> Probe[str]:
     return Probe(Command("container-logs", script, timeout=20, ok_codes=(0, 1)), lambda r: r.text)
 
 
+PEM_ENDINGS = (".pem", ".crt", ".cer", ".cert", ".key")
+"""How files are called that are nothing when they are empty."""
+
+
 def missing_files(paths: Sequence[str]) -> Probe[tuple[str, ...]]:
-    """Those of the paths that the node does not have."""
-    tests = "".join(f"[ -e {quote(path)} ] || printf '%s\\n' {quote(path)}\n" for path in paths)
+    """Those of the paths that the node does not have; of certificates and keys also those without any content."""
+    tests = "".join(
+        f"[ {'-s' if path.endswith(PEM_ENDINGS) else '-e'} {quote(path)} ] || printf '%s\\n' {quote(path)}\n"
+        for path in paths
+    )
     return Probe(Command("missing-files", tests + "true\n", timeout=20), lambda r: tuple(r.text.splitlines()))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
@@ -21,6 +22,7 @@ from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.etcd.wal import Log, compare_logs
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey, settle
+from fleetrecover.plain import counted
 
 __all__ = [
     "Diagnosis",
@@ -265,7 +267,11 @@ def _with_quorum(
         found.append(_run_finding(run))
     if not ill:
         remedy = Remedy.FINISH if run else Remedy.NONE
-        why = f"all {len(known)} members are voters, healthy and agree"
+        why = (
+            f"all {len(known)} members are voters, healthy and agree"
+            if len(known) != 1
+            else "its only member is healthy"
+        )
         return Diagnosis(Verdict.HEALTHY, remedy, known, ranked(found), open_run=run, why=why)
     remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
     why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
@@ -294,12 +300,16 @@ def _forgotten(survey: Survey, wish: Wish, live: Sequence[NodeFacts], known: Seq
         forks = any(other.log is not None and compare_logs(log, other.log).fork is not None for other in live)
         if ahead > (MOVING if runs else 0) or forks:
             names = ", ".join(each.name for each in live)
-            what = f"{ahead} entries" if ahead > 0 else "a history"
+            what = (
+                f"{counted(ahead, 'entry')} that {'was' if ahead == 1 else 'were'}"
+                if ahead > 0
+                else "a history that was"
+            )
             return Finding(
                 Severity.ERROR,
                 node.name,
                 "forgotten",
-                f"{names} serve, but {node.name}'s log holds {what} that was decided and that they do not have: their disks "
+                f"{names} serve, but {node.name}'s log holds {what} decided and that they do not have: their disks "
                 "were emptied or rolled back, or the cluster was forked by an earlier reset",
                 f"stop etcd on {names} before more is written there, and compare both sides; then declare the side that is "
                 "to be given up --dead",
@@ -429,15 +439,21 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         )
         verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
         return Diagnosis(verdict, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
-    ready = startable(survey, wish, known, frozenset(aside.host for aside in choice.aside))
+    aside = frozenset(found.host for found in choice.aside)
+    ready = startable(survey, wish, known, aside)
+    stuck = _waits_for_files(survey, wish, known, aside, choice, found, run)
+    if stuck is not None:
+        return stuck
+    voters = [seat for seat in known if not seat.learner]
     remedy = Remedy.RESET
-    why = f"no member has a leader, and all {len(known)} voters are accounted for"
+    all_of = f"all {len(known)} voters are" if len(known) != 1 else "its only voter is"
+    why = f"no member has a leader, and {all_of} accounted for"
     if run is not None and repairing:
         why = f"quorum was lost while run {run.run} was repairing"
-    voters = [seat for seat in known if not seat.learner]
     if wish.survivor is None and len(ready) >= quorum(len(voters)):
         remedy = Remedy.START
-        why = f"{len(ready)} of {len(voters)} voters have sound data and can simply be started: {', '.join(ready)}"
+        have = "has" if len(ready) == 1 else "have"
+        why = f"{len(ready)} of {counted(len(voters), 'voter')} {have} sound data and can simply be started: {', '.join(ready)}"
     return Diagnosis(
         Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
     )
@@ -622,10 +638,44 @@ def _blocked_by_silence(
     return _blocked(Finding(Severity.ERROR, mute[0], "not-asked", message, advice), known, choice, found, run)
 
 
+def _waits_for_files(
+    survey: Survey,
+    wish: Wish,
+    known: tuple[Seat, ...],
+    aside: frozenset[str],
+    choice: Choice,
+    found: list[Finding],
+    run: OpenRun | None,
+) -> Diagnosis | None:
+    """Where a start (or else the survivor's) only wants files that are missing: to put them there comes before all else."""
+    enough = quorum(len([seat for seat in known if not seat.learner]))
+    able = startable(survey, wish, known, aside, files=False)
+    starts = wish.survivor is None and len(able) >= enough
+    if starts and len(startable(survey, wish, known, aside)) >= enough:
+        return None
+    return _blocked_by_files(survey, able if starts else (choice.survivor,), known, choice, found, run)
+
+
+def _blocked_by_files(
+    survey: Survey,
+    hosts: Sequence[str],
+    known: tuple[Seat, ...],
+    choice: Choice | None,
+    found: list[Finding],
+    run: OpenRun | None,
+) -> Diagnosis | None:
+    """Nothing is begun while the etcd of one of these hosts cannot start for want of a file; None where all have theirs."""
+    cause = start_blocked_by_files(survey, tuple(hosts))
+    if cause is None:
+        return None
+    blocked = _blocked(cause, known, choice, found, run)
+    return replace(blocked, verdict=Verdict.QUORUM_LOST)
+
+
 def startable(
-    survey: Survey, wish: Wish, known: Sequence[Seat], aside: frozenset[str] = frozenset()
+    survey: Survey, wish: Wish, known: Sequence[Seat], aside: frozenset[str] = frozenset(), *, files: bool = True
 ) -> tuple[str, ...]:
-    """The voters that could be started as they are: container there, own sound data in its place.
+    """The voters that could be started as they are: container there, own sound data in its place, with `files` those of TLS.
 
     Not those `aside`, whose logs are no evidence: members that have forgotten what they acknowledged could, with each
     other, elect one of them. Where they are a quorum of the voters, only those of them are named that could elect by what
@@ -639,7 +689,7 @@ def startable(
         own = node.original(survey.fleet.etcd.container)
         in_place = node.data is not None and node.data.has_member
         honest = node.db is None or node.log is None or (node.db.consistent_index or 0) <= node.log.last.index
-        fits = own is not None and not own.forced
+        fits = own is not None and not own.forced and not (files and files_missing(node))
         if node.accessible and fits and in_place and honest and node.log is not None and node.log.node_id == seat.id:
             ready[seat.id] = (seat.host, node.log)
     voters = [seat for seat in known if not seat.learner]
@@ -714,6 +764,9 @@ def _resume(
         return _blocked(cause, known, None, found, run)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
+    stuck = _blocked_by_files(survey, [run.survivor], known, _pinned_choice(run), found, run)
+    if stuck is not None:
+        return stuck
     grown = regrown(survey, wish.dead, run.run, run.survivor)
     if grown is not None and not grown.enough:
         return _blocked_by_voters(grown.away, known, choice if isinstance(choice, Choice) else None, found, run)
@@ -770,12 +823,13 @@ def _pinned_choice(run: OpenRun) -> Choice:
 
 
 def _run_finding(run: OpenRun) -> Finding:
+    begun = run.started[:19].replace("T", " ")
     return Finding(
         Severity.WARNING,
         None,
         "run-open",
-        f"run {run.run} (survivor {run.survivor}, begun {run.started}) has not been finished",
-        "`fleetrecover recover` finishes it; `fleetrecover undo` takes it back",
+        f"run {run.run} ({f'survivor {run.survivor}, ' if run.survivor else ''}begun {begun} UTC) has not been finished",
+        f"`fleetrecover recover` finishes it; `fleetrecover undo {run.run}` takes it back",
     )
 
 
@@ -838,7 +892,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 "it will not be chosen; its data is kept",
             )
         )
-    found += [_container_finding(node, c, name) for c in node.containers if _dangerous(c, name)]
+    found += [_container_finding(survey, node, c) for c in node.containers if _dangerous(c, name)]
     return found
 
 
@@ -848,7 +902,8 @@ def _dangerous(container: Container, name: str) -> bool:
     return forced or fights
 
 
-def _container_finding(node: NodeFacts, container: Container, name: str) -> Finding:
+def _container_finding(survey: Survey, node: NodeFacts, container: Container) -> Finding:
+    name = survey.fleet.etcd.container
     if container.forced:
         return Finding(
             Severity.ERROR if container.restart_policy not in ("no", "") else Severity.WARNING,
@@ -857,11 +912,20 @@ def _container_finding(node: NodeFacts, container: Container, name: str) -> Find
             f"{node.name}: container {container.name} carries --force-new-cluster; its next start expels every other member",
             "`fleetrecover recover` takes it away",
         )
+    if node.named(name) is None and container is node.original(name):
+        # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
+        return Finding(
+            Severity.WARNING,
+            node.name,
+            "renamed-container",
+            f"{node.name}: its etcd container is called {container.name}, and there is no {name}",
+            f"leave it as it is: `fleetrecover recover` gives it the name {name} back",
+        )
     return Finding(
         Severity.WARNING,
         node.name,
         "second-container",
         f"{node.name}: container {container.name} has restart policy {container.restart_policy} beside {name}: "
         "after a reboot both would run on one data directory",
-        f"`docker update --restart=no {container.name}`",
+        f"`{survey.fleet.etcd.cli} update --restart=no {container.name}`",
     )

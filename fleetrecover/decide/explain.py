@@ -23,18 +23,20 @@ from fleetrecover.facts import RUN_LABEL
 
 @dataclass(frozen=True)
 class Explained:
-    """A step for the eye. `commands` run on `where`."""
+    """A step for the eye. `seconds` is the limit of its commands all together, 0 where it is not known from them."""
 
     title: str
     commands: tuple[str, ...]
     before: str
     after: str
     undo: str
+    seconds: float = 0.0
 
 
 def _said(title: str, did: Sequence[Action], before: str, after: str, undo: str = "") -> Explained:
     commands = tuple(action.command.display for action in did)
-    return Explained(title, commands, before, after, undo or "; ".join(a.undo for a in did if a.undo))
+    seconds = sum(action.command.timeout for action in did)
+    return Explained(title, commands, before, after, undo or "; ".join(a.undo for a in did if a.undo), seconds)
 
 
 def _run(spec: ContainerSpec, cli: str) -> str:
@@ -53,7 +55,7 @@ def _(step: s.OpenRun, cli: str) -> Explained:
         actions.open_run(step.paths, asdict(step.pin)),
         actions.record_containers(cli, step.paths, step.containers, step.data),
     ]
-    return _said("record the run, and what the containers are", did, "", "the record reads back")
+    return _said("note the run down, and what the containers are", did, "", "the record reads back")
 
 
 @explain.register

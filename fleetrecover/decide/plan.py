@@ -519,7 +519,9 @@ class _Maker:
             reason = f"{own.name} carries --force-new-cluster: its next start would expel every other member"
             policy = policy if policy not in ("no", "") else "always"
             return [StartRebuilt(node.name, paths, data, plain, self.name, policy, reason)]
-        standing = own.name == self.name and own.restart_policy == policy and own.running
+        # one that crashes again and again waits up to a minute for its next try: it is started afresh
+        steady = own.running and own.state != "restarting"
+        standing = own.name == self.name and own.restart_policy == policy and steady
         if standing and (node.healthy or waits_for == "nothing"):
             return []
         replaces = self.name if ours else None
@@ -536,7 +538,10 @@ class _Maker:
         wait = AwaitQuorum(first.name, self.paths(first), self.data(first), names)
         rest = [n.name for n in self.survey.nodes if n.name not in names and n.accessible and not self.dead(n)]
         if rest:
-            self.notes.append(f"when quorum stands, {', '.join(rest)} is looked at again and repaired member by member")
+            are = "is" if len(rest) == 1 else "are"
+            self.notes.append(
+                f"when quorum stands, {', '.join(rest)} {are} looked at again and repaired member by member"
+            )
         return [
             stage("start", "Start the members that have their data", lanes, essential=names),
             stage("quorum", "Wait for a leader", [[wait]], essential=names),

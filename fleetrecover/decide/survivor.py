@@ -43,6 +43,7 @@ from fleetrecover.decide.candidates import (
 from fleetrecover.decide.electorates import Decided, Electorates, decided, electorates, lacks
 from fleetrecover.decide.membership import logs_needed, quorum
 from fleetrecover.etcd.wal import compare_logs
+from fleetrecover.plain import counted
 
 __all__ = [
     "Aside",
@@ -307,7 +308,11 @@ def _loses(chosen: Candidate, best: Candidate, complete: bool) -> str:
     lost = best.log.last.index - common
     sure = max(0, best.log.commit - common)
     told = (
-        f"{best.host} has {lost} log entries that {chosen.host} does not have (index {common + 1} to "
+        f"{best.host} has {counted(lost, 'log entry')} that {chosen.host} does not have (index {common + 1} to "
         f"{best.log.last.index}); "
     )
-    return told + ("none of them was acknowledged" if complete else f"{sure} of them are known to be acknowledged")
+    return told + (
+        "none of them was acknowledged"
+        if complete
+        else f"{sure} of them {'is' if sure == 1 else 'are'} known to be acknowledged"
+    )

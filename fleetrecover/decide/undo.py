@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.snapshots import RestoreState
 from fleetrecover.decide.diagnosis import Remedy
+from fleetrecover.decide.run_names import LAST, match_run
 from fleetrecover.decide.steps import RESTORE, ROLLING, Fence, FenceTarget, Stage, Step, StopNeighbours, stage
-from fleetrecover.errors import InputError, Refused
+from fleetrecover.errors import Refused, Undetermined
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
 
 DEFAULT_DATA = "/var/lib/etcd"
@@ -135,13 +136,27 @@ class CleanPlan:
 
 
 def find_run(survey: Survey, wanted: str) -> str:
-    """The run that is meant: its id, or an unambiguous beginning of it. Raises InputError."""
-    runs = sorted({keep.run for node in survey.nodes for keep in node.keeps})
-    found = [run for run in runs if run == wanted] or [run for run in runs if run.startswith(wanted)]
-    if len(found) != 1:
-        word = "is ambiguous" if found else "has left nothing on any node that can be reached"
-        raise InputError(f"run {wanted} {word}", hint=f"runs on the nodes: {', '.join(runs) or 'none'}")
-    return found[0]
+    """The run that is meant: its id, or enough of its beginning or end; LAST: the youngest that is not undone.
+
+    Raises InputError, and Undetermined where no node could be looked at.
+    """
+    if not any(node.reachable for node in survey.nodes):
+        told = "; ".join(node.problem.message for node in survey.nodes if node.problem)
+        raise Undetermined(f"no node can be reached: {told}", hint="`fleetrecover diagnose` says more")
+    keeps = [keep for node in survey.nodes for keep in node.keeps]
+    runs = {keep.run for keep in keeps}
+    if wanted == LAST:
+        runs = {keep.run for keep in keeps if keep.pin} - {keep.run for keep in keeps if keep.undone}
+    return match_run(wanted, runs, where=NODES)
+
+
+def closed_runs(survey: Survey) -> tuple[str, ...]:
+    """The runs that are finished or undone, oldest first."""
+    keeps = [keep for node in survey.nodes for keep in node.keeps]
+    return tuple(sorted({keep.run for keep in keeps if keep.pin and (keep.finished or keep.undone)}))
+
+
+NODES = "on any node that can be reached"
 
 
 def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | None = None) -> UndoPlan:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from fleetrecover.decide.diagnosis import live_seats
 from fleetrecover.decide.membership import quorum
 from fleetrecover.decide.returned import armed, split
-from fleetrecover.facts import Proof, Role, Survey
+from fleetrecover.facts import Container, Proof, Role, Survey
+from fleetrecover.plain import counted
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,11 @@ def _members(survey: Survey, expected: Expectation) -> Check:
         told = [f"not voting: {', '.join(missing)}"] if missing else []
         told += [f"neither voter nor expected: {', '.join(odd)}"] if odd else []
         return Check("members", False, "; ".join(told))
-    return Check("members", True, f"{len(known)} members, all started, all voters")
+    return Check(
+        "members",
+        True,
+        f"{len(known)} members, all started, all voters" if len(known) != 1 else "1 member, started, a voter",
+    )
 
 
 def _healthy(survey: Survey, expected: Expectation) -> Check:
@@ -104,7 +109,7 @@ def _one_cluster(survey: Survey, expected: Expectation) -> Check:
     leaders = {node.status.leader_id for node in survey.nodes if node.status and node.name in expected.hosts} - {0}
     if len(found) != 1 or len(leaders) != 1:
         ids = ", ".join(f"{cluster:x}" for cluster in sorted(found)) or "none"
-        return Check("one cluster", False, f"cluster ids {ids}; {len(leaders)} leaders are named")
+        return Check("one cluster", False, f"cluster ids {ids}; {counted(len(leaders), 'leader')} named")
     return Check("one cluster", True, f"cluster id {next(iter(found)):x}, one leader")
 
 
@@ -126,7 +131,7 @@ def _hash(hashes: Hashes | None, expected: Expectation) -> Check:
     return Check(
         "same content",
         True,
-        f"hash {next(iter(values))[0]} at revision {hashes.revision} on {len(hashes.found)} members",
+        f"hash {next(iter(values))[0]} at revision {hashes.revision} on {counted(len(hashes.found), 'member')}",
     )
 
 
@@ -170,8 +175,6 @@ def _no_force(survey: Survey) -> Check:
 
 
 def _can_force(container: object) -> bool:
-    from fleetrecover.facts import Container
-
     assert isinstance(container, Container)
     set_aside = container.kept_name is not None and container.restart_policy in ("no", "") and not container.running
     return container.forced and not set_aside
@@ -191,10 +194,19 @@ def _policies(survey: Survey, expected: Expectation) -> Check:
             wrong.append(f"{host}: no restart policy, so etcd stays away after a reboot")
         elif container.restart_policy in ("no", ""):
             none.append(host)
-    told = (
-        f"as they were; {', '.join(none)} had none, so etcd stays away there after a reboot" if none else "as they were"
-    )
+    told = _policies_told({host: survey.node(host).named(name) for host in expected.hosts})
+    if none:
+        told += f"; without one etcd stays away after a reboot on {', '.join(none)}, as before"
     return Check("restart policies", not wrong, "; ".join(wrong) or told)
+
+
+def _policies_told(found: Mapping[str, Container | None]) -> str:
+    """Each policy and who has it; it is said what is, not what was: a run may have put one where there was none."""
+    hosts: dict[str, list[str]] = {}
+    for host, container in found.items():
+        if container is not None:
+            hosts.setdefault(container.restart_policy or "no", []).append(host)
+    return "; ".join(f"{policy} on {', '.join(names)}" for policy, names in hosts.items()) or "no container"
 
 
 def _containers(survey: Survey, expected: Expectation) -> Check:

@@ -109,6 +109,7 @@ def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
                 "key_matches": found.key_matches,
                 "ca_matches": found.ca_matches,
                 "problem": found.problem,
+                "faults": [{"path": fault.path, "problem": fault.what} for fault in found.faults],
             }
             for found in node.certificates
         ],

@@ -49,6 +49,7 @@ from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Command, Fleet, Result, Transport
 from fleetrecover.outcome import Outcome
+from fleetrecover.plain import counted
 from fleetrecover.recover import new_run, run_paths
 from fleetrecover.remote import look_at, wait_until
 from fleetrecover.snapshots.catalogue import select
@@ -640,7 +641,7 @@ class _Run:
         if report.failures:
             rest = "; ".join(f"{name}: {error.message}" for name, error in report.failures.items())
             raise StoppedPartWay(
-                f"the cluster serves again with {len(report.judgement.members)} members; what remains: {rest}",
+                f"the cluster serves again with {counted(len(report.judgement.members), 'member')}; what remains: {rest}",
                 hint="when that is mended, run the same command again",
             )
         return report

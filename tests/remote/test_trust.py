@@ -12,6 +12,7 @@ from fleetrecover.errors import HostKeyProblem
 from fleetrecover.model import Fleet, Host, SshSettings
 from fleetrecover.remote.connection import KnownKeysOnly, SshTransport
 from fleetrecover.remote.known_hosts import KnownHosts
+from fleetrecover.remote.login import Login
 from fleetrecover.remote.settings import Settings, Target
 
 
@@ -67,9 +68,7 @@ def test_every_connection_has_that_policy_and_no_keys_of_its_own(
     fleet = Fleet("prod", (Host("etcd1", "10.0.0.1"),), SshSettings(known_hosts=tmp_path / "known_hosts"))
     with SshTransport(fleet, bulk_client="") as carrier:
         link = carrier._link(where)
-        from fleetrecover.remote.connection import _Login
-
-        client = link._make(_Login(where, carrier._keys), False).client
+        client = link._make(Login(where, carrier._keys), False).client
     assert isinstance(client._policy, KnownKeysOnly)
     assert not client._host_keys
     assert not client._system_host_keys

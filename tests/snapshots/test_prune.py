@@ -143,7 +143,7 @@ def looked(monkeypatch: pytest.MonkeyPatch, *nodes: Any, problems: tuple[tuple[s
     rows = [SimpleNamespace(status=SimpleNamespace(installed=True, every=HOURS)), SimpleNamespace(status=None)]
     monkeypatch.setattr(flow, "take_survey", lambda *_, **__: seen)
     monkeypatch.setattr(flow, "list_snapshots", lambda *_, **__: made)
-    monkeypatch.setattr(flow.schedule, "status", lambda *_: rows)
+    monkeypatch.setattr("fleetrecover.snapshots.schedule.status", lambda *_: rows)
     return flow.plan(seen.fleet, None, 1, 0, lambda *_: None)  # type: ignore[arg-type]
 
 
