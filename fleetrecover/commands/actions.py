@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import octal, quote, write_file
+from fleetrecover.commands.space import unless_free
 from fleetrecover.etcd.wal import Append
 from fleetrecover.model import Command
 
@@ -131,14 +132,36 @@ def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> 
 
 
 def _refuse_running(cli: str, data: str) -> list[str]:
-    """Lines that exit with STILL_RUNNING if a running container has a bind on `data`."""
-    template = "{{range .Mounts}}{{println .Source}}{{end}}"
+    """Lines that exit with STILL_RUNNING if a running container may write below `data`.
+
+    That is one with a bind on `data`, on something below it, or on a directory above it; symbolic links are followed. A
+    bind above counts unless it is read-only or the container is known not to be an etcd: agents of many kinds have a bind
+    on the whole host. Where a container cannot be looked at, and runs on, it counts, too.
+    """
+    template = (
+        "is={{.Path}} {{range .Args}}{{.}} {{end}}{{.Config.Image}} {{println .Name}}"
+        "{{range .Mounts}}{{println .RW .Source}}{{end}}"
+    )
     return [
-        f"for c in $({cli} ps -q --no-trunc); do",
-        f'  {cli} inspect -f {quote(template)} "$c" | while read -r source; do',
-        f'    [ "$(readlink -f "$source" 2>/dev/null)" = {quote(data)} ] && echo "$c" && break',
-        "  done",
-        f"done | grep -q . && exit {STILL_RUNNING} || true",
+        f"data=$(readlink -f {quote(data)} 2>/dev/null) || data={quote(data)}",
+        f"running=$({cli} ps -q --no-trunc)",
+        "for c in $running; do",
+        f'  if ! said=$({cli} inspect -f {quote(template)} "$c" 2>/dev/null); then',
+        f'    if {cli} ps -q --no-trunc | grep -qxF "$c"; then exit {STILL_RUNNING}; fi',
+        "    continue",
+        "  fi",
+        "  other=0",
+        "  case $(printf '%s\\n' \"$said\" | head -n 1) in is=*[Ee][Tt][Cc][Dd]*) ;; is=*) other=1 ;; esac",
+        "  printf '%s\\n' \"$said\" | while read -r rw source; do",
+        '    case $rw in true|false) ;; is=*) continue ;; *) source="$rw${source:+ $source}"; rw=true ;; esac',
+        '    [ -n "$source" ] || continue',
+        '    real=$(readlink -f "$source" 2>/dev/null) || real=$source',
+        "    real=${real%/}",
+        '    case $real/ in "$data"/*) echo "$c"; break ;; esac',
+        '    [ "$rw" = true ] && [ "$other" = 0 ] || continue',
+        '    case $data/ in "$real"/*) echo "$c"; break ;; esac',
+        f"  done | grep -q . && exit {STILL_RUNNING} || true",
+        "done",
     ]
 
 
@@ -154,11 +177,8 @@ def _as_data(data: str, target: str) -> list[str]:
 def _enough(where: str, need: int) -> list[str]:
     """Lines that exit with NO_SPACE unless so many bytes, and a little, are free."""
     kib = need // 1024 + 1024
-    return [
-        f"free=$(df -Pk {quote(where)} | awk 'END {{ print $(NF-2) }}')",
-        f'if [ "$free" -lt {kib} ]; then'
-        f' echo "{kib} KiB needed, $free KiB free in" {quote(where)} >&2; exit {NO_SPACE}; fi',
-    ]
+    said = f'echo "{kib} KiB needed, $free KiB free in" {quote(where)} >&2; exit {NO_SPACE}'
+    return unless_free(quote(where), str(kib), said)
 
 
 def probe_reflink(paths: RunPaths) -> Action:
@@ -450,13 +470,12 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
     member, back, gone = posixpath.join(data, "member"), paths.at("back"), paths.at("withdrawn-copied")
     ours = " ".join(quote(paths.at(part)) for part in ("partial", "work", "booted", "reset"))
     size = "$(( $(du -sk {0} | cut -f1) + 1024 ))"
-    short = f'{{ echo "$need KiB needed there, $free KiB free" >&2; exit {NO_SPACE}; }}'
+    short = f'echo "$need KiB needed there, $free KiB free" >&2; exit {NO_SPACE}'
 
     def enough(what: str, where: str) -> list[str]:
         return [
             f"    need={size.format(what)}",
-            f"    free=$(df -Pk {where} | awk 'END {{ print $(NF-2) }}')",
-            f'    [ "$free" -ge "$need" ] || {short}',
+            *(f"    {line}" for line in unless_free(where, '"$need"', short)),
         ]
 
     return [

@@ -17,6 +17,7 @@ from typing import Any
 
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
+from fleetrecover.commands.space import free_kib
 from fleetrecover.errors import FormatError
 from fleetrecover.facts import RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
 from fleetrecover.model import Command, Result
@@ -168,7 +169,7 @@ if awk '$5 == ENVIRON["R"] { found = 1 } END { exit !found }' /proc/self/mountin
 elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" ]; then echo mount=1; fi
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-df -Pk "$near" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 printf 'fs=%s\n' "$(stat -f -c %T "$near" 2>/dev/null)"
 for o in member member/wal member/snap; do
   if [ -L "$r/$o" ]; then echo "inner=$o is a symbolic link"; fi
@@ -237,7 +238,7 @@ done
 def data_listing(path: str) -> Probe[DataListing]:
     """The data directory at `path` (as the container's bind names it) and all that runs keep beside it."""
     return Probe(
-        Command("data-listing", _LISTING.replace("@PATH@", quote(path)), timeout=40),
+        Command("data-listing", _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path)), timeout=40),
         lambda result: parse_listing(path, result.text),
     )
 
@@ -249,7 +250,7 @@ r=$(readlink -f "$p")
 case $r in *"
 "*) exit 1 ;; esac
 echo "real=$r"
-df -Pk "$r" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 [ "$(stat -c %u "$r")" = "$(id -u)" ] || { echo "problem=it belongs to somebody else"; exit 0; }
 case $(stat -c %A "$r") in ????????w?) echo "problem=everybody may write there" ;; esac
 """
@@ -265,9 +266,9 @@ def work_dir(path: str) -> Probe[WorkDir]:
     def parse(result: Result) -> WorkDir:
         values = _pairs(result.text)
         real = values.get("real", path)
-        return WorkDir(path, real, int(_number(values.get("free", "0"))) * 1024, values.get("problem"))
+        return WorkDir(path, real, int(_number(values.get("free") or "0")) * 1024, values.get("problem"))
 
-    return Probe(Command("work-dir", _WORK_DIR.replace("@PATH@", quote(path)), timeout=20), parse)
+    return Probe(Command("work-dir", _WORK_DIR.replace("@FREE@", free_kib('"$r"')).replace("@PATH@", quote(path)), timeout=20), parse)
 
 
 def parse_listing(path: str, text: str) -> DataListing:
@@ -310,7 +311,7 @@ def parse_listing(path: str, text: str) -> DataListing:
         has_member="member" in single,
         keep_root=posixpath.join(real, KEEP_SUFFIX) if mount else real.rstrip("/") + KEEP_SUFFIX,
         size=int(_number(single.get("size", "0"))) * 1024,
-        free=int(_number(single.get("free", "0"))) * 1024,
+        free=int(_number(single.get("free") or "0")) * 1024,
         owner=single.get("owner", ""),
         mode=single.get("mode", ""),
         mount_point=mount,
