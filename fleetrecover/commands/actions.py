@@ -10,6 +10,7 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from fleetrecover.commands import busy
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import octal, quote, write_file
@@ -51,9 +52,17 @@ REFUSALS: Mapping[int, str] = {
 _SYNC = "sync -f {0} 2>/dev/null || sync"
 
 
-def _action(name: str, lines: Sequence[str], *, timeout: float = 60.0, undo: str = "", shown: str = "") -> Action:
+def _action(
+    name: str,
+    lines: Sequence[str],
+    *,
+    timeout: float = 60.0,
+    undo: str = "",
+    shown: str = "",
+    ends_alone: bool = False,
+) -> Action:
     script = "\n".join(["set -eu", "umask 077", *lines, ""])
-    return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo=undo)
+    return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo, ends_alone)
 
 
 def _sync(path: str) -> str:
@@ -69,6 +78,13 @@ def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
             "umask 077",
             f"mkdir -p {quote(paths.root)}",
             f"chmod 700 {quote(paths.keep_root)} {quote(paths.root)}",
+            # a run that was undone here begins anew: what was before it is what is now; `undone` goes last
+            f"if [ -e {quote(paths.at('undone'))} ]; then",
+            f"  cd {quote(paths.root)}",
+            "  for f in containers.json proof.json; do [ ! -e $f ] || mv -f $f $f.undone; done",
+            "  rm -f no-data stopped finished undoing; sync; rm -f undone",
+            "  cd /",
+            "fi",
             write_file(paths.pin, content, 0o600),
         ],
         undo="the directory stays, as the record of the run",
@@ -266,6 +282,7 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
         ],
         timeout=3600.0,
         undo=f"rm -rf {quote(partial)} (a copy of ours)",
+        ends_alone=True,
     )
 
 
@@ -425,8 +442,9 @@ def ensure_data_dir(data: str, owner: str | None, mode: str | None, label: str =
 
 
 def mark(paths: RunPaths, word: str) -> Action:
-    """Mark a run on a node: `finished` or `undone`."""
-    return _action(f"mark-{word}", [f": > {quote(paths.at(word))}", _sync(paths.root)])
+    """Mark a run on a node: `finished`, `undone`, or `undoing`, which says that what was finished is being taken back."""
+    ended = [f"rm -f {quote(paths.at('undoing'))}"] if word == "finished" else []
+    return _action(f"mark-{word}", [f": > {quote(paths.at(word))}", *ended, _sync(paths.root)])
 
 
 def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
@@ -453,6 +471,7 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
             f'  mv {quote(member)} "$away/member"',
             f"  {_sync(paths.root)}",
             "fi",
+            *_proof_aside(paths),
             f"[ -e {quote(original)} ] || exit 0",
             f"mv {quote(original)} {quote(member)}",
             f"rmdir {quote(paths.at('original'))} 2>/dev/null || true",
@@ -460,6 +479,12 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
         ],
         timeout=7200.0,
     )
+
+
+def _proof_aside(paths: RunPaths) -> list[str]:
+    """Lines that set the reset's proof aside: from now on nothing that lies in place is the copy that it is of."""
+    proof = quote(paths.proof)
+    return [f"if [ -e {proof} ]; then mv -f {proof} {quote(paths.proof + '.undone')}; {_sync(paths.root)}; fi"]
 
 
 def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
@@ -497,6 +522,7 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
         f"    rm -rf -- {quote(gone)}",
         "  fi",
         f"  rm -rf -- {ours}",
+        *(f"  {line}" for line in _proof_aside(paths)),
         f"  if [ ! -e {quote(member)} ]; then",
         *enough('"$there/member"', quote(data)),
         f"    mkdir {quote(back)}; chmod 700 {quote(back)}",
@@ -593,6 +619,8 @@ def break_hold(paths: RunPaths, dead_token: str) -> Action:
         [
             f"[ -d {quote(paths.hold)} ] || exit 0",
             f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(dead_token)} ] || exit {HELD}',
+            # what the dead holder has begun may run on: its mark stays, and is waited for
+            *busy.clear_stale(paths.keep_root, paths.hold),
             f"rm -rf -- {stale}",
             f"mv {quote(paths.hold)} {stale}",
             f"rm -rf -- {stale}",
@@ -606,6 +634,7 @@ def release_hold(paths: RunPaths, token: str) -> Action:
         "release-hold",
         [
             f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] || exit 0',
+            *busy.clear_stale(paths.keep_root, paths.hold),
             f"rm -rf -- {quote(paths.hold)}",
             f"rmdir {quote(paths.keep_root)} 2>/dev/null || true",
         ],

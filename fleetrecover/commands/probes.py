@@ -214,12 +214,15 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
     for part in original partial work booted reset; do
       if [ -e "$k/$part/member" ]; then echo "part=$part"; fi
     done
-    for part in containers.json no-data finished undone; do
+    for part in containers.json no-data finished undoing undone; do
       if [ -e "$k/$part" ]; then echo "part=$part"; fi
     done
     if [ -f "$k/containers.json" ]; then printf 'before=%s\n' "$(tr -d '\n' < "$k/containers.json")"; fi
     for part in "$k"/discarded-*; do
       if [ -e "$part" ]; then printf 'discarded=%s\n' "$(line "${part##*/}")"; fi
+    done
+    for part in "$k"/withdrawn*; do
+      if [ -e "$part/member" ]; then printf 'withdrawn=%s\n' "$(line "${part##*/}")"; fi
     done
     for part in original original-elsewhere; do
       if [ -L "$k/$part" ]; then
@@ -237,10 +240,8 @@ done
 
 def data_listing(path: str) -> Probe[DataListing]:
     """The data directory at `path` (as the container's bind names it) and all that runs keep beside it."""
-    return Probe(
-        Command("data-listing", _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path)), timeout=40),
-        lambda result: parse_listing(path, result.text),
-    )
+    script = _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path))
+    return Probe(Command("data-listing", script, timeout=40), lambda result: parse_listing(path, result.text))
 
 
 _WORK_DIR = """
@@ -268,7 +269,8 @@ def work_dir(path: str) -> Probe[WorkDir]:
         real = values.get("real", path)
         return WorkDir(path, real, int(_number(values.get("free") or "0")) * 1024, values.get("problem"))
 
-    return Probe(Command("work-dir", _WORK_DIR.replace("@FREE@", free_kib('"$r"')).replace("@PATH@", quote(path)), timeout=20), parse)
+    script = _WORK_DIR.replace("@FREE@", free_kib('"$r"')).replace("@PATH@", quote(path))
+    return Probe(Command("work-dir", script, timeout=20), parse)
 
 
 def parse_listing(path: str, text: str) -> DataListing:
@@ -289,9 +291,9 @@ def parse_listing(path: str, text: str) -> DataListing:
         elif key == "file":
             files.append(_wal_file(value))
         elif key == "keep":
-            keeps.append({"path": value, "parts": set(), "files": [], "discarded": []})
-        elif key == "discarded" and keeps:
-            keeps[-1]["discarded"].append(value)
+            keeps.append({"path": value, "parts": set(), "files": [], "discarded": [], "withdrawn": []})
+        elif key in ("discarded", "withdrawn") and keeps:
+            keeps[-1][key].append(value)
         elif key in ("pin", "proof", "keepsize", "before", "elsewhere", "elsewheresize") and keeps:
             keeps[-1][key] = value
         elif key == "part" and keeps:
@@ -353,8 +355,9 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         work="work" in parts,
         booted="booted" in parts,
         reset="reset" in parts,
-        finished="finished" in parts,
+        finished="finished" in parts and "undoing" not in parts,
         undone="undone" in parts,
+        undoing="undoing" in parts and "undone" not in parts,
         proof=proof,
         bytes=int(_number(str(found.get("keepsize", "0")))) * 1024,
         policies={c["Id"]: restart_policy(c) for c in before if isinstance(c, dict) and "Id" in c},
@@ -364,6 +367,7 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         names={str(c["Id"]): str(c.get("Name", "")).lstrip("/") for c in before if isinstance(c, dict) and "Id" in c},
         no_data="no-data" in parts,
         discarded=tuple(found["discarded"]),
+        withdrawn=tuple(found["withdrawn"]),
         elsewhere=_elsewhere(found.get("elsewhere"), posixpath.basename(path)),
         elsewhere_bytes=int(_number(str(found.get("elsewheresize", "0")))) * 1024,
         problem=problem,

@@ -43,7 +43,8 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int) -> Act
         ]
     )
     shown = f"cp -a {source} {copy}; diff -rq {source} {copy}"
-    return Action(Command("trial-copy", script, timeout=3600.0, shown=shown), undo=f"rm -rf {quote(paths.root)}")
+    undo = f"rm -rf {quote(paths.root)}"
+    return Action(Command("trial-copy", script, timeout=3600.0, shown=shown), undo, ends_alone=True)
 
 
 def remove_trials(cli: str, keep_root: str) -> Action:
