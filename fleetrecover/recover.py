@@ -142,6 +142,9 @@ def effective(wish: Wish, survey: Survey) -> Wish:
 
 def refuse(diagnosis: Diagnosis) -> None:
     """Raise what the verdict calls for, where nothing safe can be done."""
+    forbids = diagnosis.refusal
+    if forbids is not None:
+        raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
     if diagnosis.remedy is not Remedy.BLOCKED:
         return
     cause = next((finding for finding in diagnosis.findings if finding.message == diagnosis.why), None)
