@@ -277,7 +277,9 @@ class Applier:
             )
         said = self.scrub(result.error_text or result.text.strip())
         full = "No space left on device" in said
-        why = "no space is left there, so nothing can be written" if full else actions.REFUSALS.get(result.exit_code, "")
+        why = (
+            "no space is left there, so nothing can be written" if full else actions.REFUSALS.get(result.exit_code, "")
+        )
         message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
         raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
 

@@ -16,13 +16,24 @@ Run = Annotated[
 ]
 
 
+AcceptLoss = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-loss",
+        metavar="N|unknown",
+        help="What may be lost by this, beside the yes: so many revisions, or `unknown` where it cannot be told.",
+    ),
+]
+
+
 @app.command()
-def undo(run: Run, yes: Yes = None) -> None:
+def undo(run: Run, yes: Yes = None, accept_loss: AcceptLoss = None) -> None:
     """Put everything back as it was before a run: containers, restart policies, data. The same command again resumes."""
     from fleetrecover.undo import undo as work
 
+    accepted = _accepted(accept_loss)
     with reached() as (fleet, transport):
-        done = work(_means(fleet, transport, yes), run)
+        done = work(_means(fleet, transport, yes), run, accepted)
     if settings.json:
         print_json(_document(done))
     elif done.outcome == "nothing":
@@ -31,6 +42,8 @@ def undo(run: Run, yes: Yes = None) -> None:
         settings.out.print(
             f"Run {done.run} is undone on {', '.join(done.nodes)}: all is as it was before.", markup=False
         )
+        for note in done.notes:
+            settings.out.print(f"But {note}.", markup=False, soft_wrap=True)
         if done.written_since:
             settings.out.print(
                 f"{done.written_since} revisions that were written since are not in the cluster any more; they lie kept, "
@@ -40,12 +53,13 @@ def undo(run: Run, yes: Yes = None) -> None:
 
 
 @app.command()
-def clean(run: Run, yes: Yes = None) -> None:
+def clean(run: Run, yes: Yes = None, accept_loss: AcceptLoss = None) -> None:
     """Remove what a run kept aside, once the cluster is whole; says how much space that frees."""
     from fleetrecover.undo import clean as work
 
+    accepted = _accepted(accept_loss)
     with reached() as (fleet, transport):
-        done = work(_means(fleet, transport, yes), run)
+        done = work(_means(fleet, transport, yes), run, accepted)
     if settings.json:
         print_json(_document(done))
     else:
@@ -77,6 +91,20 @@ def report(
         print_story(settings.out, told)
 
 
+def _accepted(told: str | None) -> Any:
+    """What `--accept-loss` says. Raises UsageError."""
+    from fleetrecover.decide.kept import Loss
+    from fleetrecover.errors import UsageError
+
+    if told is None:
+        return Loss()
+    if told == "unknown":
+        return Loss(unknown=True)
+    if told.isascii() and told.isdigit():
+        return Loss(most=int(told))
+    raise UsageError(f"--accept-loss {told}: give a number of revisions, or the word unknown")
+
+
 def _means(fleet: Any, transport: Any, yes: str | None) -> Any:
     from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.undo import Means
@@ -100,6 +128,8 @@ def _confirm(survey: Any, plan: Any, yes: str | None) -> None:
                 err.print(f"      {command}", markup=False, soft_wrap=True)
     if isinstance(plan, CleanPlan):
         told = ", ".join(f"{size / 1e6:,.1f} MB on {name}" for name, size in plan.frees.items())
+        for note in plan.notes:
+            err.print(f"Note: {note}", markup=False, soft_wrap=True)
         err.print(f"This frees {plan.bytes / 1e6:,.1f} MB ({told}). It cannot be taken back.", markup=False)
     else:
         for warning in plan.warnings:
@@ -115,6 +145,7 @@ def _document(done: Any) -> dict[str, Any]:
         "nodes": list(done.nodes),
         "bytes": done.bytes,
         "written_since": done.written_since,
+        "notes": list(done.notes),
         "steps": [
             {"step": o.step, "node": o.node, "seconds": o.seconds, "detail": o.detail, "ok": o.ok}
             for o in done.outcomes

@@ -42,7 +42,7 @@ _FUNCTIONS = (
     "left() {",
     "  # shellcheck disable=SC2086",
     "  set -- $1",
-    f'  more=$(( ${{3:-$(up)}} + ${{4:-120}} + {GRACE} - $(up) ))',
+    f"  more=$(( ${{3:-$(up)}} + ${{4:-120}} + {GRACE} - $(up) ))",
     '  if [ "$more" -gt 0 ]; then echo "$more"; else echo 1; fi',
     "}",
 )
@@ -68,7 +68,7 @@ def claim(hold: str, name: str, limit: float, *, refused: int) -> list[str]:
     return [
         *_FUNCTIONS,
         f"busy={quote(mark_of(hold))}",
-        f"me=\"$$-$(born $$) ${{boot:--}} $(up) {math.ceil(limit)} {word}\"",
+        f'me="$$-$(born $$) ${{boot:--}} $(up) {math.ceil(limit)} {word}"',
         "other() {",
         '  name=$(printf %s "${1##* }" | tr -cd "A-Za-z0-9._-")',
         '  printf "busy: %s, at most %s s more\\n" "${name:-command}" "$(left "$1")" >&2',
@@ -111,7 +111,7 @@ WITH_THE_CONNECTION: Sequence[str] = (
     'while [ "$sshd" -gt 1 ]; do',
     '  case $(cat "/proc/$sshd/comm" 2>/dev/null) in sshd*) break ;; esac',
     '  sshd=$(sed -e "s/.*) //" "/proc/$sshd/stat" 2>/dev/null | cut -d" " -f2)',
-    '  sshd=${sshd:-1}',
+    "  sshd=${sshd:-1}",
     "done",
     'group=$(sed -e "s/.*) //" /proc/$$/stat 2>/dev/null | cut -d" " -f3)',
     "watcher=",

@@ -99,7 +99,11 @@ done
 
 def listing(directory: str) -> Probe[SnapshotDirectory]:
     """What lies in the snapshot directory; symbolic links are followed."""
-    script = _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@DIR@", quote(directory)).replace("@MAX@", str(MAX_FILES))
+    script = (
+        _LISTING.replace("@FREE@", free_kib('"$near"'))
+        .replace("@DIR@", quote(directory))
+        .replace("@MAX@", str(MAX_FILES))
+    )
     return Probe(Command("snapshot-listing", script, timeout=40), lambda r: parse_listing(r.text))
 
 
@@ -631,7 +635,8 @@ def scheduler(cli: str) -> Probe[str]:
     return Probe(Command("scheduler", script, timeout=20), lambda r: r.text.strip() or LOOP)
 
 
-_SCRIPT = r"""#!/bin/sh
+_SCRIPT = (
+    r"""#!/bin/sh
 # Written by fleetrecover; changes are lost. Takes a snapshot of this node's etcd and keeps the newest ones.
 # What it never does: remove a snapshot unless a new one has just been written and checked and the cluster has quorum;
 # remove a snapshot that it did not write itself; remove the last one.
@@ -675,7 +680,9 @@ once() {
     || fail "no quorum: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   size=$(stat -c %s "${onhost%/*}/member/snap/db" 2>/dev/null || echo 0)
   for d in "$dir" "${onhost%/*}"; do
-    free=$(""" + free_kib('"$d"') + r""")
+    free=$("""
+    + free_kib('"$d"')
+    + r""")
     [ "${free:-0}" -gt $((size / 512 + 4096)) ] || fail "only $free KiB free in $d"
   done
   ctl snapshot save "$inside" >/dev/null 2>"$home/said" || fail "etcdctl: $(tail -c 200 "$home/said" | tr '\n' ' ')"
@@ -705,6 +712,7 @@ case "${1:-now}" in
   *) once now ;;
 esac
 """
+)
 
 PREFIX = "fleetrecover-r_"
 """Names of scheduled snapshots begin so: retention touches no others. A time in RFC 3339 follows."""

@@ -36,7 +36,8 @@ class RunNamed(Protocol):
 
 def forbidding(remedy: str, findings: Iterable[Finding]) -> Finding | None:
     """The first of the findings that forbids this remedy; None where none does."""
-    return next((found for found in findings if remedy in _FORBIDS.get(found.code, ())), None)
+    errors = (found for found in findings if found.severity is Severity.ERROR)
+    return next((found for found in errors if remedy in _FORBIDS.get(found.code, ())), None)
 
 
 def barriers(survey: Survey, run: RunNamed | None) -> Iterator[Finding]:
@@ -44,11 +45,8 @@ def barriers(survey: Survey, run: RunNamed | None) -> Iterator[Finding]:
     if run is not None and run.cluster and run.cluster != survey.fleet.cluster:
         yield _other_name(survey, run)
     yield from _authentication(survey)
-    serving = {node.name for node in survey.nodes if node.healthy}
     for node in survey.nodes:
-        # who serves is not fenced by anything but a reset, and a reset there is not while one serves
-        if node.name not in serving:
-            yield from _auto_remove(survey, node)
+        yield from _auto_remove(survey, node)
 
 
 def _other_name(survey: Survey, run: RunNamed) -> Finding:
@@ -66,10 +64,12 @@ def _other_name(survey: Survey, run: RunNamed) -> Finding:
 
 def _authentication(survey: Survey) -> Iterator[Finding]:
     """etcd's own authentication: health, hashkv and changes of membership want a user then, and we have none."""
+    if any(node.healthy for node in survey.nodes):
+        return  # it answers us, so it is off: what an older disk says counts no more
     known = [node.name for node in survey.nodes if node.db is not None and node.db.auth_enabled]
     if known:
         yield Finding(
-            Severity.WARNING,
+            Severity.ERROR,
             known[0],
             AUTH,
             f"etcd's authentication is on (by the data of {', '.join(known)}): a reset, or a change of membership, could not be "
@@ -84,7 +84,8 @@ def _auto_remove(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
         if container.role is None and container.spec is not None and container.spec.auto_remove:
             name, cli = container.name, survey.fleet.etcd.cli
             yield Finding(
-                Severity.ERROR,
+                # who serves is fenced by nothing but a reset, and there is none while one serves
+                Severity.INFO if node.healthy else Severity.ERROR,
                 node.name,
                 AUTO_REMOVE,
                 f"{node.name}: container {name} was started with --rm: stopping it destroys it, and nothing could put it back",

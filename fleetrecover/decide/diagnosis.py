@@ -194,12 +194,7 @@ def find_open_run(survey: Survey) -> OpenRun | None:
 
 def _over(survey: Survey) -> set[str]:
     """The runs that are closed, though a node that was away then may not show it: finished, or undone where etcd serves."""
-    return {
-        keep.run
-        for node in survey.nodes
-        for keep in node.keeps
-        if keep.finished or (keep.undone and node.healthy)
-    }
+    return {keep.run for node in survey.nodes for keep in node.keeps if keep.finished or (keep.undone and node.healthy)}
 
 
 def close_stale(survey: Survey, wish: Wish) -> Survey:
@@ -337,7 +332,15 @@ _MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealth
 _COSMETIC = frozenset(
     {
         *("unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"),
-        *("clock", "certificate-expires", "certificate-unread", "certificate-names", "space", "peer-port"),
+        *(
+            "clock",
+            "certificate-expires",
+            "certificate-unread",
+            "certificate-names",
+            "space",
+            "peer-port",
+            "other-name",
+        ),
     }
 )
 """What does not make a cluster degraded by itself."""
