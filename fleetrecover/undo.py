@@ -28,7 +28,6 @@ from fleetrecover.remote import fan_out
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import verify
 
-
 HEAD_START = 20.0
 """Seconds that the member with the most data has before the others are started, if it does not answer sooner."""
 

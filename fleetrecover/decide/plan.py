@@ -203,7 +203,7 @@ class _Maker:
             notes=tuple(self.notes),
             joins=tuple(joins),
             left_out=dict(self.left_out),
-            resumed=open_run is not None,
+            resumed=self.open_run is not None,
         )
 
     # --- what every plan needs ---
