@@ -31,9 +31,7 @@ def begin(shell: list[str], command: Command, path: Path | None = None, **env: s
     return process
 
 
-def run(
-    shell: list[str], command: Command, path: Path | None = None, **env: str
-) -> subprocess.CompletedProcess[bytes]:
+def run(shell: list[str], command: Command, path: Path | None = None, **env: str) -> subprocess.CompletedProcess[bytes]:
     """Run a command's script to its end."""
     process = begin(shell, command, path, **env)
     out, err = process.communicate(timeout=60)
