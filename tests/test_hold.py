@@ -102,7 +102,7 @@ def test_what_an_earlier_run_has_begun_is_waited_for_before_anything_is_looked_a
 def test_what_does_not_end_holds_the_node() -> None:
     """At its limit the node ends it by itself; one that is there still is told, and the hold is let go."""
     busy = failed(BUSY, "busy: copy, at most 30 s more\n")
-    with pytest.raises(Held, match="copy.*still runs there after 30 s; nothing was changed"):
+    with pytest.raises(Held, match=r"copy.*still runs there after 30 s; nothing was changed"):
         held({"still-held": busy})
 
 

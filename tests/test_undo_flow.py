@@ -27,6 +27,8 @@ class World:
     def __init__(self, fleet: UndoFleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.fleet = fleet
         self.asked = 0
+        self.failed: dict[str, Any] = {}
+        self.outcomes: tuple[Any, ...] = ()
         self.done: list[str] = []
         self.meanwhile: Callable[[], None] = lambda: None
         self.shown: Callable[[Survey], Survey] = lambda survey: survey
@@ -35,9 +37,6 @@ class World:
         monkeypatch.setattr(undo, "verify", lambda *_, **__: (self.survey(), self.judged()))
         monkeypatch.setattr(undo, "_hold", lambda *_: contextlib.nullcontext(SimpleNamespace(token="t")))
         monkeypatch.setattr(undo, "_worker", lambda *_: self)
-
-    failed: dict[str, Any] = {}
-    outcomes: tuple[Any, ...] = ()
 
     def all_of(self, stages: Any) -> None:
         for part in stages:
@@ -116,14 +115,15 @@ def test_clean_compares_what_is_kept_before_the_question_and_after_it(world: Wor
 
 
 def test_clean_of_what_cannot_be_read_wants_a_word_of_its_own(world: World) -> None:
-    world.shown = lambda survey: with_kept(survey, KeptData("/original", problem="not a WAL"))
+    unread = KeptData("/original", problem="not a WAL")
+    world.shown = lambda survey: with_kept(survey, unread)
     with pytest.raises(Refused, match="cannot be told"):
         undo.clean(world.means, RUN)
     assert undo.clean(world.means, RUN, Loss(unknown=True)).outcome == "cleaned"
 
 
 def test_clean_does_what_was_agreed_to_and_nothing_else(world: World) -> None:
-    world.meanwhile = lambda: world.fleet.nodes[1].keeps.clear()
+    world.meanwhile = world.fleet.nodes[1].keeps.clear
     with pytest.raises(Refused, match="changed"):
         undo.clean(world.means, RUN)
     assert world.done == []

@@ -200,12 +200,16 @@ def test_a_copy_ends_with_its_connection(shell: list[str], tmp_path: Path, paths
         session.kill()
         session.wait()
         if ends_alone:
-            until(lambda: not alive(pid))
+            until_gone(pid)
         else:
             time.sleep(2.5)
             assert alive(pid)
             os.killpg(pid, 9)
-            until(lambda: not alive(pid))
+            until_gone(pid)
+
+
+def until_gone(pid: int) -> None:
+    until(lambda: not alive(pid))
 
 
 def alive(pid: int) -> bool:

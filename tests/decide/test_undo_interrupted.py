@@ -1,4 +1,4 @@
-"""An undo that was interrupted, or missed a node: `recover` afterwards or `undo` again comes to an end, with the originals intact."""
+"""An undo that was interrupted, or missed a node: `recover` or `undo` then comes to an end, with the originals intact."""
 
 from __future__ import annotations
 
