@@ -159,7 +159,7 @@ def test_undo_without_the_survivor_is_refused_unless_that_is_said(world: World) 
 def test_undo_looks_again_after_the_question(world: World) -> None:
     """The survivor goes away while the operator reads: what was known is not known any more."""
     world.meanwhile = lambda: setattr(world.fleet.node("n1"), "accessible", False)
-    with pytest.raises(Refused):
+    with pytest.raises(Refused, match="cannot be told"):
         undo.undo(world.means, RUN)
     assert world.done == []
 

@@ -99,6 +99,15 @@ def test_when_nobody_serves_the_disks_of_the_recovered_cluster_are_counted_and_n
     assert u.make_undo(survey, RUN).written_since is None
 
 
+def test_the_member_that_is_furthest_ahead_is_what_was_written() -> None:
+    """One that lags says nothing of what the others have."""
+    survey = serving(recovered().survey(), 40)
+    lags = survey.node("n2").status
+    assert lags is not None
+    survey = changed(survey, "n2", status=replace(lags, revision=31))
+    assert u.make_undo(survey, RUN).written_since == 10
+
+
 def test_leases_users_and_roles_count() -> None:
     """They have no revision; the log tells that something was."""
     plan = u.make_undo(serving(recovered().survey(), 30, commit=60), RUN)
