@@ -86,7 +86,14 @@ def data(tmp_path: Path) -> Path:
     }
     (run / "containers.json").write_text(json.dumps([before]) + "\n")
     lay(run / "original" / "member", ORIGINAL)
-    proof = {"revision": 11, "hash": 7, "compact_revision": -1, "member_id": 1, "cluster_id": CLUSTER, "version": "3.4.23"}
+    proof = {
+        "revision": 11,
+        "hash": 7,
+        "compact_revision": -1,
+        "member_id": 1,
+        "cluster_id": CLUSTER,
+        "version": "3.4.23",
+    }
     (run / "proof.json").write_text(json.dumps(proof) + "\n")
     return path
 

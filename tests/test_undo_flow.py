@@ -48,7 +48,9 @@ class World:
 
     def judged(self) -> SimpleNamespace:
         whole = len(self.fleet.live) == len(self.fleet.nodes)
-        return SimpleNamespace(ok=whole, checks=() if whole else (SimpleNamespace(name="members", detail="?", ok=False),))
+        return SimpleNamespace(
+            ok=whole, checks=() if whole else (SimpleNamespace(name="members", detail="?", ok=False),)
+        )
 
     @property
     def means(self) -> Any:
