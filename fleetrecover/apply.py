@@ -15,7 +15,7 @@ from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
 from fleetrecover.commands import actions, probes, snapshots
-from fleetrecover.commands.base import LOST_HOLD, MAY_RUN_STILL, Action, Probe
+from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.step_words import HEALTH_TIMEOUT, JOIN_TIMEOUT, QUARANTINE_TIMEOUT, name_of
@@ -53,6 +53,8 @@ from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 T = TypeVar("T")
 
 SETTLE_SECONDS = 4.0
+BUSY_POLL = 3.0
+"""Seconds between two looks at a script of ours that is waited for."""
 PATIENCE = 10.0
 """Seconds after which a wait says, and says again, what it waits for."""
 
@@ -209,14 +211,14 @@ class Applier:
 
         def attempt() -> Result:
             result = self.transport.batch(self.host(step.node), [command])[0]
-            if result.exit_code in MAY_RUN_STILL:
+            if result.exit_code == TIMED_OUT:
                 raise OutcomeUnknown(
                     step.node, f"{command.name} has not ended on the node after {command.timeout:.0f} s"
                 )
             return result
 
         try:
-            result = attempt()
+            result = self.unhindered(step, attempt(), attempt)
         except RemoteError as error:
             self.journal.write("unknown", node=step.node, name=command.name, error=error.message)
             self.events.note(
@@ -225,8 +227,35 @@ class Applier:
             )
             if look is not None and self.retry(look):
                 return Result(command, 0, b"", b"")
-            result = self.retry(attempt)
+            result = self.unhindered(step, self.retry(attempt), attempt)
         return self.judge(step, command, result)
+
+    def unhindered(self, step: s.Step, result: Result, attempt: Callable[[], Result]) -> Result:
+        """The result, once no earlier script of ours runs on the node: one that does is waited for as long as it may take.
+
+        So a connection that was lost in a long copy does not end the run: when the node answers again the copy is waited
+        for, and looked at. Raises OutcomeUnknown where it does not even end at its limit.
+        """
+        begun, told, busy = self.clock(), 0.0, busy_with(result)
+        deadline = begun + busy.seconds if busy is not None else begun
+        while busy is not None:
+            now = self.clock()
+            if now >= deadline:
+                raise OutcomeUnknown(
+                    step.node,
+                    f"an earlier command of ours ({busy.name}) still runs there {now - begun:.0f} s later",
+                    hint="wait until it has ended on the node, then run the same command again",
+                )
+            if not told or now - told >= PATIENCE:
+                told = now
+                self.events.note(
+                    f"{step.node}: an earlier command of ours ({busy.name}) still runs there; waiting until it has ended "
+                    f"({now - begun:.0f} s of at most {deadline - begun:.0f} s)"
+                )
+            self.sleep(BUSY_POLL)
+            result = self.retry(attempt)
+            busy = busy_with(result)
+        return result
 
     def retry(self, work: Callable[[], T]) -> T:
         """Repeat what can be repeated until the node answers again, for a bounded time."""
@@ -245,8 +274,11 @@ class Applier:
                 f"{step.node}: this run no longer holds the node; another one has taken over",
                 hint="see `fleetrecover survey`; nothing more is done here",
             )
-        why = actions.REFUSALS.get(result.exit_code, "")
         said = self.scrub(result.error_text or result.text.strip())
+        full = "No space left on device" in said
+        why = (
+            "no space is left there, so nothing can be written" if full else actions.REFUSALS.get(result.exit_code, "")
+        )
         message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
         raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
 

@@ -21,18 +21,30 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
 MaybeRun = Annotated[str | None, typer.Argument(metavar="RUN", help=_RUN_HELP)]
 
 
+AcceptLoss = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-loss",
+        metavar="N|unknown",
+        help="What may be lost by this, beside the yes: so many revisions, or `unknown` where it cannot be told.",
+    ),
+]
+
+
 @app.command()
 def undo(
     run: MaybeRun = None,
     last: Annotated[bool, typer.Option("--last", help="The youngest run that is not undone.")] = False,
     yes: Yes = None,
+    accept_loss: AcceptLoss = None,
 ) -> None:
     """Put everything back as it was before a run: containers, restart policies, data. The same command again resumes."""
     from fleetrecover.undo import undo as work
 
     wanted = _one(run, LAST if last else None, "--last")
+    accepted = _accepted(accept_loss)
     with reached() as (fleet, transport):
-        done = work(_means(fleet, transport, yes), wanted)
+        done = work(_means(fleet, transport, yes), wanted, accepted)
     if settings.json:
         print_json(_document(done))
     elif done.outcome == "nothing":
@@ -41,6 +53,8 @@ def undo(
         settings.out.print(
             f"Run {done.run} is undone on {', '.join(done.nodes)}: all is as it was before.", markup=False
         )
+        for note in done.notes:
+            prose(settings.out, f"But {note}.")
         if done.written_since:
             prose(
                 settings.out,
@@ -54,15 +68,17 @@ def clean(
     run: MaybeRun = None,
     finished: Annotated[bool, typer.Option("--finished", help="Every run that is finished or undone.")] = False,
     yes: Yes = None,
+    accept_loss: AcceptLoss = None,
 ) -> None:
     """Remove what a run kept aside, once the cluster is whole; says how much space that frees."""
     from fleetrecover.undo import clean as work
 
     wanted = _one(run, "" if finished else None, "--finished")
+    accepted = _accepted(accept_loss)
     with reached() as (fleet, transport):
         runs = [wanted] if wanted else _closed(fleet, transport)
         means = _means(fleet, transport, yes, of=runs)
-        done = [work(means, each) for each in runs]
+        done = [work(means, each, accepted) for each in runs]
     if settings.json:
         print_json(_document(done[0]) if wanted else {"schema": 1, "runs": [_document(each) for each in done]})
         return
@@ -111,6 +127,19 @@ def report(
         print_story(settings.out, told)
 
 
+def _accepted(told: str | None) -> Any:
+    """What `--accept-loss` says. Raises UsageError."""
+    from fleetrecover.decide.kept import Loss
+
+    if told is None:
+        return Loss()
+    if told == "unknown":
+        return Loss(unknown=True)
+    if told.isascii() and told.isdigit():
+        return Loss(most=int(told))
+    raise UsageError(f"--accept-loss {told}: give a number of revisions, or the word unknown")
+
+
 def _means(fleet: Any, transport: Any, yes: str | None, of: Sequence[str] = ()) -> Any:
     """What undo and clean need. Several runs are confirmed with one answer: all of them are named before it."""
     from fleetrecover.undo import Means
@@ -143,6 +172,8 @@ def _show(survey: Any, plan: Any) -> None:
                 err.print(f"      {command}", markup=False, soft_wrap=True)
     if isinstance(plan, CleanPlan):
         told = ", ".join(f"{size / 1e6:,.1f} MB on {name}" for name, size in plan.frees.items())
+        for note in plan.notes:
+            prose(err, f"Note: {note}")
         prose(err, f"This frees {plan.bytes / 1e6:,.1f} MB ({told}). It cannot be taken back.")
     else:
         for warning in plan.warnings:
@@ -157,6 +188,7 @@ def _document(done: Any) -> dict[str, Any]:
         "nodes": list(done.nodes),
         "bytes": done.bytes,
         "written_since": done.written_since,
+        "notes": list(done.notes),
         "steps": [
             {"step": o.step, "node": o.node, "seconds": o.seconds, "detail": o.detail, "ok": o.ok}
             for o in done.outcomes

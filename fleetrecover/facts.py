@@ -194,6 +194,29 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class KeptData:
+    """What one `member` directory that a run keeps would serve, were it put in place: `part` names where it lies.
+
+    `revision` is its database's, `index` and `commit` its log's; None where that cannot be read, and `problem` says why.
+    With neither, it cannot be told what is in it.
+    """
+
+    part: str
+    revision: int | None = None
+    index: int | None = None
+    commit: int | None = None
+    cluster_id: int | None = None
+    member_id: int | None = None
+    voters: frozenset[int] = frozenset()
+    problem: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether it can be told what is in it."""
+        return self.revision is not None or self.commit is not None
+
+
+@dataclass(frozen=True)
 class Keep:
     """One run's directory on a node: which of its parts are there. See docs/ON-NODE-STATE.md."""
 
@@ -208,6 +231,7 @@ class Keep:
     reset: bool = False
     finished: bool = False
     undone: bool = False
+    undoing: bool = False  # an undo has begun here and not ended; whether it was finished counts no more
     proof: Proof | None = None
     bytes: int = 0
     policies: Mapping[str, str] = field(default_factory=dict)  # container id → restart policy before the run
@@ -215,6 +239,8 @@ class Keep:
     names: Mapping[str, str] = field(default_factory=dict)  # container id → name before the run
     no_data: bool = False  # the node had no data when the run began
     discarded: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()  # what an undo has taken out
+    kept: tuple[KeptData, ...] | None = None  # what the data that it keeps says; None where nobody has looked
     elsewhere: str | None = None  # with --work-dir: where the original lies, or is being copied to
     elsewhere_bytes: int = 0
     stale: bool = False  # not marked as finished here, but nothing is to be done for it any more: see `close_stale`

@@ -120,7 +120,8 @@ def look_at_work_dir(means: Recovery, wish: Wish, survey: Survey, diagnosis: Dia
     if wish.work_dir is None or diagnosis.remedy is not Remedy.RESET or diagnosis.choice is None:
         return None
     run = diagnosis.open_run
-    survivor = run.survivor if run and run.pinned else diagnosis.choice.survivor
+    chosen = run is not None and run.pinned and run.kind == Remedy.RESET
+    survivor = run.survivor if run is not None and chosen else diagnosis.choice.survivor
     reader = Reader(survey.node(survivor).host, means.transport)
     return reader.read(probes.work_dir(wish.work_dir))
 
@@ -145,6 +146,9 @@ def effective(wish: Wish, survey: Survey) -> Wish:
 
 def refuse(diagnosis: Diagnosis) -> None:
     """Raise what the verdict calls for, where nothing safe can be done."""
+    forbids = diagnosis.refusal
+    if forbids is not None:
+        raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
     if diagnosis.remedy is not Remedy.BLOCKED:
         return
     cause = next((finding for finding in diagnosis.findings if finding.message == diagnosis.why), None)

@@ -22,6 +22,7 @@ from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide.certificates import read_certificate
 from fleetrecover.decide.diagnosis import may_be_electing
 from fleetrecover.decide.membership import peer_addresses
+from fleetrecover.decide.regrown import adopted
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, etcdctl_tls, is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect, host_path
 from fleetrecover.errors import FleetRecoverError, FormatError, OddAnswer, RemoteError, TooMuch
@@ -421,11 +422,26 @@ def live_members(found: Iterable[Member]) -> tuple[LiveMember, ...]:
 
 def _third_look(reader: Reader, node: NodeFacts, listing: probes.DataListing) -> NodeFacts:
     """Read the evidence: what a run has moved aside where it has, else what lies in place."""
-    moved = next((k for k in sorted(node.keeps, key=lambda k: k.run, reverse=True) if _evidence_moved(node, k)), None)
+    newest = sorted(node.keeps, key=lambda k: k.run, reverse=True)
+    moved = next((k for k in newest if _evidence_moved(node, k)), None)
     if moved is not None:
-        root, files = posixpath.join(moved.path, "original", "member"), listing.kept_files.get(moved.run, ())
-    else:
-        root, files = posixpath.join(listing.data.real, "member"), listing.files
+        return _read_evidence(reader, node, *_original_of(moved, listing))
+    seen = _read_evidence(reader, node, posixpath.join(listing.data.real, "member"), listing.files)
+    # in the survivor's place may lie what is not the copy that its run has proven
+    stranger = next((k for k in newest if _is_open_original(k, node) and k.proof and not adopted(seen, k.run)), None)
+    return seen if stranger is None else _read_evidence(reader, node, *_original_of(stranger, listing))
+
+
+def _original_of(keep: Keep, listing: probes.DataListing) -> tuple[str, Sequence[probes.WalFile]]:
+    return posixpath.join(keep.path, "original", "member"), listing.kept_files.get(keep.run, ())
+
+
+def _is_open_original(keep: Keep, node: NodeFacts) -> bool:
+    """Whether an open run that has chosen this node keeps its original."""
+    return bool(keep.pin and keep.pin.survivor == node.name and keep.original and not keep.finished and not keep.undone)
+
+
+def _read_evidence(reader: Reader, node: NodeFacts, root: str, files: Sequence[probes.WalFile]) -> NodeFacts:
     node = replace(node, log_path=root)
     log, bad = reader.tried("its log", lambda: read_remote_log(reader, files))
     if bad is not None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleetrecover.commands.base import Probe
+from fleetrecover.commands.probes import WalFile
 from fleetrecover.commands.shell import quote
 from fleetrecover.facts import PeerPort, Sign
 from fleetrecover.model import Command, Result
@@ -30,6 +31,23 @@ def signs(member: str) -> Probe[tuple[Sign, ...]]:
         return tuple(Sign(name, int(when)) for when, found, name in rows if found and when.isdecimal())
 
     return Probe(Command("signs", script, timeout=20), parse)
+
+
+def kept_files(member: str) -> Probe[tuple[WalFile, ...] | None]:
+    """The files of a `member` directory that a run keeps; None where there is no such directory."""
+    script = (
+        f"[ -d {quote(member)} ] || {{ echo absent; exit 0; }}\n"
+        f"cd {quote(member)} || exit 1\n"
+        'for f in wal/*.wal snap/*.snap snap/db; do if [ -f "$f" ]; then stat -c "%s $PWD/%n" "$f"; fi; done\n'
+    )
+
+    def parse(result: Result) -> tuple[WalFile, ...] | None:
+        rows = [line.partition(" ") for line in result.text.splitlines()]
+        if rows and rows[0] == ("absent", "", ""):
+            return None
+        return tuple(WalFile(path, int(size)) for size, found, path in rows if found and size.isdigit())
+
+    return Probe(Command("kept-files", script, timeout=20), parse)
 
 
 @dataclass(frozen=True)

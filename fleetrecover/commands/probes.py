@@ -17,6 +17,7 @@ from fleetrecover import bounds
 from fleetrecover.answers import load_json, understood, unzipped
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
+from fleetrecover.commands.space import free_kib
 from fleetrecover.errors import FormatError
 from fleetrecover.facts import RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
 from fleetrecover.model import Command, Result
@@ -173,7 +174,7 @@ if awk '$5 == ENVIRON["R"] { found = 1 } END { exit !found }' /proc/self/mountin
 elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" ]; then echo mount=1; fi
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-df -Pk "$near" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 printf 'fs=%s\n' "$(stat -f -c %T "$near" 2>/dev/null)"
 for o in member member/wal member/snap; do
   if [ -L "$r/$o" ]; then echo "inner=$o is a symbolic link"; fi
@@ -218,12 +219,15 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
     for part in original partial work booted reset; do
       if [ -e "$k/$part/member" ]; then echo "part=$part"; fi
     done
-    for part in containers.json no-data finished undone; do
+    for part in containers.json no-data finished undoing undone; do
       if [ -e "$k/$part" ]; then echo "part=$part"; fi
     done
     if [ -f "$k/containers.json" ]; then printf 'before=%s\n' "$(tr -d '\n' < "$k/containers.json")"; fi
     for part in "$k"/discarded-*; do
       if [ -e "$part" ]; then printf 'discarded=%s\n' "$(line "${part##*/}")"; fi
+    done
+    for part in "$k"/withdrawn*; do
+      if [ -e "$part/member" ]; then printf 'withdrawn=%s\n' "$(line "${part##*/}")"; fi
     done
     for part in original original-elsewhere; do
       if [ -L "$k/$part" ]; then
@@ -241,8 +245,9 @@ done
 
 def data_listing(path: str) -> Probe[DataListing]:
     """The data directory at `path` (as the container's bind names it) and all that runs keep beside it."""
+    script = _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path))
     return Probe(
-        Command("data-listing", _LISTING.replace("@PATH@", quote(path)), timeout=40, most=bounds.LISTING),
+        Command("data-listing", script, timeout=40, most=bounds.LISTING),
         lambda result: parse_listing(path, result.text),
     )
 
@@ -254,7 +259,7 @@ r=$(readlink -f "$p")
 case $r in *"
 "*) exit 1 ;; esac
 echo "real=$r"
-df -Pk "$r" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 [ "$(stat -c %u "$r")" = "$(id -u)" ] || { echo "problem=it belongs to somebody else"; exit 0; }
 case $(stat -c %A "$r") in ????????w?) echo "problem=everybody may write there" ;; esac
 """
@@ -270,9 +275,10 @@ def work_dir(path: str) -> Probe[WorkDir]:
     def parse(result: Result) -> WorkDir:
         values = _pairs(result.text)
         real = values.get("real", path)
-        return WorkDir(path, real, int(_number(values.get("free", "0"))) * 1024, values.get("problem"))
+        return WorkDir(path, real, int(_number(values.get("free") or "0")) * 1024, values.get("problem"))
 
-    return Probe(Command("work-dir", _WORK_DIR.replace("@PATH@", quote(path)), timeout=20), parse)
+    script = _WORK_DIR.replace("@FREE@", free_kib('"$r"')).replace("@PATH@", quote(path))
+    return Probe(Command("work-dir", script, timeout=20), parse)
 
 
 def parse_listing(path: str, text: str) -> DataListing:
@@ -293,9 +299,9 @@ def parse_listing(path: str, text: str) -> DataListing:
         elif key == "file":
             files.append(_wal_file(value))
         elif key == "keep":
-            keeps.append({"path": value, "parts": set(), "files": [], "discarded": []})
-        elif key == "discarded" and keeps:
-            keeps[-1]["discarded"].append(value)
+            keeps.append({"path": value, "parts": set(), "files": [], "discarded": [], "withdrawn": []})
+        elif key in ("discarded", "withdrawn") and keeps:
+            keeps[-1][key].append(value)
         elif key in ("pin", "proof", "keepsize", "before", "elsewhere", "elsewheresize") and keeps:
             keeps[-1][key] = value
         elif key == "part" and keeps:
@@ -315,7 +321,7 @@ def parse_listing(path: str, text: str) -> DataListing:
         has_member="member" in single,
         keep_root=posixpath.join(real, KEEP_SUFFIX) if mount else real.rstrip("/") + KEEP_SUFFIX,
         size=int(_number(single.get("size", "0"))) * 1024,
-        free=int(_number(single.get("free", "0"))) * 1024,
+        free=int(_number(single.get("free") or "0")) * 1024,
         owner=single.get("owner", ""),
         mode=single.get("mode", ""),
         mount_point=mount,
@@ -357,8 +363,9 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         work="work" in parts,
         booted="booted" in parts,
         reset="reset" in parts,
-        finished="finished" in parts,
+        finished="finished" in parts and "undoing" not in parts,
         undone="undone" in parts,
+        undoing="undoing" in parts and "undone" not in parts,
         proof=proof,
         bytes=int(_number(str(found.get("keepsize", "0")))) * 1024,
         policies={c["Id"]: restart_policy(c) for c in before},
@@ -366,6 +373,7 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         names={c["Id"]: str(c.get("Name", "")).lstrip("/") for c in before},
         no_data="no-data" in parts,
         discarded=tuple(found["discarded"]),
+        withdrawn=tuple(found["withdrawn"]),
         elsewhere=_elsewhere(found.get("elsewhere"), posixpath.basename(path)),
         elsewhere_bytes=int(_number(str(found.get("elsewheresize", "0")))) * 1024,
         problem=problem,

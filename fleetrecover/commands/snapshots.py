@@ -19,6 +19,7 @@ from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import join, quote, write_file
+from fleetrecover.commands.space import free_kib, unless_free
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd.snapshot import TRAILER, has_trailer
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Role
@@ -83,7 +84,7 @@ echo "real=$r"
 [ "$r" = "$p" ] || echo symlink=1
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-df -Pk "$near" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 [ -d "$r" ] || exit 0
 echo exists=1
 n=0
@@ -100,7 +101,7 @@ done
 
 def listing(directory: str) -> Probe[SnapshotDirectory]:
     """What lies in the snapshot directory; symbolic links are followed."""
-    values = {"@DIR@": quote(directory), "@MAX@": str(MAX_FILES)}
+    values = {"@DIR@": quote(directory), "@MAX@": str(MAX_FILES), "@FREE@": free_kib('"$near"')}
     script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
     return Probe(Command("snapshot-listing", script, timeout=40), lambda r: parse_listing(r.text))
 
@@ -223,8 +224,7 @@ def _save(save: str, leftover: str, work: str, *, need: int, source: str) -> Act
         "umask 077",
         f"mkdir -p {quote(posixpath.dirname(work))}",
         f"for d in {quote(posixpath.dirname(work))} {quote(posixpath.dirname(leftover)) if leftover else ''}; do",
-        "  free=$(df -Pk \"$d\" | awk 'END { print $(NF-2) }')",
-        f'  if [ "$free" -lt {need_kib} ]; then echo "{need_kib} KiB needed in $d, $free KiB free" >&2; exit {NO_SPACE}; fi',
+        *unless_free('"$d"', str(need_kib), f'echo "{need_kib} KiB needed in $d, $free KiB free" >&2; exit {NO_SPACE}'),
         "done",
         clean,
         save,
@@ -255,9 +255,11 @@ def receive(path: str, size: int, sha256: str, *, parents: bool = True, replace:
         "umask 077",
         *([f"mkdir -p {quote(posixpath.dirname(path))}"] if parents else []),
         *([] if replace else taken),
-        f"free=$(df -Pk {quote(posixpath.dirname(path))} | awk 'END {{ print $(NF-2) }}')",
-        f'if [ "$free" -lt {size // 1024 + 1024} ]; then echo "{size // 1024 + 1024} KiB needed, $free KiB free" >&2;'
-        f" exit {NO_SPACE}; fi",
+        *unless_free(
+            quote(posixpath.dirname(path)),
+            str(size // 1024 + 1024),
+            f'echo "{size // 1024 + 1024} KiB needed, $free KiB free" >&2; exit {NO_SPACE}',
+        ),
         f"part={part}; trap 'rm -f \"$part\"' EXIT",
         f"cat > {part}",
         f'[ "$(stat -c %s {part})" = {size} ] || {{ echo "$(stat -c %s {part}) of {size} bytes came" >&2; exit {DIFFERS}; }}',
@@ -370,8 +372,9 @@ def restore_into(
         [
             f"[ ! -d {quote(posixpath.join(target, 'member'))} ] || exit 0",
             f"rm -rf -- {quote(work)} {quote(target)}",
-            f"free=$(df -Pk {quote(paths.root)} | awk 'END {{ print $(NF-2) }}')",
-            f'if [ "$free" -lt {need_kib} ]; then echo "{need_kib} KiB needed, $free KiB free" >&2; exit {NO_SPACE}; fi',
+            *unless_free(
+                quote(paths.root), str(need_kib), f'echo "{need_kib} KiB needed, $free KiB free" >&2; exit {NO_SPACE}'
+            ),
             f"[ -s {quote(snapshot)} ]",
             _tool_run(cli, image, *words, options=("--user", "0:0", "-v", f"{paths.root}:/run-of-ours"))
             + " >/dev/null",
@@ -630,7 +633,8 @@ def scheduler(cli: str) -> Probe[str]:
     return Probe(Command("scheduler", script, timeout=20), lambda r: r.text.strip() or LOOP)
 
 
-_SCRIPT = r"""#!/bin/sh
+_SCRIPT = (
+    r"""#!/bin/sh
 # Written by fleetrecover; changes are lost. Takes a snapshot of this node's etcd and keeps the newest ones.
 # What it never does: remove a snapshot unless a new one has just been written and checked and the cluster has quorum;
 # remove a snapshot that it did not write itself; remove the one that it has just written, whatever the clock did.
@@ -680,8 +684,10 @@ once() {
     || fail "no quorum: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   size=$(stat -c %s "${onhost%/*}/member/snap/db" 2>/dev/null || echo 0)
   for d in "$dir" "${onhost%/*}"; do
-    free=$(df -Pk "$d" | awk 'END { print $(NF-2) }')
-    [ "$free" -gt $((size / 512 + 4096)) ] || fail "only $free KiB free in $d"
+    free=$("""
+    + free_kib('"$d"')
+    + r""")
+    [ "${free:-0}" -gt $((size / 512 + 4096)) ] || fail "only $free KiB free in $d"
   done
   ctl snapshot save "$inside" >/dev/null 2>"$home/said" || fail "etcdctl: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   whole "$onhost" || fail "what etcdctl wrote has a wrong checksum"
@@ -721,6 +727,7 @@ case "${1:-now}" in
   *) once now ;;
 esac
 """
+)
 
 PREFIX = "fleetrecover-r_"
 """Names of scheduled snapshots begin so: retention touches no others. A time in RFC 3339 follows."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from fleetrecover.decide.barriers import barriers, forbidding, half_undone
 from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.loss import may_miss
@@ -95,6 +96,7 @@ class OpenRun:
     nodes: tuple[str, ...]
     started: str
     dead: tuple[str, ...]
+    cluster: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,11 @@ class Diagnosis:
         """How many voters make a quorum."""
         return quorum(len(self.voters)) if self.voters else 0
 
+    @property
+    def refusal(self) -> Finding | None:
+        """What forbids the remedy, though the judgement stands: nothing is begun before that is mended."""
+        return forbidding(self.remedy, self.findings)
+
 
 def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
     """Raise InputError for a name in the wish that is neither a host nor a member."""
@@ -142,8 +149,13 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
 def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
     clusters = cluster_ids(survey, wish)
-    found = [*_node_findings(survey, wish), *surroundings(survey), *_stale_findings(survey)]
     run = find_open_run(survey)
+    found = [*_node_findings(survey, wish), *surroundings(survey), *_stale_findings(survey), *barriers(survey, run)]
+    half = half_undone(survey)
+    if half is not None and not any(node.healthy for node in survey.nodes):
+        return Diagnosis(
+            Verdict.QUORUM_LOST, Remedy.BLOCKED, (), ranked([*found, half]), open_run=run, why=half.message
+        )
     if len(clusters) > 1:
         # a restore that was interrupted leaves the old identity on some nodes and the new one on others
         return _restore_open(run, (), found) or _mixed(survey, clusters, found, run)
@@ -168,16 +180,23 @@ def cluster_ids(survey: Survey, wish: Wish) -> dict[int, tuple[str, ...]]:
 def find_open_run(survey: Survey) -> OpenRun | None:
     """The run that has begun and is not closed; the youngest of those that moved data, else the youngest.
 
-    A run that is closed on any node is closed: the others were away when it ended.
+    A run that is finished on any node is finished: the others were away when it ended. One that was only taken back on
+    some nodes is open on the others, unless the cluster serves without it. The cluster's name in the inventory of the
+    bastion that began it may be another: it is the same run all the same.
     """
-    closed = {keep.run for node in survey.nodes for keep in node.keeps if keep.finished or keep.undone}
+    closed = _over(survey)
     found: dict[str, list[tuple[str, Keep]]] = {}
     for node in survey.nodes:
         for keep in node.open_keeps():
-            if keep.run not in closed and keep.pin and keep.pin.cluster == survey.fleet.cluster:
+            if keep.pin and (keep.undoing or keep.run not in closed):
                 found.setdefault(keep.run, []).append((node.name, keep))
     runs = [_open_run(run, keeps) for run, keeps in found.items()]
     return max(runs, key=lambda run: (run.pinned, run.started, run.run), default=None)
+
+
+def _over(survey: Survey) -> set[str]:
+    """The runs that are closed, though a node that was away then may not show it: finished, or undone where etcd serves."""
+    return {keep.run for node in survey.nodes for keep in node.keeps if keep.finished or (keep.undone and node.healthy)}
 
 
 def close_stale(survey: Survey, wish: Wish) -> Survey:
@@ -187,7 +206,7 @@ def close_stale(survey: Survey, wish: Wish) -> Survey:
     but whose cluster has lost its quorum again, with every missing voter declared dead (`regrown`). The next run closes
     them on the nodes.
     """
-    over = {keep.run for node in survey.nodes for keep in node.keeps if keep.finished}
+    over = _over(survey)
     run = find_open_run(survey)
     if run is not None and run.pinned and run.kind == Remedy.RESET:
         chief = next((node for node in survey.nodes if node.name == run.survivor and node.accessible), None)
@@ -200,7 +219,7 @@ def close_stale(survey: Survey, wish: Wish) -> Survey:
 def _closed(node: NodeFacts, over: Collection[str]) -> NodeFacts:
     if not any(keep.run in over for keep in node.open_keeps()):
         return node
-    stale = {keep.run for keep in node.open_keeps() if keep.run in over}
+    stale = {keep.run for keep in node.open_keeps() if keep.run in over and not keep.undoing}
     keeps = tuple(replace(keep, finished=True, stale=True) if keep.run in stale else keep for keep in node.keeps)
     return replace(node, keeps=keeps, containers=settle(node.containers, keeps))
 
@@ -208,7 +227,8 @@ def _closed(node: NodeFacts, over: Collection[str]) -> NodeFacts:
 def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
     moved = [(name, k) for name, k in keeps if k.original or k.partial or k.work or k.booted or k.reset or k.proof]
     pins = [keep.pin for _, keep in moved or keeps if keep.pin]
-    newest = max(pins, key=lambda pin: pin.started)
+    # a run that began to start members, and then had to reset one, is of the kind that it has become
+    newest = max(pins, key=lambda pin: (pin.kind == Remedy.RESET, pin.started))
     return OpenRun(
         run=run,
         survivor=newest.survivor,
@@ -217,6 +237,7 @@ def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
         nodes=tuple(name for name, _ in keeps),
         started=newest.started,
         dead=newest.dead,
+        cluster=newest.cluster,
     )
 
 
@@ -321,7 +342,15 @@ _MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealth
 _COSMETIC = frozenset(
     {
         *("unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"),
-        *("clock", "certificate-expires", "certificate-unread", "certificate-names", "space", "peer-port"),
+        *(
+            "clock",
+            "certificate-expires",
+            "certificate-unread",
+            "certificate-names",
+            "space",
+            "peer-port",
+            "other-name",
+        ),
     }
 )
 """What does not make a cluster degraded by itself."""

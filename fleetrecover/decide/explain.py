@@ -271,6 +271,11 @@ def _(step: s.CloseEarlier, cli: str) -> Explained:
 
 
 @explain.register
+def _(step: u.BeginUndo, cli: str) -> Explained:
+    return _said("mark that the run is being taken back", [actions.mark(step.paths, "undoing")], "", "")
+
+
+@explain.register
 def _(step: u.RemoveOurs, cli: str) -> Explained:
     did = [actions.remove_container(cli, name, RUN_LABEL, step.paths.run) for name in step.names]
     return _said(f"stop and remove {', '.join(step.names)}, which the run made", did, "they carry the run's label", "")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish
+from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.membership import Seat, host_of_url
 from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.steps import (
@@ -126,6 +127,10 @@ def make_plan(
                 f"{node.name}: {why}; nothing was changed", hint="podman 5.1 and later can; else use docker"
             )
     known = diagnosis.open_run
+    if known is not None and diagnosis.remedy is Remedy.RESET and _has_exchanged(survey, known):
+        known = (
+            None  # its originals are of before its repair: the reset is a run of its own, from the data as it is now
+        )
     maker = _Maker(
         survey=survey,
         diagnosis=diagnosis,
@@ -138,6 +143,12 @@ def make_plan(
     plan = maker.plan()
     check_plan(plan)
     return plan
+
+
+def _has_exchanged(survey: Survey, run: UnderWay) -> bool:
+    """Whether a run that repairs has moved data aside already."""
+    keeps = [keep for node in survey.nodes if (keep := node.keep(run.run)) is not None]
+    return run.kind == Remedy.REPAIR and any(keep.original for keep in keeps)
 
 
 def true_policy(node: NodeFacts, container: Container) -> str:
@@ -167,7 +178,7 @@ class _Maker:
         survivor: str | None = None
         stages: list[Stage | None] = []
         joins: list[str] = []
-        open_run = self.diagnosis.open_run
+        open_run = self.open_run
         if remedy is Remedy.RESET and choice is not None:
             survivor = open_run.survivor if open_run and open_run.pinned else choice.survivor
             stages, joins = self.reset(survivor)
@@ -192,7 +203,7 @@ class _Maker:
             notes=tuple(self.notes),
             joins=tuple(joins),
             left_out=dict(self.left_out),
-            resumed=open_run is not None,
+            resumed=self.open_run is not None,
         )
 
     # --- what every plan needs ---
@@ -200,6 +211,12 @@ class _Maker:
     @property
     def name(self) -> str:
         return self.survey.fleet.etcd.container
+
+    @property
+    def open_run(self) -> UnderWay | None:
+        """The run that this plan goes on with; None where it begins one."""
+        run = self.diagnosis.open_run
+        return run if run is not None and run.run == self.run else None
 
     def nodes(self) -> list[NodeFacts]:
         return [node for node in self.survey.nodes if node.accessible]
@@ -224,7 +241,8 @@ class _Maker:
         return any(isinstance(step, OpenRun) and step.node == node.name for s in stages if s for step in s.steps)
 
     def pin(self, survivor: str | None) -> Pin:
-        kind = Remedy.RESET if self.diagnosis.remedy is Remedy.RESET else Remedy.REPAIR
+        was_reset = self.open_run is not None and self.open_run.kind == Remedy.RESET
+        kind = Remedy.RESET if self.diagnosis.remedy is Remedy.RESET or was_reset else Remedy.REPAIR
         return Pin(
             run=self.run,
             cluster=self.survey.fleet.cluster,
@@ -238,16 +256,22 @@ class _Maker:
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
         keep, pin = self.keep(node), self.pin(survivor)
         theirs = tuple(c.id for c in node.containers if c.role is None)
-        if keep is not None and keep.containers and keep.pin is not None:
+        if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
-            if same or keep.original or self.diagnosis.remedy is not Remedy.RESET:
+            if same or self.diagnosis.remedy is not Remedy.RESET:
                 return []
         return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
 
     def close_stale(self, node: NodeFacts) -> list[Step]:
         """Close the earlier runs for which nothing is to be done any more, before this one begins."""
         paths, data = self.paths(node), self.data(node)
-        stale = [RunPaths(paths.keep_root, keep.run) for keep in node.keeps if keep.stale]
+        left = self.diagnosis.open_run
+        other = left.run if left is not None and left.run != self.run else None  # a repair that this reset supersedes
+        stale = [
+            RunPaths(paths.keep_root, keep.run)
+            for keep in node.keeps
+            if keep.stale or (keep.run == other and not keep.finished and not keep.undone)
+        ]
         return [CloseEarlier(node.name, paths, data, earlier) for earlier in stale]
 
     def rolling(self, node: NodeFacts) -> list[Step]:
@@ -269,8 +293,8 @@ class _Maker:
         taken = {container.name for container in node.containers}
         targets: list[FenceTarget] = []
         for container in node.containers:
-            if container.role is not None:
-                continue
+            if container.role is not None or (container.spec is not None and container.spec.auto_remove):
+                continue  # who was started with --rm would be destroyed; see `barriers`, which forbids the whole
             harmless = not container.running and container.restart_policy in ("no", "")
             if harmless and container.name != self.name:
                 continue
@@ -709,7 +733,7 @@ class _Maker:
         for node in self.survey.nodes:
             parts, joining = self.mend(node, seated.get(node.name), chief)
             if parts:
-                opened.append(self.open(node, survivor))
+                opened.append([*self.close_stale(node), *self.open(node, survivor)])
                 growing += parts
             if joining:
                 joins.append(node.name)

@@ -25,6 +25,7 @@ from fleetrecover.facts import (
     DataDir,
     EtcdStatus,
     Keep,
+    KeptData,
     LiveMember,
     NodeFacts,
     Problem,
@@ -96,6 +97,14 @@ def voters_only(log: Log, *ids: int) -> Configuration:
     known = {member.id: member for member in log.configuration.members}
     made = {n: Member(n, "", (f"https://{address(n % 100)}:2380",), (), False) for n in ids}
     return replace(log.configuration, members=tuple({**made, **known}[n] for n in ids), voters=frozenset(ids))
+
+
+def kept_data(keep: Keep, log: Log | None) -> tuple[KeptData, ...]:
+    """What a look at what that keep keeps tells, if its original is that log."""
+    if not keep.original or log is None:
+        return keep.kept or ()
+    voters = log.configuration_at_end.voters
+    return (KeptData(f"{keep.path}/original", 30, log.last.index, log.commit, log.cluster_id, log.node_id, voters),)
 
 
 @dataclass
@@ -182,7 +191,7 @@ class FakeFleet:
             containers=settle(node.containers, node.keeps.values()),
             images=frozenset(text for c in node.containers for text in (c.image, c.image_id)),
             data=DataDir(DATA, DATA, True, node.data is not None, DATA + ".fleetrecover", size=10**6, free=10**10),
-            keeps=tuple(node.keeps.values()),
+            keeps=tuple(replace(keep, kept=kept_data(keep, node.kept)) for keep in node.keeps.values()),
             log=log,
             log_problem=None if log else Problem("missing", "no WAL there"),
             status=status,
@@ -202,7 +211,7 @@ class FakeFleet:
         run = step.paths.run
         match step:
             case s.OpenRun():
-                yield lambda: self._keep(node, step.paths, pin=step.pin)
+                yield lambda: self._begin(node, step)
                 yield lambda: self._keep(node, step.paths, containers=True, policies=self._policies(node, run))
             case s.Fence():
                 for target in step.targets:
@@ -261,6 +270,12 @@ class FakeFleet:
     def _keep(self, node: Node, paths: RunPaths, **parts: object) -> None:
         keep = node.keeps.get(paths.run) or Keep(paths.run, paths.root, None)
         node.keeps[paths.run] = replace(keep, **parts)  # type: ignore[arg-type]
+
+    def _begin(self, node: Node, step: s.OpenRun) -> None:
+        """A run that was undone there begins anew."""
+        if step.paths.run in node.keeps and node.keeps[step.paths.run].undone:
+            del node.keeps[step.paths.run]
+        self._keep(node, step.paths, pin=step.pin)
 
     def _policies(self, node: Node, run: str) -> dict[str, str]:
         known = node.keeps[run].policies if run in node.keeps else {}
