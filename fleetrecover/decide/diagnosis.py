@@ -20,6 +20,7 @@ from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.same_machine import same_machine
+from fleetrecover.decide.seen import given_up
 from fleetrecover.decide.sides import (
     begun_anew,
     beyond,
@@ -178,6 +179,7 @@ def _blocked(
         choice=choice,
         open_run=run,
         why=cause.message,
+        cause=cause,
     )
 
 
@@ -189,7 +191,7 @@ def _with_quorum(
 ) -> Diagnosis:
     known = live_seats(survey, live)
     check_wish(survey, wish, known)
-    better = beyond(survey, _given_up(survey, run))
+    better = beyond(survey, given_up(survey, run))
     if better:
         return _blocked(beyond_finding(survey, better), known, None, found, run)
     ill = list(_membership_findings(survey, live, known, wish))
@@ -209,14 +211,6 @@ def _with_quorum(
     remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
     why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
     return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
-
-
-def _given_up(survey: Survey, run: OpenRun | None) -> frozenset[str]:
-    """The hosts whose data the run under way has set aside: whose it goes on with was settled when it began."""
-    if run is None or not run.pinned or run.kind != Remedy.RESET:
-        return frozenset()
-    kept = {node.name for node in survey.nodes if (keep := node.keep(run.run)) is not None and keep.original}
-    return frozenset(kept - {run.survivor})
 
 
 _MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"})
@@ -337,9 +331,8 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     if isinstance(choice, NoChoice):
         advice = "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot"
         code = "contradiction" if choice.contradiction else "no-survivor"
-        found.append(Finding(Severity.ERROR, None, code, choice.reason, advice))
-        verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
-        return Diagnosis(verdict, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
+        nobody = _blocked(Finding(Severity.ERROR, None, code, choice.reason, advice), known, None, found, run)
+        return nobody if choice.contradiction else replace(nobody, verdict=Verdict.QUORUM_LOST)
     ready = startable(survey, wish, known, frozenset(aside.host for aside in choice.aside))
     remedy = Remedy.RESET
     why = f"no member has a leader, and all {len(known)} voters are accounted for"

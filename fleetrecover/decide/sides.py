@@ -71,11 +71,6 @@ class Side:
         """Whether nothing was ever written there, as far as every one of them tells."""
         return all(revision_of(node) is not None and never_written(node) for node in self.nodes)
 
-    @property
-    def rank(self) -> tuple[bool, int, int, int]:
-        """By which sides are compared: whether it has anything, revision, commit, last index."""
-        return (not self.empty, self.revision or 0, self.commit, self.index)
-
     def told(self, *, cluster: bool = False) -> str:
         """The side in one clause."""
         verb = "serves" if len(self.nodes) == 1 else "serve"
@@ -235,9 +230,14 @@ def two_clusters(survey: Survey, sides: Sequence[Side]) -> Finding:
 
 
 def best_side(sides: Sequence[Side]) -> Side | None:
-    """The side that is ahead; None where two are level."""
-    order = sorted(sides, key=lambda side: side.rank, reverse=True)
-    level = len(order) > 1 and order[0].rank == order[1].rank
+    """The side that is ahead, by revision where all tell theirs, else by what is decided; None where two are level."""
+    told = all(side.revision is not None for side in sides)
+
+    def rank(side: Side) -> tuple[bool, int, int, int]:
+        return (not side.empty, (side.revision or 0) if told else 0, side.commit, side.index)
+
+    order = sorted(sides, key=rank, reverse=True)
+    level = len(order) > 1 and rank(order[0]) == rank(order[1])
     return None if level else order[0]
 
 
@@ -258,7 +258,7 @@ def way_out(survey: Survey, sides: Sequence[Side]) -> str:
         f"to go on from {side.names}: {_each(survey, [s for s in sides if s is not side], move=True)}" for side in sides
     ]
     return (
-        "save what both sides have first, and decide which is to stay; the other is moved away by hand, and is kept: "
+        "decide which is to stay; the other is moved away by hand, and is kept: "
         + "; ".join(ways)
         + "; then `fleetrecover recover`"
     )

@@ -74,6 +74,7 @@ class Diagnosis:
     open_run: OpenRun | None = None
     why: str = ""
     startable: tuple[str, ...] = ()
+    cause: Finding | None = None  # of a verdict that blocks: the finding that says so
 
     @property
     def voters(self) -> tuple[Seat, ...]:
