@@ -15,12 +15,10 @@ from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.wal import Log, compare_logs
-from fleetrecover.facts import Container, NodeFacts, Survey
+from fleetrecover.facts import NodeFacts, Survey
 
 MOVING = 5000
 """Entries, or revisions, that a member that follows may be ahead of what its cluster said a moment before."""
-GENTLE = frozenset({0, 143})
-"""Exit codes of an etcd that was ended by SIGTERM, and has written all that it had applied into its database."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,30 @@ class Side:
     @property
     def empty(self) -> bool:
         """Whether nothing was ever written there, as far as every one of them tells."""
-        return all(revision_of(node) is not None and never_written(node) for node in self.nodes)
+        return all(never_written(node) for node in self.nodes)
+
+    @property
+    def writes(self) -> int | None:
+        """How many writes of clients the logs hold that could be read."""
+        return max((n.log.writes for n in self.nodes if n.log is not None and n.log.writes is not None), default=None)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the revision is of all that the log holds: said by a running etcd, or applied to the end."""
+        return self.empty or all(
+            n.status or (n.db and n.log and n.db.consistent_index >= n.log.last.index) for n in self.nodes
+        )
 
     def told(self, *, cluster: bool = False) -> str:
         """The side in one clause."""
         verb = "serves" if len(self.nodes) == 1 else "serve"
         parts = [f"{self.names} ({verb})" if self.serves else self.names]
         name = f" of cluster {hex_id(self.cluster)}" if cluster and self.cluster is not None else ""
-        revision = "not known" if self.revision is None else f"{self.revision:,}"
+        floor = "" if self.exact else "at least "
+        revision = "not known" if self.revision is None else f"{floor}{self.revision:,}"
         parts.append(f"{name}: revision {revision}, last index {self.index:,}, decided up to {self.commit:,}")
+        if self.writes:
+            parts.append(f", {self.writes:,} {'write' if self.writes == 1 else 'writes'} in the log")
         parts.append(", empty: nothing was ever written there" if self.empty else "")
         parts.append(f", begun {iso(self.made)}" if self.made is not None else "")
         return "".join(parts)
@@ -95,24 +108,25 @@ def revision_of(node: NodeFacts) -> int | None:
 
 
 def never_written(node: NodeFacts) -> bool:
-    """Whether a node's etcd has begun with an empty directory, and nothing has been written since."""
+    """Whether a node's etcd has begun with an empty directory, and no client has written anything since.
+
+    The log tells: what was acknowledged is in it, while a database may lag behind, and does after each crash.
+    """
     revision = revision_of(node)
-    from_the_start = node.log is None or (node.log.snapshot.index == 0 and node.log.entries.first <= 1)
-    return revision is not None and revision <= 1 and from_the_start
+    if revision is not None and revision > 1:
+        return False
+    if node.log is None:
+        return node.status is not None
+    return node.log.snapshot.index == 0 and node.log.entries.first <= 1 and node.log.writes == 0
 
 
 def surely_empty(node: NodeFacts) -> bool:
-    """The same, where nothing can be under way either: it answers so without a leader, or it was stopped gently."""
-    running = [c for c in node.containers if c.running and c.network != "none"]
+    """The same, where nothing can be under way either: its etcd does not run, or answers that it has no leader."""
     if node.status is not None:
-        final = node.status.leader_id == 0
+        quiet = node.status.leader_id == 0
     else:
-        final = not running and node.db is not None and node.db.stable and any(_gentle(c) for c in node.containers)
-    return final and node.log is not None and never_written(node)
-
-
-def _gentle(container: Container) -> bool:
-    return container.state == "exited" and container.exit_code in GENTLE
+        quiet = not any(c.running and c.network != "none" for c in node.containers)
+    return quiet and node.log is not None and never_written(node)
 
 
 def begun_anew(survey: Survey) -> dict[str, str]:
@@ -120,7 +134,7 @@ def begun_anew(survey: Survey) -> dict[str, str]:
 
     They are no evidence and no member of anything that is to come back; what lies there is kept aside all the same.
     """
-    full = [node for node in survey.nodes if node.log is not None and (revision_of(node) or 0) > 1]
+    full = [node for node in survey.nodes if node.log is not None and not never_written(node)]
     found: dict[str, str] = {}
     for node in survey.nodes:
         if node.log is None or not surely_empty(node):
@@ -128,8 +142,8 @@ def begun_anew(survey: Survey) -> dict[str, str]:
         other = next((each for each in full if each.log is not None and contradict(node.log, each.log)), None)
         if other is not None:
             found[node.name] = (
-                f"{node.name}'s data was begun anew and is empty, beside that of {other.name} with revision "
-                f"{revision_of(other):,}: its disk was emptied, and its etcd has started from nothing"
+                f"{node.name}'s data was begun anew and is empty, beside that of {other.name}: its disk was emptied, and its "
+                "etcd has started from nothing"
             )
     return found
 
@@ -170,10 +184,11 @@ def _more(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
 
 
 def _follows(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
-    """Whether a node runs and writes in the term of the cluster that serves: it may have moved on while we looked."""
+    """Whether a node runs as a member of the cluster that serves, in its term: it may have moved on while we looked."""
     runs = any(c.state == "running" and c.network != "none" for c in node.containers)
     terms = {each.status.raft_term for each in live if each.status}
-    return runs and node.log is not None and node.log.last.term in terms
+    seated = {member.id for each in live for member in each.members or ()}
+    return runs and node.log is not None and node.log.last.term in terms and node.log.node_id in seated
 
 
 def beyond_finding(survey: Survey, better: Sequence[NodeFacts]) -> Finding:
@@ -252,7 +267,7 @@ def way_out(survey: Survey, sides: Sequence[Side]) -> str:
     full = [side for side in sides if not side.empty]
     empty = [side for side in sides if side.empty]
     if len(full) == 1:
-        what = _each(survey, empty, move=not all(_stops(node) for side in empty for node in side.nodes))
+        what = _each(survey, empty, move=False)
         return f"stop the empty side, {what}; then `fleetrecover recover` goes on from the data of {full[0].names}"
     ways = [
         f"to go on from {side.names}: {_each(survey, [s for s in sides if s is not side], move=True)}" for side in sides
@@ -262,11 +277,6 @@ def way_out(survey: Survey, sides: Sequence[Side]) -> str:
         + "; ".join(ways)
         + "; then `fleetrecover recover`"
     )
-
-
-def _stops(node: NodeFacts) -> bool:
-    """Whether stopping it gently is enough to know that it is empty: it runs, or has been ended so."""
-    return any(c.running or _gentle(c) for c in node.containers) and node.db is not None
 
 
 def _each(survey: Survey, sides: Iterable[Side], *, move: bool) -> str:

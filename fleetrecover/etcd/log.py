@@ -116,6 +116,8 @@ class Log:
     - `complete`: False when it was read with `partial` and nothing says what the membership was before.
     - `voters_before`: the voters before the last change of them that the entries tell of; None when they tell of none.
       The entries with which a cluster is bootstrapped do not count: every member has applied them from the start.
+    - `writes`: how many of the entries that were read are of clients: neither empty, nor a change of membership, nor the
+      name or version that etcd itself publishes. None where nobody has counted.
     """
 
     node_id: int
@@ -135,6 +137,7 @@ class Log:
     snapshot_records: tuple[SnapshotRecord, ...]
     unusable_snaps: tuple[tuple[str, str], ...] = ()
     complete: bool = True
+    writes: int | None = None
     voters_before: frozenset[int] | None = None
 
     @property

@@ -69,7 +69,7 @@ from fleetrecover.etcd.log import (
     Torn,
     compare_logs,
 )
-from fleetrecover.etcd.membership import Change, Roster, conf_change, conf_state, configurations
+from fleetrecover.etcd.membership import Change, ConfChange, Roster, conf_change, conf_state, configurations
 from fleetrecover.etcd.protobuf import BYTES, VARINT, write_varint
 
 __all__ = [
@@ -474,6 +474,7 @@ class _Reader:
             snapshot_records=tuple(self.records),
             unusable_snaps=unusable,
             complete=complete,
+            writes=self._writes(),
             voters_before=roster.voters_before,
         )
 
@@ -533,6 +534,12 @@ class _Reader:
             return Roster()
         state = valid[-1].conf_state
         return Roster(voters=set(state.voters), learners=set(state.learners))
+
+    def _writes(self) -> int:
+        """How many entries are of clients: not etcd's own, of which the changes that are no conf changes tell a part."""
+        own = Counter(self.stretch.kinds)
+        published = sum(not isinstance(change, ConfChange) for change in self.stretch.changes)
+        return len(self.stretch.kinds) - own[EMPTY] - own[IS_CONF_CHANGE] - published
 
     def _above_commit(self, commit: int, last: int) -> dict[str, int]:
         first = max(commit + 1, self.stretch.first)

@@ -36,8 +36,12 @@ def log(
     voters_before: Sequence[int] | None = None,
     cluster: int = 9,
     salt: int = 0,
+    writes: int | None = None,
 ) -> Log:
-    """A log of (term, number of entries) runs from index 1; entries of equal term and index are equal but for `salt`."""
+    """A log of (term, number of entries) runs from index 1; entries of equal term and index are equal but for `salt`.
+
+    `writes` of its entries are of clients; all of them, where nothing is said.
+    """
     terms: list[TermRun] = []
     digests = array("I")
     index = 0
@@ -64,6 +68,7 @@ def log(
         above_commit={},
         snapshot_records=(),
         voters_before=None if voters_before is None else frozenset(voters_before),
+        writes=index if writes is None else writes,
     )
 
 

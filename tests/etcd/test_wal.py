@@ -46,6 +46,7 @@ def test_new_cluster() -> None:
     assert [member.name for member in log.configuration.members] == ["n1", "n2", "n3"]
     assert log.configuration.voters == {1, 2, 3}
     assert log.above_commit == {"put": 1}
+    assert log.writes == 3
     assert log.term_at(3) == 1
     assert log.term_at(7) is None
     assert log.digest_at(7) is None
