@@ -35,6 +35,8 @@ from fleetrecover.etcd.entries import (
     ENTRY_NORMAL,
     IS_CONF_CHANGE,
     MAY_PUBLISH,
+    READ,
+    is_read,
     kind_name,
     kind_of,
     parse_entry,
@@ -378,7 +380,8 @@ class _Reader:
                     change = publication(data[payload:end], index, term, source=name, base=payload)
                     if change is not None:
                         self._keep(change, name, payload)
-                stretch.kinds.append(kind_of(first))
+                reads = first in MAY_PUBLISH and is_read(data[payload : payload + 32])
+                stretch.kinds.append(READ if reads else kind_of(first))
             else:
                 stretch.kinds.append(EMPTY)
         elif kind == ENTRY_CONF_CHANGE:
@@ -539,7 +542,7 @@ class _Reader:
         """How many entries are of clients: not etcd's own, of which the changes that are no conf changes tell a part."""
         own = Counter(self.stretch.kinds)
         published = sum(not isinstance(change, ConfChange) for change in self.stretch.changes)
-        return len(self.stretch.kinds) - own[EMPTY] - own[IS_CONF_CHANGE] - published
+        return len(self.stretch.kinds) - own[EMPTY] - own[IS_CONF_CHANGE] - own[READ] - published
 
     def _above_commit(self, commit: int, last: int) -> dict[str, int]:
         first = max(commit + 1, self.stretch.first)
