@@ -84,7 +84,7 @@ class TestLeader:
             number,
             log(number, [(5, 100)]),
             status=status(number, leader=1, term=5, commit=100),
-            **more,  # type: ignore[arg-type]
+            **more,
         )
 
     def test_one_that_names_it_is_enough_and_the_leader_may_be_away_or_declared_dead(self) -> None:
@@ -163,8 +163,7 @@ def test_of_open_runs_one_that_has_moved_data_comes_first_then_the_youngest() ->
 
 def test_a_run_that_is_closed_anywhere_is_closed() -> None:
     opened = kept("r1", "2026-01-01T00:00:00Z", original=True)
-    for end in ("finished", "undone"):
-        ended = replace(opened, **{end: True})
+    for ended in (replace(opened, finished=True), replace(opened, undone=True)):
         assert find_open_run(survey(node(1, None, keeps=(opened,)), node(2, None, keeps=(ended,)))) is None
     assert find_open_run(survey(node(1, None, keeps=(opened,)), node(2, None))) is not None
 
@@ -191,7 +190,7 @@ class TestSameMachine:
     @pytest.mark.parametrize("differs", ["machine", "boot", "hostname"])
     def test_clones_of_one_image_and_hosts_of_one_kernel_are_two(self, differs: str) -> None:
         one, other = self.pair()
-        seen = survey(one, replace(other, **{differs: "another"}), off(3))
+        seen = survey(one, replace(other, **{differs: "another"}), off(3))  # type: ignore[arg-type]
         assert diagnose(seen, Wish(frozenset({"etcd3"}))).remedy is Remedy.START
 
     @pytest.mark.parametrize("unknown", ["machine", "boot"])
