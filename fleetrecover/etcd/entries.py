@@ -41,7 +41,7 @@ _KINDS = {
 }
 # Not tags of any field, so free to mean these.
 EMPTY, IS_CONF_CHANGE, OTHER, READ = 0, 1, 2, 3
-_NAMES = {**_KINDS, READ: "v2", EMPTY: "empty", IS_CONF_CHANGE: "conf-change"}
+_NAMES = {**_KINDS, READ: "read", EMPTY: "empty", IS_CONF_CHANGE: "conf-change"}
 MAY_PUBLISH = frozenset((0x08, 0x12, 0xA2))
 _MEMBERS_PREFIX = b"/0/members/"
 _VERSION_PATH = b"/0/version"
@@ -52,8 +52,10 @@ def kind_of(first: int) -> int:
     return first if first in _KINDS else OTHER
 
 
-_READ = re.compile(rb"\x08[\x80-\xff]{0,9}[\x00-\x7f]\x12\x04(?:QGET|SYNC)")
-"""A raw v2 Request {1 id, 2 method} that asks or ticks: up to 3.4 each question to /health is such an entry."""
+MAY_READ = frozenset((0x08, 0x52))
+_READ = re.compile(rb"\x08[\x80-\xff]{0,9}[\x00-\x7f]\x12\x04(?:QGET|SYNC)|\x52\x00")
+"""Entries that ask or tick. A raw v2 Request {1 id, 2 method}: up to 3.4 each question to /health is such an entry. And an
+AlarmRequest without an action: `etcdctl alarm list`, which our own survey asks."""
 
 
 def is_read(payload: bytes) -> bool:

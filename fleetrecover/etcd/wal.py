@@ -35,6 +35,7 @@ from fleetrecover.etcd.entries import (
     ENTRY_NORMAL,
     IS_CONF_CHANGE,
     MAY_PUBLISH,
+    MAY_READ,
     READ,
     is_read,
     kind_name,
@@ -380,7 +381,7 @@ class _Reader:
                     change = publication(data[payload:end], index, term, source=name, base=payload)
                     if change is not None:
                         self._keep(change, name, payload)
-                reads = first in MAY_PUBLISH and is_read(data[payload : payload + 32])
+                reads = first in MAY_READ and is_read(data[payload : payload + 32])
                 stretch.kinds.append(READ if reads else kind_of(first))
             else:
                 stretch.kinds.append(EMPTY)

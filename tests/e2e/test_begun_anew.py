@@ -19,8 +19,8 @@ ORDER = re.compile(r"on (etcd\d(?: and etcd\d)*): `([^`]+)`")
 
 def obey(lab: Lab, hint: str) -> None:
     """Type what the hint says, word by word, on the hosts that it names."""
+    assert hint.startswith("stop the empty side"), hint
     orders = ORDER.findall(hint)
-    assert orders, hint
     for hosts, command in orders:
         for host in hosts.split(" and "):
             lab.shell(host, command)

@@ -129,19 +129,23 @@ def test_names_are_learnt_from_publications() -> None:
     assert log.configuration.cluster_version == "3.6.0"
 
 
-def test_questions_to_health_are_no_writes() -> None:
-    """Found on a lab: up to 3.4 each goes through the log, and an empty cluster that is watched is not written to."""
+def test_questions_to_health_and_for_alarms_are_no_writes() -> None:
+    """Found on a lab: they go through the log, and an empty cluster that is watched is not written to."""
     asked = [
         varint_field(1, number) + bytes_field(2, method) for number in (7, 1 << 63) for method in (b"QGET", b"SYNC")
     ]
+    asked.append(bytes_field(10, b"") + bytes_field(100, varint_field(1, 5)))
+    raised = bytes_field(10, varint_field(1, 1)) + bytes_field(100, varint_field(1, 5))
     written = varint_field(1, 7) + bytes_field(2, b"PUT") + bytes_field(3, b"/1/QGET") + bytes_field(4, b"x")
     writer = cluster()
     for index, data in enumerate(asked, 4):
         writer.entry(2, index, data)
-    assert read_log(writer.state(2, 1, 7).done()).writes == 0
-    log = read_log(writer.entry(2, 8, b"").entry(2, 9, written).entry(2, 10, put("k")).state(2, 1, 7).done())
-    assert log.writes == 2
-    assert log.above_commit == {"empty": 1, "put": 1, "v2": 1}
+    assert read_log(writer.state(2, 1, 8).done()).writes == 0
+    for index, data in enumerate((b"", written, put("k"), raised), 9):
+        writer.entry(2, index, data)
+    log = read_log(writer.state(2, 1, 8).done())
+    assert log.writes == 3
+    assert log.above_commit == {"alarm": 1, "empty": 1, "put": 1, "v2": 1}
 
 
 def test_configuration_at_commit_and_at_the_end() -> None:
