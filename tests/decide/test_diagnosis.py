@@ -18,7 +18,9 @@ from fleetrecover.decide.diagnosis import (
     unasked,
 )
 from fleetrecover.decide.membership import seats_of
+from fleetrecover.decide.sides import never_written
 from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.etcd.log import Position
 from fleetrecover.facts import Keep, NodeFacts, Pin, Problem, Survey
 from tests.decide.logs import FIVE, configuration, log
 from tests.decide.surveys import container, database, members, node, status, survey
@@ -302,6 +304,25 @@ class TestAhead:
         assert "ahead: etcd1" in found.why
         assert found.cause is not None
         assert "`docker stop -t 30 etcd`" in found.cause.advice
+
+    def test_an_empty_history_is_told_of_also_where_the_logs_have_no_entry_in_common(self) -> None:
+        """The data's log was compacted: nothing in it contradicts what was begun anew."""
+        data = unseated()
+        assert data.log is not None
+        kept = replace(data.log.entries, first=86, terms=(), digests=data.log.entries.digests[:0])
+        compacted = replace(data, log=replace(data.log, snapshot=data.log.last, entries=kept))
+        others = [replace(serving(n), status=None, members=None, status_problem=MUTE) for n in (2, 3)]
+        found = diagnose(survey(compacted, *others), Wish())
+        blocked(found, "contradiction")
+        assert "ahead: etcd1" in found.why
+
+    def test_a_log_that_has_only_a_snapshot_left_is_not_empty(self) -> None:
+        received = node(
+            2, replace(log(2, []), snapshot=Position(2, 50), last=Position(2, 50), writes=0), db=database(1)
+        )
+        assert not never_written(received)
+        assert never_written(replace(received, log=log(2, [(1, 3)], writes=0)))
+        assert not never_written(node(3, None)), "nothing is known of it"
 
     def test_decided_entries_or_revisions_beyond_block_each_by_itself(self) -> None:
         by_index = unseated(db=None)
