@@ -323,6 +323,30 @@ class TestLivingDead:
         assert {step.node for step in plan.steps} == {"etcd1", "etcd2"}
 
 
+@pytest.mark.parametrize("word", ["n3", "etcd-n3", "3"])
+def test_a_plan_means_the_same_by_each_word(word: str) -> None:
+    """Quorum lost: who survives, who joins, who is left out; and with quorum: who is removed, and nothing beside."""
+    from fleetrecover.decide.diagnosis import diagnose
+    from fleetrecover.decide.plan import make_plan
+
+    def steps(seen: Survey, dead: str) -> tuple[object, ...]:
+        wish = Wish(frozenset({dead}))
+        plan = make_plan(seen, diagnose(seen, wish), wish, run="r", started="2026-01-01T00:00:00Z")
+        return ([(type(each).__name__, each.node) for each in plan.steps], plan.joins, dict(plan.left_out))
+
+    fleet = FakeFleet.broken(3, dead=1)
+    fleet.nodes[1].data = None
+    assert steps(fleet.survey(), word) == steps(fleet.survey(), "n3")
+    assert steps(fleet.survey(), word)[2] == {"n3": "declared dead"}
+    whole = FakeFleet.broken(3)
+    finish(whole, Wish())
+    whole.nodes[2].accessible = False
+    if word == "3":
+        word = format(next(member.id for member in whole.live if member.name == "etcd-n3"), "x")
+    assert steps(whole.survey(), word) == steps(whole.survey(), "n3")
+    assert ("RemoveMember", "n1") in steps(whole.survey(), word)[0]  # type: ignore[operator]
+
+
 def test_a_run_remembers_who_was_dead_as_long_as_he_does_not_answer() -> None:
     """Also from a run of an earlier version, which wrote the words down as they were typed."""
     pin = Pin("r1", "prod", "etcd1", "2026-01-01T00:00:00Z", "reset", dead=("3", "etcd3", "never-heard-of"))

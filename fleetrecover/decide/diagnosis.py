@@ -14,7 +14,7 @@ from dataclasses import replace
 from fleetrecover.decide.away import away_finding, engine_advice
 from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.finding import Finding, Severity, ranked
-from fleetrecover.decide.leaders import led_finding
+from fleetrecover.decide.leaders import led_finding, other_quorum
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
 from fleetrecover.decide.regrown import regrown
@@ -191,6 +191,9 @@ def _with_quorum(
 ) -> Diagnosis:
     known = live_seats(survey, live)
     check_wish(survey, wish, known)
+    beside = other_quorum(survey, known)
+    if beside is not None:
+        return _blocked(beside, known, None, found, run)
     better = beyond(survey, given_up(survey, run))
     if better:
         return _blocked(beyond_finding(survey, better), known, None, found, run)

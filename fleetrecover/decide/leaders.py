@@ -27,6 +27,26 @@ def followers(survey: Survey) -> tuple[NodeFacts, ...]:
     return tuple(node for node in survey.nodes if node.status is not None and node.status.leader_id != 0)
 
 
+def other_quorum(survey: Survey, known: Sequence[Seat]) -> Finding | None:
+    """That a node which is no member of what serves names another leader: a second cluster may serve beside; None if not."""
+    seated = {seat.id for seat in known}
+    leaders = {node.status.leader_id for node in survey.nodes if node.healthy and node.status}
+    for node in survey.nodes:
+        said = node.status
+        if said is None or node.healthy or said.member_id in seated or said.leader_id in {0, *leaders} or not known:
+            continue
+        message = (
+            f"{node.name} is no member of the cluster that serves, and names member {hex_id(said.leader_id)} as its leader: "
+            "another quorum may serve beside it"
+        )
+        advice = (
+            "look again in a minute; if it goes on, stop etcd on the side that was to be gone "
+            f"(`{survey.fleet.etcd.cli} stop -t 30 {survey.fleet.etcd.container}`), and run this again"
+        )
+        return Finding(Severity.ERROR, node.name, "split-brain", message, advice)
+    return None
+
+
 def election_timeout(survey: Survey) -> float:
     """The longest election timeout of the etcds that run, in seconds, as their containers set it."""
     found = [

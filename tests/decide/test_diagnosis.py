@@ -115,6 +115,20 @@ class TestLeader:
         blocked(found, "slow")
         assert "member ab" in found.why
 
+    def test_one_that_was_unseated_and_names_another_leader_is_not_fenced_by_a_repair(self) -> None:
+        """What serves was reset by hand; the others may be serving, too, and only be slow."""
+        reset = node(
+            1,
+            log(1, [(5, 200)], voters=(1,)),
+            status=status(1, healthy=True, leader=1, term=6, commit=200),
+            members=members(1),
+        )
+        said = node(2, log(2, [(5, 100)]), status=status(2, leader=3, term=5, commit=100))
+        blocked(diagnose(survey(reset, said, off(3)), Wish()), "split-brain")
+        for harmless in (status(2), status(2, leader=1, term=6)):
+            seen = survey(reset, replace(said, status=harmless), off(3))
+            assert diagnose(seen, Wish()).remedy is Remedy.REPAIR
+
     def test_nobody_names_one(self) -> None:
         seen = survey(off(1), replace(self.follower(), status=status(2)), node(3, None))
         assert diagnose(seen, Wish(frozenset({"etcd1"}))).remedy is Remedy.RESET
