@@ -14,7 +14,7 @@ import pytest
 from fleetrecover import recover as flow
 from fleetrecover import single
 from fleetrecover.decide import steps as s
-from fleetrecover.decide.diagnosis import Wish
+from fleetrecover.decide.diagnosis import Remedy, Wish
 from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.decide.seen import Seen, best_at_rest, best_seen
 from fleetrecover.decide.verdict import Expectation, Hashes, judge
@@ -398,6 +398,53 @@ class TestNotBehind:
         seen = survey(one, other, node(3, None))
         assert best_seen(seen, diagnose(seen, Wish(survivor="etcd2"))) == Seen(6, "etcd2")
         assert best_seen(seen, diagnose(seen, Wish())) == Seen(46, "etcd1")
+
+    def test_what_a_run_has_set_aside_was_settled_when_it_began(self) -> None:
+        from fleetrecover.decide.diagnosis import diagnose
+
+        keep = Keep("r1", "/d/r1", Pin("r1", "prod", "etcd2", "2026-01-01T00:00:00Z", "reset"), original=True)
+        one = node(1, log(1, [(2, 56)]), db=database(46, applied=56), containers=down(1), keeps=(keep,))
+        other = node(2, log(2, [(2, 16)]), db=database(6, applied=16), containers=down(2), keeps=(keep,))
+        seen = survey(one, other, node(3, None, containers=down(3)))
+        diagnosis = replace(diagnose(seen, Wish()), choice=None)
+        assert diagnosis.open_run is not None
+        assert best_seen(seen, diagnosis) == Seen(6, "etcd2")
+        assert best_seen(seen, replace(diagnosis, open_run=None)) == Seen(46, "etcd1")
+
+    @pytest.mark.parametrize("failures", [{}, {"etcd3": Held("x")}])
+    def test_a_run_that_ends_behind_is_neither_recovered_nor_partial(
+        self, monkeypatch: pytest.MonkeyPatch, failures: dict[str, FleetRecoverError]
+    ) -> None:
+        """Whatever else has failed: "nothing was lost" may not be said."""
+        nodes = [
+            node(n, log(n, [(2, 20)]), status=status(n, healthy=True, leader=1), members=members(1, 2, 3))
+            for n in (1, 2, 3)
+        ]
+        seen = survey(*nodes)
+        monkeypatch.setattr(flow, "verify", lambda _, __, wanted: (seen, judge(seen, Hashes(10, {}), wanted(seen))))
+        world = World([seen])
+        run = flow._Run(world.means(), Wish(), SimpleNamespace(), "t", failures=failures, seen=Seen(61, "etcd1"))  # type: ignore[arg-type]
+        plan = Plan("r1", "prod", Remedy.REPAIR, None, (), None)
+        report = run.finish(seen, plan, None, SimpleNamespace(), 0.0)  # type: ignore[arg-type]
+        assert (report.outcome, report.revision_before, report.revision_after) == ("check-failed", 61, 10)
+        assert report.judgement is not None
+        assert "revision 10; etcd1 had 61" in {check.detail for check in report.judgement.checks if not check.ok}
+
+    def test_a_run_notes_what_there_was_before_its_first_change(
+        self, world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        noted: list[Seen | None] = []
+
+        def work(self: Any, *_: object) -> None:
+            noted.append(self.seen)
+            raise Confirmed
+
+        monkeypatch.setattr(flow._Run, "work", work)
+        fleet = FakeFleet.broken(3, wiped=2).survey()
+        first = replace(fleet.nodes[0], db=database(18, applied=22))
+        with pytest.raises(Confirmed):
+            flow.recover(world(replace(fleet, nodes=(first, *fleet.nodes[1:]))).means(), Wish())
+        assert noted == [Seen(18, "n1")]
 
 
 # --- what was not reached is not known ---
