@@ -109,6 +109,22 @@ def test_recover_refuses_where_the_cluster_came_back_while_the_plan_was_read(wor
     assert (seen.looks, seen.done) == (2, [])
 
 
+def test_another_plan_at_the_second_look_is_not_what_was_agreed_to(world: Callable[..., World]) -> None:
+    """One container was made anew meanwhile: there is still something to do, and it is something else."""
+    first = broken()
+    last = first.nodes[2]
+    anew = replace(last, containers=(replace(last.containers[0], id="made anew"),))
+    other = replace(first, nodes=(*first.nodes[:2], anew))
+    for act in (
+        lambda seen: flow.recover(seen.means(), Wish()),
+        lambda seen: single.do_next(seen.means(), Wish(), "fence"),
+    ):
+        seen = world(first, other)
+        with pytest.raises(Refused, match="nothing was changed"):
+            act(seen)
+        assert (seen.looks, seen.done) == (2, [])
+
+
 def test_recover_goes_on_where_the_second_look_shows_the_same(world: Callable[..., World]) -> None:
     seen = world(broken())
     with contextlib.suppress(FleetRecoverError, AttributeError):
