@@ -370,13 +370,16 @@ def verify() -> None:
     """Is the cluster whole, and is nothing left over that will hurt later; read only. Exit code 0, or diagnose's."""
     from fleetrecover.decide.diagnosis import Verdict, Wish
     from fleetrecover.decide.diagnosis import diagnose as judge
+    from fleetrecover.recover import survey_for
     from fleetrecover.report.console import print_judgement
     from fleetrecover.report.document import judgement_document
     from fleetrecover.verify import verify as check
 
     with reached() as (fleet, transport):
-        found, judgement = check(fleet, transport)
-    verdict = judge(found, Wish()).verdict
+        # with the logs: what does not serve may be ahead of what does
+        found, wish = survey_for(fleet, transport, Wish())
+        found, judgement = check(fleet, transport, seen=found)
+    verdict = judge(found, wish).verdict
     if not judgement.ok and verdict is Verdict.HEALTHY:
         verdict = Verdict.DEGRADED
     if settings.json:
@@ -384,7 +387,7 @@ def verify() -> None:
     else:
         print_judgement(settings.out, judgement)
         settings.out.print(verdict.value, markup=False)
-    raise typer.Exit(0 if judgement.ok else verdict.exit_code)
+    raise typer.Exit(0 if judgement.ok and verdict is not Verdict.UNDETERMINED else verdict.exit_code)
 
 
 @app.command()

@@ -380,6 +380,7 @@ class NodeFacts:
     problem: Problem | None = None
     hostname: str = ""
     machine: str = ""
+    boot: str = ""  # the kernel's boot id: another one after each boot, and on each machine
     clock_offset: float | None = None
     cli_version: str | None = None
     cli_problem: Problem | None = None
@@ -400,6 +401,9 @@ class NodeFacts:
     alarms: tuple[str, ...] | None = None
     certificates: tuple[Certificate, ...] = ()
     signs: tuple[Sign, ...] = ()
+    made: float | None = (
+        None  # when the WAL's directory was made, by the node's clock; None where its filesystem does not tell
+    )
     ports: tuple[PeerPort, ...] = ()
     starters: tuple[Starter, ...] = ()
     moved: bool = False  # the log moved while we looked: etcd is running and writing

@@ -17,8 +17,11 @@ from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.agreement import check_agreement
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
+from fleetrecover.decide.dead import answers, refuse_living_dead, resolved
+from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose, find_open_run
+from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
+from fleetrecover.decide.seen import Seen, best_seen
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
@@ -89,7 +92,7 @@ def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report
 
 def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, Diagnosis, Plan | None]:
     """Survey, judge, and plan; the plan is None where there is nothing to do. Raises Undetermined, Refused."""
-    survey, wish = survey_for(means.fleet, means.transport, wish)
+    survey, wish = survey_for(means.fleet, means.transport, wish, means.sleep)
     diagnosis = diagnose(survey, wish)
     if run is None:
         diagnosis = with_snapshots(means, survey, diagnosis)
@@ -108,11 +111,32 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
     return survey, diagnosis, None if plan.empty else plan
 
 
-def survey_for(fleet: Fleet, transport: Transport, wish: Wish) -> tuple[Survey, Wish]:
-    """A fresh survey, in which no run is open that nothing is to be done for, and the wish with what the open one was told."""
-    survey = take_survey(fleet, transport)
+def survey_for(
+    fleet: Fleet, transport: Transport, wish: Wish, sleep: Callable[[float], None] = time.sleep
+) -> tuple[Survey, Wish]:
+    """A fresh survey, in which no run is open that nothing is to be done for, and the wish with what the open one was told.
+
+    Of the wish, the dead are hosts and ids from here on. Raises Refused where a host that was declared dead answers.
+    """
+    survey = settled_survey(fleet, transport, sleep)
+    refuse_living_dead(survey, wish)
     survey = close_stale(survey, effective(wish, survey))
     return survey, effective(wish, survey)
+
+
+def settled_survey(fleet: Fleet, transport: Transport, sleep: Callable[[float], None] = time.sleep) -> Survey:
+    """A survey; where a leader is named though nothing is decided, one from after the time in which a dead one is dropped.
+
+    A follower drops its leader after one to two election timeouts without a word from it, a leader its own place after one.
+    """
+    survey = take_survey(fleet, transport)
+    timeout = election_timeout(survey)
+    for pause in (timeout, timeout + 1.0):
+        if not followers(survey):
+            break
+        sleep(pause)
+        survey = take_survey(fleet, transport)
+    return survey
 
 
 def look_at_work_dir(means: Recovery, wish: Wish, survey: Survey, diagnosis: Diagnosis) -> WorkDir | None:
@@ -135,12 +159,11 @@ def with_snapshots(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Dia
 
 def effective(wish: Wish, survey: Survey) -> Wish:
     """The wish, and what the run that is under way was told: whoever was dead then is not waited for now."""
-    from fleetrecover.decide.diagnosis import find_open_run
-
-    run = find_open_run(survey)
+    wish, run = resolved(survey, wish), find_open_run(survey)
     if run is None or not run.pinned:
         return wish
-    remembered = frozenset(run.dead) & {node.name for node in survey.nodes if not node.reachable}
+    told = resolved(survey, Wish(frozenset(run.dead))).dead
+    remembered = told & {node.name for node in survey.nodes if not answers(node)}
     return replace(wish, dead=wish.dead | remembered)
 
 
@@ -151,8 +174,7 @@ def refuse(diagnosis: Diagnosis) -> None:
         raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
     if diagnosis.remedy is not Remedy.BLOCKED:
         return
-    cause = next((finding for finding in diagnosis.findings if finding.message == diagnosis.why), None)
-    hint = cause.advice if cause else None
+    hint = diagnosis.cause.advice if diagnosis.cause else None
     if diagnosis.verdict is Verdict.UNDETERMINED:
         raise Undetermined(f"{diagnosis.why}; nothing was changed", hint=hint)
     raise Refused(f"{diagnosis.why}; nothing was changed", hint=hint)
@@ -220,9 +242,11 @@ class _Run:
     outcomes: list[Outcome] = field(default_factory=list)
     failures: dict[str, FleetRecoverError] = field(default_factory=dict)
     writable: float | None = None
+    seen: Seen | None = None  # the best revision that was there before anything was changed
 
     def go(self, survey: Survey, diagnosis: Diagnosis, plan: Plan) -> Report:
         begun = self.means.clock()
+        self.seen = best_seen(survey, diagnosis)
         self.journal.write(
             "begin",
             command=self.means.command,
@@ -254,7 +278,7 @@ class _Run:
             applier = self.applier(survey)
         self.apply(applier, plan)
         if plan.remedy is Remedy.START:
-            survey, diagnosis, rest = look(self.means, self.wish, run=plan.run)
+            survey, diagnosis, rest = self.look_on(plan)
             if rest is not None and rest.remedy in (Remedy.REPAIR, Remedy.FINISH):
                 plan = rest
                 applier = self.applier(survey)
@@ -275,8 +299,20 @@ class _Run:
 
     def after_fence(self, plan: Plan, agreed: Choice | None) -> tuple[Survey, Diagnosis, Plan]:
         """Every etcd is stopped now and its log is final: choose once more, from that. `agreed` is what was confirmed."""
-        survey, diagnosis, fresh = look(self.means, self.wish, run=plan.run)
+        survey, diagnosis, fresh = self.look_on(plan)
         return survey, diagnosis, check_agreement(plan, agreed, fresh, diagnosis.choice)
+
+    def look_on(self, plan: Plan) -> tuple[Survey, Diagnosis, Plan | None]:
+        """Look once more, in the middle of the run. What would be refused at its beginning stops it part-way here."""
+        try:
+            return look(self.means, self.wish, run=plan.run)
+        except (Undetermined, Refused) as error:
+            said = error.message.removesuffix("; nothing was changed")
+            raise StoppedPartWay(
+                f"run {plan.run} has begun, and cannot go on: {said}; nothing was lost",
+                hint=(f"{error.hint}; " if error.hint else "")
+                + f"the same command goes on from there, `fleetrecover undo {plan.run}` takes it back",
+            ) from error
 
     def apply(self, applier: Applier, plan: Plan) -> None:
         for planned in plan.stages:
@@ -299,26 +335,28 @@ class _Run:
         self.means.events.note("checking the result with a fresh survey")
 
         def wanted(seen: Survey) -> Expectation:
-            return expectation(survey, hosts, away, proof_of(seen, plan))
+            return replace(expectation(survey, hosts, away, proof_of(seen, plan)), before=self.seen)
 
         seen, judgement = self.verify(wanted)
         if not judgement.ok:
             gone = [seen.node(name) for name in hosts if not seen.node(name).accessible]
             away |= {node.name: trouble.message for node in gone if (trouble := node.problem or node.cli_problem)}
         # what differs between members is never put down to a node that failed
+        behind = self.seen is not None and 0 < judgement.revision < self.seen.revision
         unfinished = (bool(self.failures) or bool(set(away) & set(hosts))) and judgement.hash_equal is not False
+        unfinished = unfinished and not behind
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
             applier.stage(plan.closing)
         proof = proof_of(seen, plan)
-        before = proof.revision if proof else _revision(survey)
+        revisions = [*([proof.revision] if proof else []), *([self.seen.revision] if self.seen else [])]
         return Report(
             run=plan.run,
             outcome="recovered" if closed else "partial" if judgement.ok or unfinished else "check-failed",
             remedy=plan.remedy,
             survivor=choice,
-            revision_before=before,
+            revision_before=max(revisions, default=None),
             revision_after=judgement.revision,
             judgement=judgement,
             seconds_to_writable=None if self.writable is None else round(self.writable - begun, 1),
@@ -354,7 +392,7 @@ class _Run:
             )
             error: FleetRecoverError = StoppedPartWay(
                 f"{stands}, and nothing was lost; what remains: {rest}" + (f" (the check says: {bad})" if bad else ""),
-                hint="when that is mended, run the same command again; or declare it --dead",
+                hint="when that is mended, run the same command again; a host that is switched off for good: with --dead",
             )
         elif judgement is not None and not judgement.ok:
             error = CheckFailed(
@@ -379,10 +417,3 @@ def without(stage: Any, failed: set[str]) -> Any:
 
     lanes = [[step for step in lane if step.node not in failed] for lane in stage.lanes]
     return make_stage(stage.name, stage.title, lanes, tuple(stage.essential))
-
-
-def _revision(survey: Survey) -> int | None:
-    found = [node.db.revision for node in survey.nodes if node.db] + [
-        node.status.revision for node in survey.nodes if node.status
-    ]
-    return max(found, default=None)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from fleetrecover.apply import Applier
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish
-from fleetrecover.decide.plan import Plan
+from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.decide.step_words import name_of
-from fleetrecover.errors import Refused, UsageError, changing
+from fleetrecover.errors import FleetRecoverError, Refused, StoppedPartWay, UsageError, changing
 from fleetrecover.journal import Journal
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
@@ -34,7 +34,7 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
     """Do the steps of one task that can be done now, on one host or on all.
 
     Returns what came of them. Raises UsageError for a task or host that is not there, Refused where something else must
-    come first or nothing of that kind is left to do.
+    come first, nothing of that kind is left to do, or the fleet has changed meanwhile; StoppedPartWay where a step failed.
     """
     if task not in KINDS:
         raise UsageError(f"{task} is no task", hint=f"one of: {', '.join(KINDS)}")
@@ -51,10 +51,17 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
         )
     means.confirm(survey, diagnosis, plan)
     with hold(means, survey, plan) as held:
+        again, _, fresh = look(means, wish, run=plan.run)
+        if fresh is None or fingerprint(again, fresh) != fingerprint(survey, plan):
+            raise Refused(
+                "the fleet changed while the plan was being read; nothing was changed",
+                hint="run the same command again",
+            )
+        chosen, _ = ready(fresh, KINDS[task], host)
         journal = Journal.open(means.fleet.cluster, plan.run)
         try:
-            journal.write("begin", command=f"fab {task}", cluster=plan.cluster, survivor=plan.survivor)
-            applier = Applier(survey, means.transport, held.token, journal, means.events, means.sleep, means.clock)
+            journal.write("begin", command=f"fab {task}", cluster=fresh.cluster, survivor=fresh.survivor)
+            applier = Applier(again, means.transport, held.token, journal, means.events, means.sleep, means.clock)
             with changing():
                 outcomes = tuple(applier.step(step) for step in chosen)
             bad = [outcome for outcome in outcomes if outcome.error is not None]
@@ -63,8 +70,19 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
             journal.close()
     if bad and bad[0].error is not None:
         with changing():
-            raise bad[0].error
+            raise stopped(task, bad[0].node, bad[0].error)
     return outcomes
+
+
+def stopped(task: str, node: str, error: FleetRecoverError) -> FleetRecoverError:
+    """The error that ends a task whose step has failed; one that has an exit code of its own stays what it is."""
+    if error.code != FleetRecoverError.code:
+        return error
+    return StoppedPartWay(
+        f"{task} on {node}: {error.message}",
+        hint=(f"{error.hint}; " if error.hint else "")
+        + "nothing was lost: what was there lies kept; the same task again goes on, or `fleetrecover undo`",
+    )
 
 
 def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[tuple[s.Step, ...], str]:

@@ -244,6 +244,7 @@ def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
         reachable=True,
         hostname=who.hostname if who else "",
         machine=who.machine_id if who else "",
+        boot=who.boot if who else "",
         clock_offset=_offset(who.clock, before, after) if who and who.clock else None,
         cli_version=engine or None,
         cli_problem=engine_problem,
@@ -465,8 +466,11 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
     files = certificate_files(own) if own is not None else ()
     root = node.log_path or posixpath.join(node.data.real if node.data else DEFAULT_DATA, "member")
     wanted: list[Probe[Any]] = [evidence.signs(root), evidence.certificates(files), evidence.ports(targets)]
+    wanted.append(evidence.made(root))
     results = reader.batch(wanted)
-    signs, found, ports = (reader.attempt(probe, result)[0] for probe, result in zip(wanted, results, strict=True))
+    signs, found, ports, made = (
+        reader.attempt(probe, result)[0] for probe, result in zip(wanted, results, strict=True)
+    )
     moment = datetime.now(UTC).timestamp() + (node.clock_offset or 0.0)
     at = datetime.fromtimestamp(moment, UTC)
     return replace(
@@ -475,6 +479,7 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
         certificates=reader.tried("certificates", lambda: tuple(read_certificate(each, at) for each in found or ()))[0]
         or (),
         ports=ports or (),
+        made=made,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fleetrecover.decide.plan import true_policy
+from fleetrecover.decide.seen import best_at_rest
 from fleetrecover.decide.verdict import Expectation, Hashes, Judgement, judge
 from fleetrecover.errors import FormatError, RemoteError
 from fleetrecover.etcd.etcdctl import HashKV
@@ -16,10 +17,16 @@ from fleetrecover.survey import Reader, etcdctl_for, running_container, take_sur
 
 
 def verify(
-    fleet: Fleet, transport: Transport, expected: Callable[[Survey], Expectation] | None = None
+    fleet: Fleet,
+    transport: Transport,
+    expected: Callable[[Survey], Expectation] | None = None,
+    seen: Survey | None = None,
 ) -> tuple[Survey, Judgement]:
-    """Look at the cluster afresh and judge it by what is expected of what is seen: else every host must be a member."""
-    survey = take_survey(fleet, transport, logs=False)
+    """Look at the cluster afresh and judge it by what is expected of what is seen: else every host must be a member.
+
+    `seen` is a survey that was just taken, with the logs, to be judged instead.
+    """
+    survey = seen if seen is not None else take_survey(fleet, transport, logs=False)
     wanted = (expected or whole_fleet)(survey)
     return survey, judge(survey, take_hashes(survey, transport), wanted)
 
@@ -28,7 +35,7 @@ def whole_fleet(survey: Survey) -> Expectation:
     """Every host of the inventory a member, and each with a restart policy."""
     wanted = expectation(survey, tuple(node.name for node in survey.nodes), {}, None)
     kept = {name: policy for name, policy in (wanted.policies or {}).items() if policy not in ("no", "")}
-    return replace(wanted, policies=kept)
+    return replace(wanted, policies=kept, before=best_at_rest(survey))
 
 
 def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str], proof: Proof | None) -> Expectation:

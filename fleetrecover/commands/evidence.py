@@ -50,6 +50,20 @@ def kept_files(member: str) -> Probe[tuple[WalFile, ...] | None]:
     return Probe(Command("kept-files", script, timeout=20), parse)
 
 
+def made(member: str) -> Probe[float | None]:
+    """When the WAL of a `member` directory was begun, in seconds by the node's clock; None where that cannot be told.
+
+    A move keeps it, a copy does not.
+    """
+    script = f"stat -c %W {quote(member)}/wal 2>/dev/null\n"
+
+    def parse(result: Result) -> float | None:
+        said = result.text.strip()
+        return float(said) if said.isdigit() and said != "0" else None
+
+    return Probe(Command("made", script, timeout=20, ok_codes=(0, 1)), parse)
+
+
 @dataclass(frozen=True)
 class CertificateFiles:
     """A certificate, its key and its CA on the host; `key` and `ca` may be empty."""

@@ -27,12 +27,13 @@ KEEP_SUFFIX = ".fleetrecover"
 
 @dataclass(frozen=True)
 class Machine:
-    """Who a node is. `clock` in seconds since the epoch."""
+    """Who a node is. `clock` in seconds since the epoch; `boot` is the kernel's id of this boot."""
 
     hostname: str
     machine_id: str
     clock: float
     uid: int
+    boot: str = ""
 
 
 def machine() -> Probe[Machine]:
@@ -40,6 +41,7 @@ def machine() -> Probe[Machine]:
     script = (
         "echo hostname=$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)\n"
         "echo machine=$(cat /etc/machine-id 2>/dev/null)\n"
+        "echo boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\n"
         "echo clock=$(date +%s.%N)\necho uid=$(id -u)\n"
     )
 
@@ -47,7 +49,11 @@ def machine() -> Probe[Machine]:
         values = _pairs(result.text)
         clock = values.get("clock", "0").removesuffix(".N").replace("%N", "0")
         return Machine(
-            values.get("hostname", ""), values.get("machine", ""), _number(clock), int(_number(values.get("uid", "0")))
+            values.get("hostname", ""),
+            values.get("machine", ""),
+            _number(clock),
+            int(_number(values.get("uid", "0"))),
+            values.get("boot", ""),
         )
 
     return Probe(Command("machine", script, timeout=20), parse)

@@ -1,27 +1,44 @@
 """PURE: the judgement of a survey: one verdict, the findings behind it, and the remedy that would be safe.
 
-The order of the questions matters. Whether quorum stands is asked first, of running members only; whether every voter is
-accounted for is asked before any survivor is considered; and a run that has already moved data settles the survivor.
+The order of the questions matters. Whether each entry of the inventory is a machine of its own comes before all counting.
+Whether quorum stands is asked next, of running members only, and whether what serves is the best there is; then whether
+anybody names a leader, and whether every voter is accounted for, before any survivor is considered; and a run that has
+already moved data settles the survivor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-from fleetrecover.decide.barriers import barriers, forbidding, half_undone
+from fleetrecover.decide.away import away_finding, engine_advice
+from fleetrecover.decide.barriers import barriers, half_undone
 from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
+from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.finding import Finding, Severity, ranked
+from fleetrecover.decide.leaders import led_finding, other_quorum
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
+from fleetrecover.decide.same_machine import same_machine
+from fleetrecover.decide.seen import given_up
+from fleetrecover.decide.sides import (
+    begun_anew,
+    beyond,
+    beyond_finding,
+    by_cluster,
+    histories,
+    never_written,
+    two_clusters,
+    two_histories,
+)
 from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
-from fleetrecover.etcd.wal import Log, compare_logs
+from fleetrecover.etcd.wal import Log
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey, settle
 from fleetrecover.plain import counted
 
@@ -48,86 +65,6 @@ __all__ = [
 ]
 
 
-class Verdict(StrEnum):
-    """The words of INTERFACE.md."""
-
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    QUORUM_LOST = "quorum-lost"
-    UNDETERMINED = "undetermined"
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code of `diagnose`."""
-        return {"healthy": 0, "degraded": 10, "quorum-lost": 11, "undetermined": 12}[self.value]
-
-
-class Remedy(StrEnum):
-    """What `recover` would do."""
-
-    NONE = "none"
-    FINISH = "finish"  # everything stands; a run has still to be closed
-    REPAIR = "repair"  # quorum stands: replace members one at a time
-    START = "start"  # enough members can simply be started
-    RESET = "reset"  # quorum is lost for good
-    BLOCKED = "blocked"  # not safe, or nothing to recover from
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the operator has said. `dead` and `survivor` are names of hosts (or of members that are no hosts).
-
-    `work_dir` is a directory on the survivor's node that takes the kept original, where there is no space for a copy.
-    """
-
-    dead: frozenset[str] = frozenset()
-    survivor: str | None = None
-    work_dir: str | None = None
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """A run that has begun and is not closed. `pinned` once data was moved: the survivor never changes after that."""
-
-    run: str
-    survivor: str
-    kind: str
-    pinned: bool
-    nodes: tuple[str, ...]
-    started: str
-    dead: tuple[str, ...]
-    cluster: str = ""
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The judgement. `seats` are the cluster's members as far as known, `choice` the survivor where one is needed."""
-
-    verdict: Verdict
-    remedy: Remedy
-    seats: tuple[Seat, ...]
-    findings: tuple[Finding, ...]
-    choice: Choice | None = None
-    open_run: OpenRun | None = None
-    why: str = ""
-    startable: tuple[str, ...] = ()
-
-    @property
-    def voters(self) -> tuple[Seat, ...]:
-        """The members that vote."""
-        return tuple(seat for seat in self.seats if not seat.learner)
-
-    @property
-    def quorum(self) -> int:
-        """How many voters make a quorum."""
-        return quorum(len(self.voters)) if self.voters else 0
-
-    @property
-    def refusal(self) -> Finding | None:
-        """What forbids the remedy, though the judgement stands: nothing is begun before that is mended."""
-        return forbidding(self.remedy, self.findings)
-
-
 def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
     """Raise InputError for a name in the wish that is neither a host nor a member."""
     hosts = {node.name for node in survey.nodes}
@@ -148,17 +85,28 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
 
 def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
-    clusters = cluster_ids(survey, wish)
+    wish = resolved(survey, wish)
     run = find_open_run(survey)
     found = [*_node_findings(survey, wish), *surroundings(survey), *_stale_findings(survey), *barriers(survey, run)]
+    twice = same_machine(survey)
+    if twice:
+        return _blocked(twice[0], (), None, [*found, *twice], run)
     half = half_undone(survey)
     if half is not None and not any(node.healthy for node in survey.nodes):
         return Diagnosis(
-            Verdict.QUORUM_LOST, Remedy.BLOCKED, (), ranked([*found, half]), open_run=run, why=half.message
+            Verdict.QUORUM_LOST,
+            Remedy.BLOCKED,
+            (),
+            ranked([*found, half]),
+            open_run=run,
+            why=half.message,
+            cause=half,
         )
+    clusters = cluster_ids(survey, wish)
     if len(clusters) > 1:
         # a restore that was interrupted leaves the old identity on some nodes and the new one on others
-        return _restore_open(run, (), found) or _mixed(survey, clusters, found, run)
+        mixed = two_clusters(survey, by_cluster(survey, clusters.values()))
+        return _restore_open(run, (), found) or _blocked(mixed, (), None, found, run)
     live = [node for node in survey.nodes if node.healthy]
     if live:
         return _with_quorum(survey, wish, live, found, run)
@@ -166,10 +114,12 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
 
 
 def cluster_ids(survey: Survey, wish: Wish) -> dict[int, tuple[str, ...]]:
-    """Which cluster ids the nodes' etcd or data name, with the nodes of each."""
+    """Which cluster ids the nodes' etcd or data name, with the nodes of each. What is begun anew and empty does not count."""
     found: dict[int, list[str]] = {}
+    out = begun_anew(survey)
+    dead = resolved(survey, wish).dead
     for node in survey.nodes:
-        if node.name in wish.dead:
+        if node.name in dead or node.name in out:
             continue
         own = node.status.cluster_id if node.status else node.log.cluster_id if node.log else None
         if own is not None:
@@ -207,7 +157,7 @@ def close_stale(survey: Survey, wish: Wish) -> Survey:
     them on the nodes.
     """
     over = _over(survey)
-    run = find_open_run(survey)
+    run, wish = find_open_run(survey), resolved(survey, wish)
     if run is not None and run.pinned and run.kind == Remedy.RESET:
         chief = next((node for node in survey.nodes if node.name == run.survivor and node.accessible), None)
         grown = regrown(survey, wish.dead, run.run, run.survivor) if chief is not None else None
@@ -241,15 +191,6 @@ def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
     )
 
 
-def _mixed(
-    survey: Survey, clusters: dict[int, tuple[str, ...]], found: list[Finding], run: OpenRun | None
-) -> Diagnosis:
-    told = "; ".join(f"{', '.join(names)}: cluster {cluster:x}" for cluster, names in clusters.items())
-    message = f"the nodes belong to {len(clusters)} different clusters ({told})"
-    advice = "take the nodes of the other cluster out of the inventory, or declare them --dead to have them wiped aside"
-    return _blocked(Finding(Severity.ERROR, None, "two-clusters", message, advice), (), None, found, run)
-
-
 def _blocked(
     cause: Finding, known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
 ) -> Diagnosis:
@@ -262,6 +203,7 @@ def _blocked(
         choice=choice,
         open_run=run,
         why=cause.message,
+        cause=cause,
     )
 
 
@@ -273,9 +215,12 @@ def _with_quorum(
 ) -> Diagnosis:
     known = live_seats(survey, live)
     check_wish(survey, wish, known)
-    forgotten = _forgotten(survey, wish, live, known)
-    if forgotten is not None:
-        return _blocked(forgotten, known, None, found, run)
+    beside = other_quorum(survey, known)
+    if beside is not None:
+        return _blocked(beside, known, None, found, run)
+    better = beyond(survey, given_up(survey, run))
+    if better:
+        return _blocked(beyond_finding(survey, better), known, None, found, run)
     ill = list(_membership_findings(survey, live, known, wish))
     ill += [finding for finding in found if finding.severity is not Severity.INFO and finding.code not in _COSMETIC]
     ill += _returned_findings(survey, wish, known)
@@ -297,45 +242,6 @@ def _with_quorum(
     remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
     why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
     return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
-
-
-MOVING = 5000
-"""Entries that a serving cluster may be ahead while we look at it."""
-
-
-def _forgotten(survey: Survey, wish: Wish, live: Sequence[NodeFacts], known: Sequence[Seat]) -> Finding | None:
-    """Whether what serves has forgotten entries that another member's log knows to be decided.
-
-    Members whose disks were emptied and that start again with their old command make a new cluster under the old ids.
-    It answers, and it is empty: repairing it would replace the one member that still has the data.
-    """
-    ids = {seat.id for seat in known if not seat.learner}
-    ends = [node.status.commit for node in live if node.status] + [n.log.last.index for n in live if n.log]
-    cluster = next((node.status.cluster_id for node in live if node.status), None)
-    for node in survey.nodes:
-        log = node.log
-        if log is None or node.healthy or node.name in wish.dead or log.cluster_id != cluster or log.node_id not in ids:
-            continue
-        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
-        ahead = log.commit - max(ends, default=0)
-        forks = any(other.log is not None and compare_logs(log, other.log).fork is not None for other in live)
-        if ahead > (MOVING if runs else 0) or forks:
-            names = ", ".join(each.name for each in live)
-            what = (
-                f"{counted(ahead, 'entry')} that {'was' if ahead == 1 else 'were'}"
-                if ahead > 0
-                else "a history that was"
-            )
-            return Finding(
-                Severity.ERROR,
-                node.name,
-                "forgotten",
-                f"{names} serve, but {node.name}'s log holds {what} decided and that they do not have: their disks "
-                "were emptied or rolled back, or the cluster was forked by an earlier reset",
-                f"stop etcd on {names} before more is written there, and compare both sides; then declare the side that is "
-                "to be given up --dead",
-            )
-    return None
 
 
 _MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"})
@@ -437,37 +343,35 @@ def _warn(node: str | None, code: str, message: str) -> Finding:
 
 def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenRun | None) -> Diagnosis:
     candidates = candidates_of(survey, wish)
+    anew = begun_anew(survey)
+    candidates = tuple(candidate for candidate in candidates if candidate.host not in anew)
     known = _known_seats(survey, candidates)
     check_wish(survey, wish, accountable(survey, wish, known))
     if run is not None:
         found.append(_run_finding(run))
+    led = led_finding(survey, known)
+    if led is not None:
+        return _blocked(led, known, None, found, run)
     repairing = run is not None and run.kind == Remedy.REPAIR  # it never resets: what it left is judged afresh
     if run is not None and run.pinned and not repairing:
         return _resume(survey, wish, known, candidates, found, run)
     away = unaccounted(survey, wish, known)
     mute = unasked(survey, known)
-    choice = _choose(survey, wish, candidates, known)
+    choice = _choose(survey, wish, candidates, known, anew)
     found += _choice_findings(choice)
     chosen = choice if isinstance(choice, Choice) else None
     if away:
-        return _blocked_by(away, known, chosen, found, run)
+        return _blocked(away_finding(survey, away, known), known, chosen, found, run)
+    apart = _histories_finding(survey, choice, mute)
+    if apart is not None:
+        return _blocked(apart, known, chosen, found, run)
     if mute:
         return _blocked_by_silence(survey, mute, known, chosen, found, run)
-    leader = _agreed_leader(survey, known)
-    if leader is not None:
-        return _blocked_by_leader(leader, known, chosen, found, run)
     if isinstance(choice, NoChoice):
-        found.append(
-            Finding(
-                Severity.ERROR,
-                None,
-                "contradiction" if choice.contradiction else "no-survivor",
-                choice.reason,
-                "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot",
-            )
-        )
-        verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
-        return Diagnosis(verdict, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
+        advice = "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot"
+        code = "contradiction" if choice.contradiction else "no-survivor"
+        nobody = _blocked(Finding(Severity.ERROR, None, code, choice.reason, advice), known, None, found, run)
+        return nobody if choice.contradiction else replace(nobody, verdict=Verdict.QUORUM_LOST)
     aside = frozenset(found.host for found in choice.aside)
     ready = startable(survey, wish, known, aside)
     stuck = _waits_for_files(survey, wish, known, aside, choice, found, run)
@@ -488,8 +392,22 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     )
 
 
-def _choose(survey: Survey, wish: Wish, candidates: Sequence[Candidate], known: Sequence[Seat]) -> Choice | NoChoice:
+def _histories_finding(survey: Survey, choice: Choice | NoChoice, mute: Sequence[str]) -> Finding | None:
+    """That the logs at hand are of histories that exclude each other, or empty ones run beside data; None where not."""
+    contradiction = isinstance(choice, NoChoice) and choice.contradiction
+    empty = any(never_written(survey.node(name)) for name in mute)
+    sides = histories(survey) if contradiction or empty else ()
+    if len(sides) < 2:
+        return None
+    return two_histories(survey, sides, choice.reason if isinstance(choice, NoChoice) and contradiction else "")
+
+
+def _choose(
+    survey: Survey, wish: Wish, candidates: Sequence[Candidate], known: Sequence[Seat], anew: Mapping[str, str]
+) -> Choice | NoChoice:
     choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
+    out = tuple(Aside(host, "newborn", reason) for host, reason in anew.items())
+    choice = replace(choice, aside=(*choice.aside, *out))
     if isinstance(choice, NoChoice):
         return choice
     return replace(choice, may_miss=may_miss(choice, survey, known))
@@ -525,28 +443,6 @@ def _aside_finding(aside: Aside) -> Finding:
     return Finding(severity, aside.host, aside.code, aside.reason, _ASIDE_ADVICE.get(aside.code, ""))
 
 
-def _agreed_leader(survey: Survey, known: Sequence[Seat]) -> NodeFacts | None:
-    """The leader that a quorum of running voters agrees on, itself among them: such a cluster is slow, not lost."""
-    voters = {seat.id for seat in known if not seat.learner}
-    says = [node for node in survey.nodes if node.status is not None and node.status.member_id in voters]
-    for node in says:
-        assert node.status is not None
-        leader, term = node.status.member_id, node.status.raft_term
-        with_it = [n for n in says if n.status and n.status.leader_id == leader and n.status.raft_term == term]
-        if node in with_it and voters and len(with_it) >= quorum(len(voters)):
-            return node
-    return None
-
-
-def _blocked_by_leader(
-    leader: NodeFacts, known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
-) -> Diagnosis:
-    said = leader.status.problem if leader.status and leader.status.problem else "no answer in time"
-    message = f"a quorum agrees that {leader.name} leads, but no linearizable read came back: {said}"
-    advice = "the cluster is slow or overloaded, not lost: look at its disks and load, then look again"
-    return _blocked(Finding(Severity.ERROR, leader.name, "slow", message, advice), known, choice, found, run)
-
-
 def may_be_electing(survey: Survey) -> bool:
     """Whether enough sound voters run to make a quorum though none has a leader yet: worth another look in a moment.
 
@@ -571,9 +467,10 @@ def may_be_electing(survey: Survey) -> bool:
 
 def candidates_of(survey: Survey, wish: Wish) -> tuple[Candidate, ...]:
     """The members whose logs are evidence: sound, and not declared dead."""
+    dead = resolved(survey, wish).dead
     found = []
     for node in survey.nodes:
-        if node.log is None or node.name in wish.dead:
+        if node.log is None or node.name in dead:
             continue
         applied = node.db.consistent_index if node.db is not None and not _writes(node) else None
         container = node.original(survey.fleet.etcd.container)
@@ -753,18 +650,6 @@ def _own(log: Log) -> tuple[frozenset[int], frozenset[int]]:
     return log.configuration.voters, log.configuration_at_end.voters
 
 
-def _blocked_by(
-    away: Sequence[str], known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
-) -> Diagnosis:
-    names = ", ".join(away)
-    verb = "is" if len(away) == 1 else "are"
-    message = f"{names} {verb} neither reachable nor declared dead, and may be serving on the other side of a partition"
-    options = " ".join(f"--dead {name}" for name in away)
-    advice = f"make it reachable; or, if it is gone for good and switched off, say so: {options}"
-    who = away[0] if len(away) == 1 else None
-    return _blocked(Finding(Severity.ERROR, who, "unaccounted", message, advice), known, choice, found, run)
-
-
 def _resume(
     survey: Survey,
     wish: Wish,
@@ -798,7 +683,7 @@ def _resume(
         return stuck
     grown = regrown(survey, wish.dead, run.run, run.survivor)
     if grown is not None and not grown.enough:
-        return _blocked_by_voters(grown.away, known, choice if isinstance(choice, Choice) else None, found, run)
+        return _blocked_by_voters(survey, grown.away, known, choice if isinstance(choice, Choice) else None, found, run)
     why = f"run {run.run} is under way; its survivor is {run.survivor}"
     return Diagnosis(
         Verdict.QUORUM_LOST,
@@ -812,17 +697,20 @@ def _resume(
 
 
 def _blocked_by_voters(
-    away: Sequence[Seat], known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun
+    survey: Survey,
+    away: Sequence[Seat],
+    known: tuple[Seat, ...],
+    choice: Choice | None,
+    found: list[Finding],
+    run: OpenRun,
 ) -> Diagnosis:
     """Voters that were added since the reset are away: the survivor has no quorum without them."""
     labels = [seat.label for seat in away]
-    names, options = ", ".join(labels), " ".join(f"--dead {label}" for label in labels)
-    message = f"{run.survivor} was reset and {names} added as a voter since: without {names} there is no quorum"
-    advice = (
-        f"bring {names} back; or, if it is gone for good and switched off, the same command with {options}: what was "
-        "written since is kept"
-    )
-    return _blocked(Finding(Severity.ERROR, None, "unaccounted", message, advice), known, choice, found, run)
+    names = ", ".join(labels)
+    so = f"{run.survivor} was reset and {names} added as a voter since: without {names} there is no quorum"
+    cause = away_finding(survey, labels, known, so)
+    kept = f"{cause.advice}; what was written since the reset is kept"
+    return _blocked(replace(cause, node=None, advice=kept), known, choice, found, run)
 
 
 def _restore_open(run: OpenRun | None, known: tuple[Seat, ...], found: list[Finding]) -> Diagnosis | None:
@@ -906,7 +794,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 node.name,
                 "no-engine",
                 f"{node.name}: `{survey.fleet.etcd.cli}` does not answer: {why}",
-                "start the container engine there; until then its etcd cannot be stopped or started",
+                engine_advice(survey, node),
             )
         )
     elif node.original(name) is None:

@@ -48,8 +48,12 @@ class Seat:
         return self.host or self.name or f"member {self.id:x}"
 
     def among(self, names: frozenset[str]) -> bool:
-        """Whether an operator's words name it: as a host, as a member, or by its id in hex."""
-        return bool(names & {self.host, self.name, hex_id(self.id)})
+        """Whether it is one of these, as `decide.dead` makes them of an operator's words: hosts, and ids of members without.
+
+        A member whose name is that of another one's host is not meant by it.
+        """
+        own = {self.host} if self.host is not None else {self.name}
+        return bool(names & {*own, hex_id(self.id)})
 
 
 def host_of_url(url: str) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish
 from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.membership import Seat, host_of_url
@@ -120,6 +121,7 @@ def make_plan(
     """
     if diagnosis.remedy is Remedy.BLOCKED:
         raise Refused(diagnosis.why)
+    wish = resolved(survey, wish)
     for node in survey.nodes:
         why = cannot_fence(survey.fleet.etcd.cli, node.cli_version) if node.cli_version is not None else ""
         if why:

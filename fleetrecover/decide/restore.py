@@ -22,6 +22,7 @@ from typing import Any
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
+from fleetrecover.decide.away import away_finding
 from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.explain import Explained, explain
@@ -200,11 +201,10 @@ def check_accounted(survey: Survey, situation: Situation) -> None:
     hosts = {node.name for node in survey.nodes if not node.accessible} - situation.dead
     missing = tuple(dict.fromkeys([*away, *sorted(hosts)]))
     if missing:
-        names, options = ", ".join(missing), " ".join(f"--dead {name}" for name in missing)
-        raise Undetermined(
-            f"{names} can neither be reached nor is declared dead, and may go on serving the old data; nothing was changed",
-            hint=f"bring it back, or declare it dead: {options}",
-        )
+        verb = "is" if len(missing) == 1 else "are"
+        so = f"{', '.join(missing)} {verb} neither reachable nor declared dead, and may go on serving the old data"
+        found = away_finding(survey, missing, situation.seats, so)
+        raise Undetermined(f"{found.message}; nothing was changed", hint=found.advice)
     living = [node.name for node in survey.nodes if node.healthy]
     if living and not situation.replace_living:
         raise Refused(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetrecover.decide.diagnosis import live_seats
 from fleetrecover.decide.membership import quorum
 from fleetrecover.decide.returned import armed, split
+from fleetrecover.decide.seen import Seen
 from fleetrecover.facts import Container, Proof, Role, Survey
 from fleetrecover.plain import counted
 
@@ -16,7 +17,8 @@ from fleetrecover.plain import counted
 class Expectation:
     """What must be, beyond what every whole cluster has.
 
-    `hosts` are those that must be members; `left_out` says why others are not. `proof` is what the survivor had;
+    `hosts` are those that must be members; `left_out` says why others are not. `proof` is what the survivor had, `before`
+    the best that was seen anywhere, before anything was done;
     `policies` the restart policies that the containers had, by host; `run` whose leftovers do not count as such.
     """
 
@@ -24,6 +26,7 @@ class Expectation:
     left_out: Mapping[str, str]
     proof: Proof | None = None
     policies: Mapping[str, str] | None = None
+    before: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ def _members(survey: Survey, expected: Expectation) -> Check:
 def _healthy(survey: Survey, expected: Expectation) -> Check:
     ill = [name for name in expected.hosts if not survey.node(name).healthy]
     if ill:
-        return Check("healthy", False, f"no linearizable read on {', '.join(ill)}")
+        away = [name for name in ill if not survey.node(name).accessible]
+        told = f" ({_not_reached(away)})" if away else ""
+        return Check("healthy", False, f"no linearizable read on {', '.join(ill)}{told}")
     return Check("healthy", True, f"a linearizable read on each of {len(expected.hosts)}")
 
 
@@ -137,12 +142,17 @@ def _hash(hashes: Hashes | None, expected: Expectation) -> Check:
 
 def _not_behind(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Check:
     revision = max((node.status.revision for node in survey.nodes if node.healthy and node.status), default=0)
-    proof = expected.proof
-    if proof is None:
-        return Check("revision", revision > 0, f"revision {revision}")
-    if revision < proof.revision:
+    proof, before = expected.proof, expected.before
+    if revision == 0:
+        return Check("revision", False, "no healthy member tells one")
+    if before is not None and revision < before.revision:
+        return Check("revision", False, f"revision {revision}; {before.host} had {before.revision}")
+    if proof is not None and revision < proof.revision:
         return Check("revision", False, f"revision {revision}; the survivor had {proof.revision}")
-    return Check("revision", True, f"revision {revision}, not behind the survivor's {proof.revision}")
+    if proof is not None:
+        return Check("revision", True, f"revision {revision}, not behind the survivor's {proof.revision}")
+    told = f", not behind the {before.revision} that {before.host} had" if before is not None else ""
+    return Check("revision", True, f"revision {revision}{told}")
 
 
 def _returned(survey: Survey, expected: Expectation) -> Check:
@@ -161,17 +171,27 @@ def _returned(survey: Survey, expected: Expectation) -> Check:
     if seated and back:
         loud = "; together they may form the OLD quorum" if len(back) >= quorum(len(survey.nodes)) else ""
         return Check(name, False, f"old data and a container that starts on it: {', '.join(back)}{loud}")
-    return Check(name, True, "none that could start on old data")
+    return Check(name, True, f"none that could start on old data{_unseen(survey)}")
 
 
 def _alarms(survey: Survey) -> Check:
     raised = sorted({alarm for node in survey.nodes for alarm in node.alarms or ()})
-    return Check("no alarm", not raised, ", ".join(raised) or "none raised")
+    return Check("no alarm", not raised, ", ".join(raised) or f"none raised{_unseen(survey)}")
+
+
+def _unseen(survey: Survey) -> str:
+    """Of whom a check says nothing, for the end of its words: who was not reached, or whose engine does not answer."""
+    away = [node.name for node in survey.nodes if not node.accessible]
+    return f"; not known: {_not_reached(away)}" if away else ""
+
+
+def _not_reached(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} not reached"
 
 
 def _no_force(survey: Survey) -> Check:
     forced = [f"{c.name} on {node.name}" for node in survey.nodes for c in node.containers if _can_force(c)]
-    return Check("no force flag", not forced, ", ".join(forced) or "on no container that could start")
+    return Check("no force flag", not forced, ", ".join(forced) or f"on no container that could start{_unseen(survey)}")
 
 
 def _can_force(container: object) -> bool:
@@ -181,12 +201,15 @@ def _can_force(container: object) -> bool:
 
 
 def _policies(survey: Survey, expected: Expectation) -> Check:
-    wrong, none = [], []
+    wrong, none, away = list[str](), list[str](), list[str]()
     name = survey.fleet.etcd.container
     for host in expected.hosts:
-        container = survey.node(host).named(name)
+        node = survey.node(host)
+        container = node.named(name)
         wanted = (expected.policies or {}).get(host)
-        if container is None:
+        if not node.accessible:
+            away.append(host)
+        elif container is None:
             wrong.append(f"{host} has no container {name}")
         elif wanted is not None and container.restart_policy != wanted:
             wrong.append(f"{host}: {container.restart_policy}, was {wanted}")
@@ -197,6 +220,7 @@ def _policies(survey: Survey, expected: Expectation) -> Check:
     told = _policies_told({host: survey.node(host).named(name) for host in expected.hosts})
     if none:
         told += f"; without one etcd stays away after a reboot on {', '.join(none)}, as before"
+    wrong += [f"not known: {_not_reached(away)}"] if away else []
     return Check("restart policies", not wrong, "; ".join(wrong) or told)
 
 
@@ -222,4 +246,6 @@ def _containers(survey: Survey, expected: Expectation) -> Check:
                 )
             elif container.name != name and container.running and node.name in expected.hosts:
                 odd.append(f"{node.name}: {container.name} runs beside {name}")
-    return Check("no second container", not odd, "; ".join(odd) or "nothing that would start beside etcd")
+    return Check(
+        "no second container", not odd, "; ".join(odd) or f"nothing that would start beside etcd{_unseen(survey)}"
+    )

@@ -118,6 +118,8 @@ class Log:
       The entries with which a cluster is bootstrapped do not count: every member has applied them from the start.
     - `voters_before`: the voters before the last of them; None when the entries tell of none.
     - `removed_at`: for ids in `removed`, the index by which they had been, as far as it is known.
+    - `writes`: how many of the entries that were read are of clients: neither empty, nor a change of membership, nor the
+      name or version that etcd itself publishes. None where nobody has counted.
     """
 
     node_id: int
@@ -137,6 +139,7 @@ class Log:
     snapshot_records: tuple[SnapshotRecord, ...]
     unusable_snaps: tuple[tuple[str, str], ...] = ()
     complete: bool = True
+    writes: int | None = None
     voters_before: frozenset[int] | None = None
     voter_changes: tuple[VoterChange, ...] = ()
     removed_at: Mapping[int, int] = field(default_factory=dict)

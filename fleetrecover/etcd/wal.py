@@ -35,6 +35,9 @@ from fleetrecover.etcd.entries import (
     ENTRY_NORMAL,
     IS_CONF_CHANGE,
     MAY_PUBLISH,
+    MAY_READ,
+    READ,
+    is_read,
     kind_name,
     kind_of,
     parse_entry,
@@ -71,6 +74,7 @@ from fleetrecover.etcd.log import (
 )
 from fleetrecover.etcd.membership import (
     Change,
+    ConfChange,
     Roster,
     changes_behind,
     conf_change,
@@ -386,7 +390,8 @@ class _Reader:
                     change = publication(data[payload:end], index, term, source=name, base=payload)
                     if change is not None:
                         self._keep(change, name, payload)
-                stretch.kinds.append(kind_of(first))
+                reads = first in MAY_READ and is_read(data[payload : payload + 32])
+                stretch.kinds.append(READ if reads else kind_of(first))
             else:
                 stretch.kinds.append(EMPTY)
         elif kind == ENTRY_CONF_CHANGE:
@@ -485,6 +490,7 @@ class _Reader:
             snapshot_records=tuple(self.records),
             unusable_snaps=unusable,
             complete=complete,
+            writes=self._writes(),
             voters_before=at_end.voters ^ {voter_changes[-1].member_id} if voter_changes else None,
             voter_changes=voter_changes,
             removed_at=roster.removed_at,
@@ -546,6 +552,12 @@ class _Reader:
             return Roster()
         state = valid[-1].conf_state
         return Roster(voters=set(state.voters), learners=set(state.learners))
+
+    def _writes(self) -> int:
+        """How many entries are of clients: not etcd's own, of which the changes that are no conf changes tell a part."""
+        own = Counter(self.stretch.kinds)
+        published = sum(not isinstance(change, ConfChange) for change in self.stretch.changes)
+        return len(self.stretch.kinds) - own[EMPTY] - own[IS_CONF_CHANGE] - own[READ] - published
 
     def _above_commit(self, commit: int, last: int) -> dict[str, int]:
         first = max(commit + 1, self.stretch.first)

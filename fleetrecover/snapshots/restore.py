@@ -25,6 +25,7 @@ from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.snapshots import RestoreState, Tool
 from fleetrecover.decide import restore as r
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.docker import rewrite
@@ -151,7 +152,9 @@ class _Looker:
         under_way = find_open_run(survey)
         mine = under_way if under_way is not None and under_way.kind == r.KIND else None
         states = self.states(survey, mine.run) if mine else {}
-        dead = self.wanted.dead | self.remembered(survey, states, mine.dead if mine else ())
+        refuse_living_dead(survey, Wish(self.wanted.dead))
+        told = self.wanted.dead | self.remembered(survey, states, mine.dead if mine else ())
+        dead = resolved(survey, Wish(told)).dead
         note = next((state.note for state in states.values() if state.note), None)
         chosen = self.choose(survey, note)
         diagnosis = diagnose(survey, Wish(dead))

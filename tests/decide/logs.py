@@ -41,10 +41,12 @@ def log(
     learners_at_end: Sequence[int] | None = None,
     cluster: int = 9,
     salt: int = 0,
+    writes: int | None = None,
 ) -> Log:
     """A log of (term, number of entries) runs from index `first`; entries of equal term and index are equal but for `salt`.
 
-    `snapshot` is (term, index); where no entry follows, it is the log's end.
+    `snapshot` is (term, index); where no entry follows, it is the log's end. `writes` of its entries are of clients; all of
+    them, where nothing is said.
     """
     terms: list[TermRun] = []
     digests = array("I")
@@ -75,6 +77,7 @@ def log(
         voters_before=None if voters_before is None else frozenset(voters_before),
         voter_changes=tuple(changes),
         removed_at=removed_at or {},
+        writes=index if writes is None else writes,
     )
 
 

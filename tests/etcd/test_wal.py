@@ -46,6 +46,7 @@ def test_new_cluster() -> None:
     assert [member.name for member in log.configuration.members] == ["n1", "n2", "n3"]
     assert log.configuration.voters == {1, 2, 3}
     assert log.above_commit == {"put": 1}
+    assert log.writes == 3
     assert log.term_at(3) == 1
     assert log.term_at(7) is None
     assert log.digest_at(7) is None
@@ -134,9 +135,29 @@ def test_names_are_learnt_from_publications() -> None:
     for index, data in enumerate((v2, wrapped, v3, version), 4):
         writer.entry(2, index, data)
     log = read_log(writer.state(2, 1, 7).done())
+    assert log.writes == 0
     assert [member.name for member in log.configuration.members] == ["first", "second", "thirds"]
     assert log.configuration.members[1].client_urls == ("http://2:2379",)
     assert log.configuration.cluster_version == "3.6.0"
+
+
+def test_questions_to_health_and_for_alarms_are_no_writes() -> None:
+    """Found on a lab: they go through the log, and an empty cluster that is watched is not written to."""
+    asked = [
+        varint_field(1, number) + bytes_field(2, method) for number in (7, 1 << 63) for method in (b"QGET", b"SYNC")
+    ]
+    asked.append(bytes_field(10, b"") + bytes_field(100, varint_field(1, 5)))
+    raised = bytes_field(10, varint_field(1, 1)) + bytes_field(100, varint_field(1, 5))
+    written = varint_field(1, 7) + bytes_field(2, b"PUT") + bytes_field(3, b"/1/QGET") + bytes_field(4, b"x")
+    writer = cluster()
+    for index, data in enumerate(asked, 4):
+        writer.entry(2, index, data)
+    assert read_log(writer.state(2, 1, 8).done()).writes == 0
+    for index, data in enumerate((b"", written, put("k"), raised), 9):
+        writer.entry(2, index, data)
+    log = read_log(writer.state(2, 1, 8).done())
+    assert log.writes == 3
+    assert log.above_commit == {"alarm": 1, "empty": 1, "put": 1, "v2": 1}
 
 
 def test_configuration_at_commit_and_at_the_end() -> None:
