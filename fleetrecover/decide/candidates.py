@@ -179,7 +179,7 @@ def _forgotten_term(voting: Sequence[Candidate], everybody: Sequence[Candidate])
     began = max(log.terms[-1].first, log.changes_known_from)
     last = max((change.index for change in log.changes_between(0, began - 1) if change.certain), default=0)
     known_from = log.changes_known_from
-    sure = known_from < log.terms[-1].first and (known_from <= last + 1 or began - known_from > YOUNG)
+    sure = known_from <= last + 1 or began - known_from > YOUNG
     asked = (log.voters_at(began - 1), *before_last_change(log, began - 1))
     if not _too_many(group, asked):
         return []

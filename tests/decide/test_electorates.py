@@ -202,6 +202,21 @@ def test_who_lacks_what_was_decided_is_chosen_only_where_nobody_holds_it() -> No
     assert {aside.host for aside in found.aside} == {"etcd2", "etcd3"}
 
 
+def test_an_override_to_a_log_that_lacks_what_another_voter_knows_is_never_proven() -> None:
+    """As many logs as needed end no later; but one of them knows entry 14 to be decided, and etcd1 has another one there."""
+    logs = [log(1, [(2, 10), (3, 9)], commit=10, term=9), log(2, [(2, 14)], commit=14, term=9)]
+    found = choose_survivor([candidate(each) for each in logs], {}, "etcd1")
+    assert isinstance(found, Choice)
+    assert (found.survivor, found.logs_read, found.logs_needed, found.aside) == ("etcd1", 2, 2, ())
+    assert found.proof is ProofKind.BEST
+
+
+def test_where_an_electorate_is_hidden_no_entry_is_certainly_unacknowledged() -> None:
+    """By the voters that are known, nobody beside etcd1 held its last eighteen entries."""
+    logs = [log(n, [(2, end)], first=9001, snapshot=(2, 9000), commit=9000) for n, end in ((1, 20), (2, 2), (3, 2))]
+    assert (chosen(*logs).proof, chosen(*logs).uncertain, chosen(*logs).unacknowledged) == (ProofKind.BEST, 20, 0)
+
+
 def test_lacking() -> None:
     top = log(1, [(2, 10), (3, 10)])
     assert not lacks(log(2, [(2, 10), (3, 5)]), top, 15)
