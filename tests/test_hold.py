@@ -41,7 +41,7 @@ def held(answers: Mapping[str, object], **more: object) -> tuple[list[str], list
     slept: list[float] = []
     node: NodeFacts = surveys.node(1)
     with h.NodeHold(
-        transport,  # type: ignore[arg-type]
+        transport,
         [node],
         lambda _: PATHS,
         h.make_holder("r1"),
