@@ -11,6 +11,7 @@ from fleetrecover.decide.kept import Loss, ahead_of_serving, check_kept
 from fleetrecover.decide.taken_back import who_starts
 from fleetrecover.errors import Refused
 from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.log import Log
 from fleetrecover.facts import Keep, KeptData, NodeFacts, Survey
 from tests.decide.test_resume import RUN
 from tests.decide.test_undo import UndoFleet, recovered
@@ -84,7 +85,7 @@ def test_only_members_of_the_recovered_cluster_count_as_what_was_written_since()
     assert any("46 revisions ahead" in text and "come back" in text for text in plan.warnings)
 
 
-def replace_id(node: NodeFacts, number: int) -> object:
+def replace_id(node: NodeFacts, number: int) -> Log:
     assert node.log is not None
     return replace(node.log, node_id=number)
 
