@@ -18,6 +18,7 @@ from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.commands.base import LOST_HOLD, MAY_RUN_STILL, Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.membership import own_id
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
@@ -583,9 +584,29 @@ class Applier:
         policy.with_sleep(self.sleep, self.clock).run(attempt, before_retry=tell)
 
     @do.register
+    def _(self, step: s.UpdateMember) -> str:
+        def so() -> bool:
+            listed = self.try_read(step.leader, self.ctl(step.leader).members()) or ()
+            return any(m.id == step.member_id and set(m.peer_urls) == set(step.peer_urls) for m in listed)
+
+        said = f"{step.member_name} ({step.member_id:x}) at {', '.join(step.peer_urls)}"
+        if so():
+            return f"{said} already"
+        asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
+        update = self.ctl(step.leader).update(step.member_id, step.peer_urls)
+        self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, update, look=so), so)
+        return said
+
+    @do.register
+    def _(self, step: s.RemoveLeftover) -> str:
+        self.update(step, actions.remove_container(self.cli, step.name, RUN_LABEL, step.made_by))
+        return f"{step.name} of run {step.made_by}"
+
+    @do.register
     def _(self, step: s.AddMember) -> str:
         there = self.member_at(step.leader, step.peer_urls)
         if there is not None:
+            self.refuse_other(step, there)
             return f"already a member ({there.id:x})"
         ctl = self.ctl(step.leader)
         asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
@@ -597,6 +618,18 @@ class Applier:
         self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, add, look=there_now), there_now)
         added = self.member_at(step.leader, step.peer_urls)
         return f"{'learner' if step.learner else 'voter'} {added.id:x}" if added else "added"
+
+    def refuse_other(self, step: s.AddMember, there: Member) -> None:
+        """Raise CommandFailed where the member that has the URL is another host's: it would never be this one's."""
+        mine = self.survey.node(step.node)
+        other = next((n.name for n in self.survey.nodes if n is not mine and own_id(n) == there.id), None)
+        if other is not None:
+            raise CommandFailed(
+                step.node,
+                f"its peer URL {', '.join(step.peer_urls)} is that of member {there.id:x}, which runs on {other}",
+                exit_code=1,
+                hint=f"give that member the URL of {other}: `etcdctl member update {there.id:x} --peer-urls=URL`",
+            )
 
     @do.register
     def _(self, step: s.Join) -> str:

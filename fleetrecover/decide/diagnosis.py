@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fleetrecover.decide.finding import Finding, Severity, ranked
+from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.surroundings import ALARMS, surroundings
@@ -40,6 +42,7 @@ __all__ = [
     "may_be_electing",
     "ranked",
     "startable",
+    "superseded",
     "unaccounted",
     "unasked",
 ]
@@ -140,7 +143,12 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
 def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
     clusters = cluster_ids(survey, wish)
-    found = [*_node_findings(survey, wish), *surroundings(survey), *_stale_findings(survey)]
+    found = [
+        *_node_findings(survey, wish),
+        *surroundings(survey),
+        *_stale_findings(survey),
+        *_leftover_findings(survey),
+    ]
     run = find_open_run(survey)
     if len(clusters) > 1:
         # a restore that was interrupted leaves the old identity on some nodes and the new one on others
@@ -193,6 +201,11 @@ def close_stale(survey: Survey, wish: Wish) -> Survey:
         if grown is not None and grown.lost:
             over.add(run.run)
     return replace(survey, nodes=tuple(_closed(node, over) for node in survey.nodes))
+
+
+def superseded(survey: Survey, run: str) -> Survey:
+    """The survey in which that run is over: another one takes its place."""
+    return replace(survey, nodes=tuple(_closed(node, {run}) for node in survey.nodes))
 
 
 def _closed(node: NodeFacts, over: Collection[str]) -> NodeFacts:
@@ -307,11 +320,17 @@ def _forgotten(survey: Survey, wish: Wish, live: Sequence[NodeFacts], known: Seq
     return None
 
 
-_MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"})
+_MEMBERSHIP = frozenset(
+    {
+        *("host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"),
+        *("wrong-host", "leftover-container"),
+    }
+)
 _COSMETIC = frozenset(
     {
         *("unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"),
         *("clock", "certificate-expires", "certificate-unread", "certificate-names", "space", "peer-port"),
+        "no-restart-policy",
     }
 )
 """What does not make a cluster degraded by itself."""
@@ -341,12 +360,42 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
             found.append(_warn(seat.host, "member-unhealthy", f"member {seat.label} is not healthy"))
         elif seat.learner:
             found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))
+    found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     for node in survey.nodes:
         if node.name not in seated and node.name not in wish.dead and known:
             found.append(_warn(node.name, "host-not-member", f"{node.name} is not a member of the cluster"))
         if node.alarms:
             found.append(_alarm_finding(node, node.alarms))
     return found
+
+
+def _misplaced_finding(one: Misplaced) -> Finding:
+    urls, named = ", ".join(one.seat.peer_urls), ", ".join(one.named)
+    advice = "`fleetrecover recover` gives it the peer URL of its host"
+    if not one.wanted:
+        advice = f"`etcdctl member update {hex_id(one.seat.id)} --peer-urls=URL` with that of {one.host}"
+    message = (
+        f"{one.host} runs member {one.seat.name or hex_id(one.seat.id)}, whose peer URL {urls} is that of {named}: the others do "
+        "not find it there"
+    )
+    if one.host in one.named or one.named == ():
+        message = f"{one.host}: its peer URL {urls} is one that an exchange of URLs was interrupted at"
+    return Finding(Severity.WARNING, one.host, "wrong-host", message, advice)
+
+
+def _leftover_findings(survey: Survey) -> list[Finding]:
+    """Containers that a run of ours left standing."""
+    return [
+        Finding(
+            Severity.WARNING,
+            node.name,
+            "leftover-container",
+            f"{node.name}: container {left.name} was made by run {left.made_by} for a while, and was left standing",
+            "`fleetrecover recover` takes it away, and starts the node's own one",
+        )
+        for node in survey.nodes
+        for left in leftovers(survey, node)
+    ]
 
 
 def _returned_findings(survey: Survey, wish: Wish, known: Sequence[Seat]) -> list[Finding]:
@@ -435,7 +484,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     if run is not None and repairing:
         why = f"quorum was lost while run {run.run} was repairing"
     voters = [seat for seat in known if not seat.learner]
-    if wish.survivor is None and len(ready) >= quorum(len(voters)):
+    if wish.survivor is None and len(ready) >= quorum(len(voters)) and can_elect(survey, known, ready):
         remedy = Remedy.START
         why = f"{len(ready)} of {len(voters)} voters have sound data and can simply be started: {', '.join(ready)}"
     return Diagnosis(

@@ -186,6 +186,8 @@ _SHORT = {
     "EnsureImage": "bring the image",
     "CheckFiles": "check files",
     "RemoveMember": "remove the old member",
+    "UpdateMember": "give it its host's peer URL",
+    "RemoveLeftover": "remove what an earlier run left",
     "AddMember": "add",
     "Join": "join",
     "Promote": "promote",
