@@ -7,6 +7,7 @@ that may still be running on the node is waited for.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ from fleetrecover.remote import (
     PROMOTE_POLICY,
     RECONNECT_POLICY,
     Policy,
+    WaitTimeout,
     fan_out,
     wait_until,
 )
@@ -55,6 +57,8 @@ HEALTH_TIMEOUT = 90.0
 QUARANTINE_TIMEOUT = 120.0
 JOIN_TIMEOUT = 120.0
 SETTLE_SECONDS = 4.0
+SAID_LINES = 20
+"""How many of a container's last lines are looked at for the reason."""
 PATIENCE = 10.0
 """Seconds after which a wait says, and says again, what it waits for."""
 
@@ -299,6 +303,18 @@ class Applier:
         status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
         return f"container {container} is {status}; it last said: {logs.strip()[-600:]}"
 
+    def says(self, node: str) -> str:
+        """What a started member says of itself: its state, the reason first, then its last words, each with the node's name."""
+        container = self.survey.fleet.etcd.container
+        state = self.try_read(node, probes.container_state(self.cli, container))
+        lines = self.scrub(
+            self.try_read(node, probes.container_logs(self.cli, container, SAID_LINES)) or ""
+        ).splitlines()
+        status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
+        reason, rest = reason_of(lines)
+        told = [f"container {container} is {status}" + (f": {reason}" if reason else ""), *rest[-2:]]
+        return "\n".join(f"  {node}: {line.strip()[:300]}" for line in told)
+
     def scrub(self, said: str) -> str:
         """What a container or an engine said, without the secrets of any container: etcd logs variables it does not know."""
         for node in self.survey.nodes:
@@ -487,14 +503,21 @@ class Applier:
 
     @do.register
     def _(self, step: s.AwaitQuorum) -> str:
-        self.wait(
-            lambda: next((node for node in step.nodes if self.healthy(node)), None),
-            what=f"a leader among {', '.join(step.nodes)}",
-            timeout=HEALTH_TIMEOUT,
-            host=step.node,
-            interval=0.5,
-            describe=lambda: "; ".join(self.describe(node, self.survey.fleet.etcd.container) for node in step.nodes),
-        )
+        try:
+            self.wait(
+                lambda: next((node for node in step.nodes if self.healthy(node)), None),
+                what=f"a leader among {', '.join(step.nodes)}",
+                timeout=HEALTH_TIMEOUT,
+                host=step.node,
+                interval=0.5,
+                describe=lambda: "what each member says:\n" + "\n".join(self.says(node) for node in step.nodes),
+            )
+        except WaitTimeout as error:
+            raise WaitTimeout(
+                error.host,
+                error.reason,
+                hint="mend what they name, then run the same command again; or have one of them reset: --survivor NAME",
+            ) from error
         self.moments.setdefault("writable", self.clock())
         return "quorum stands"
 
@@ -775,6 +798,24 @@ class Applier:
             "did not join",
         )
         self.step(remove)
+
+
+_GRAVE = re.compile(
+    r'"level":"(?:fatal|panic|error)"|(?:^|\s)[CE] \||\bpanic:|no such file|permission denied|refused to start'
+)
+"""How etcd marks what it dies of: JSON logs (3.4 and later), capnslog before, and Go itself."""
+
+
+def reason_of(lines: Sequence[str]) -> tuple[str, list[str]]:
+    """The last line of a log that tells why etcd ended or cannot go on, the most fatal first; and the other lines.
+
+    >>> reason_of(["I | starting", "C | etcdmain: open /ca.pem: no such file or directory", "I | bye"])
+    ('C | etcdmain: open /ca.pem: no such file or directory', ['I | starting', 'I | bye'])
+    """
+    grave = [line for line in lines if _GRAVE.search(line)]
+    fatal = [line for line in grave if '"level":"error"' not in line and " E | " not in line]
+    reason = next(reversed(fatal or grave), "")
+    return reason, [line for line in lines if line != reason]
 
 
 def member_with(members: Sequence[Member], peer_urls: Sequence[str]) -> Member | None:

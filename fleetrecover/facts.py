@@ -109,6 +109,11 @@ class Container:
         return set_aside_by(self.name)
 
     @property
+    def lies_aside(self) -> bool:
+        """Whether a run has set it aside and nothing would start it: it is kept, and does no harm whatever it carries."""
+        return self.kept_name is not None and self.restart_policy in ("no", "") and not self.running
+
+    @property
     def kept_name(self) -> str | None:
         """The name that it had before a run set it aside; None if none did."""
         name, found, _ = self.name.partition(KEPT_INFIX)

@@ -80,6 +80,14 @@ class PastRun:
     outcome: str | None
     survivor: str | None
     path: Path
+    members: tuple[int, int] | None = None
+
+    @property
+    def told(self) -> str:
+        """The outcome for a person; where there were fewer members than hosts, how many of how many."""
+        if self.members is None or self.members[0] == self.members[1]:
+            return self.outcome or "did not end"
+        return f"{self.outcome or 'did not end'} ({self.members[0]} of {self.members[1]})"
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
@@ -126,6 +134,15 @@ def find_run(run: str, directory: Path | None = None) -> Path:
     return found[0]
 
 
+def _members(report: object) -> tuple[int, int] | None:
+    """How many members there were at the end, of how many hosts; None where that was not written down."""
+    missing = report.get("missing") if isinstance(report, dict) else None
+    members = report.get("members") if isinstance(report, dict) else None
+    if not isinstance(missing, list) or not isinstance(members, list):
+        return None
+    return len(members), len(members) + len(missing)
+
+
 def summary(path: Path) -> PastRun:
     """A journal in one row."""
     events = read_events(path)
@@ -140,4 +157,5 @@ def summary(path: Path) -> PastRun:
         outcome=ended.get("outcome"),
         survivor=begun.get("survivor"),
         path=path,
+        members=_members(ended.get("report")),
     )

@@ -17,12 +17,15 @@ from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.agreement import check_agreement
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
+from fleetrecover.decide.basis import basis, differences
+from fleetrecover.decide.conclusion import Conclusion, combine, conclude, fewer
+from fleetrecover.decide.diagnosis import Diagnosis, Finding, Remedy, Severity, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
+    Degraded,
     FleetRecoverError,
     Held,
     Refused,
@@ -35,8 +38,9 @@ from fleetrecover.journal import Journal, now
 from fleetrecover.model import Fleet, Transport
 from fleetrecover.outcome import Outcome, Report
 from fleetrecover.report.document import diagnosis_document, plan_document, report_document
+from fleetrecover.report.files import Saved
 from fleetrecover.survey import Reader, take_survey
-from fleetrecover.verify import expectation, verify
+from fleetrecover.verify import expectation, take_hashes, verify
 
 Confirm = Callable[[Survey, Diagnosis, Plan], None]
 
@@ -54,34 +58,56 @@ class Recovery:
     command: str = "recover"
 
 
-def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report:
-    """Bring the cluster back. `agreed` is the fingerprint of a saved plan: if the plan has changed, nothing is done.
+def recover(means: Recovery, wish: Wish, *, agreed: Saved | None = None) -> Report:
+    """Bring the cluster back. `agreed` is a saved plan: if what would be done is not that, nothing is done.
 
-    Raises Undetermined or Refused before anything was changed; StoppedPartWay, Held, CheckFailed after.
+    Raises Undetermined or Refused before anything was changed; StoppedPartWay, Held, CheckFailed after. Degraded where
+    nothing was to be done, but the cluster is not whole.
     """
-    survey, diagnosis, plan = look(means, wish)
+    survey, diagnosis, plan = look(means, wish, run=agreed.run if agreed else None)
     if plan is None:
         drop_dead_holds(means, survey)
-        return nothing_to_do(survey, diagnosis)
-    if agreed is not None and agreed != fingerprint(survey, plan):
-        raise Refused(
-            "the fleet is not as it was when that plan was made; nothing was changed",
-            hint="make a new one: fleetrecover plan",
-        )
+        return nothing_to_do(means, survey, diagnosis)
+    if agreed is not None:
+        refuse_other(survey, plan, agreed)
     means.confirm(survey, diagnosis, plan)
     with hold(means, survey, plan) as held:
         means.events.note("looking again, right before the first change")
         again, judged, fresh = look(means, wish, run=plan.run)
-        if fresh is None or fingerprint(again, fresh) != fingerprint(survey, plan):
-            raise Refused(
-                "the fleet changed while the plan was being read; nothing was changed",
-                hint="run the same command again",
-            )
+        if fresh is None:
+            # whoever was away for a moment is there again
+            return nothing_to_do(means, again, judged)
+        refuse_changed(survey, plan, again, fresh)
         journal = Journal.open(means.fleet.cluster, plan.run)
         try:
             return _Run(means, wish, journal, held.token).go(again, judged, fresh)
         finally:
             journal.close()
+
+
+def refuse_other(survey: Survey, plan: Plan, agreed: Saved) -> None:
+    """Raise Refused unless what would be done is what the saved plan says."""
+    done = [node.name for node in survey.nodes for keep in node.keeps if keep.run == agreed.run and not keep.stale]
+    if plan.run != agreed.run or (done and not plan.resumed):
+        why = f"run {agreed.run} of that plan has been closed on {', '.join(done)}"
+        if not done:
+            why = f"that plan is one of run {agreed.run}, and run {plan.run} is under way"
+        raise Refused(f"{why}; nothing was changed", hint="make a new one: fleetrecover plan")
+    if agreed.fingerprint != fingerprint(survey, plan):
+        raise Refused(
+            "the fleet, or what was asked for, is not as it was when that plan was made; nothing was changed",
+            hint="make a new one: fleetrecover plan",
+        )
+
+
+def refuse_changed(survey: Survey, plan: Plan, again: Survey, fresh: Plan) -> None:
+    """Raise Refused where the second look gives another plan than the one that was confirmed, and say in what they differ."""
+    changed = differences(basis(survey, plan), basis(again, fresh))
+    if changed:
+        raise Refused(
+            f"the fleet changed while the plan was being read: {'; '.join(changed)}; nothing was changed",
+            hint="run the same command again",
+        )
 
 
 def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, Diagnosis, Plan | None]:
@@ -102,7 +128,17 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
         tool=f"fleetrecover {__version__}",
         work=look_at_work_dir(means, wish, survey, diagnosis),
     )
-    return survey, diagnosis, None if plan.empty else plan
+    return survey, left_out(diagnosis, plan), None if plan.empty else plan
+
+
+def left_out(diagnosis: Diagnosis, plan: Plan) -> Diagnosis:
+    """The diagnosis, and why hosts are left out of the plan, where it does nothing at all."""
+    if not plan.empty:
+        return diagnosis
+    found = [
+        Finding(Severity.INFO, name, "left-out", f"{name} is left out: {why}") for name, why in plan.left_out.items()
+    ]
+    return replace(diagnosis, findings=(*diagnosis.findings, *found))
 
 
 def survey_for(fleet: Fleet, transport: Transport, wish: Wish) -> tuple[Survey, Wish]:
@@ -151,14 +187,20 @@ def refuse(diagnosis: Diagnosis) -> None:
     raise Refused(f"{diagnosis.why}; nothing was changed", hint=hint)
 
 
-def nothing_to_do(survey: Survey, diagnosis: Diagnosis) -> Report:
-    """The report of a cluster that needs nothing, or nothing that we could do."""
-    if diagnosis.verdict is Verdict.DEGRADED:
-        from fleetrecover.errors import Degraded
-
-        raise Degraded(f"{diagnosis.why}; there is nothing that this command would do about it")
+def nothing_to_do(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Report:
+    """The report of a cluster that needs nothing. Raises Degraded where it is not whole, and nothing is ours to do."""
+    found = concluded(survey, diagnosis, means.transport)
+    if found.verdict is not Verdict.HEALTHY:
+        away = [finding.message for finding in found.diagnosis.findings if finding.code == "left-out"]
+        raise Degraded("; ".join([found.diagnosis.why, *away, "nothing was done"]), hint=found.next)
     revision = max((node.status.revision for node in survey.nodes if node.status), default=0)
     return Report("", "healthy", diagnosis.remedy, None, revision, revision, None, None, None)
+
+
+def concluded(survey: Survey, diagnosis: Diagnosis, transport: Transport) -> Conclusion:
+    """What is to be said of a diagnosis: only a cluster that seems healthy is asked for its members' content hashes, too."""
+    hashes = take_hashes(survey, transport) if diagnosis.verdict is Verdict.HEALTHY else None
+    return combine(survey, diagnosis, hashes)
 
 
 def new_run() -> str:
@@ -304,6 +346,8 @@ class _Run:
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
             applier.stage(plan.closing)
+        # a member that was removed by its name or id is nobody's name any more
+        told = conclude(seen, Wish(self.wish.dead & {node.name for node in seen.nodes}))
         proof = proof_of(seen, plan)
         before = proof.revision if proof else _revision(survey)
         return Report(
@@ -319,6 +363,10 @@ class _Run:
             outcomes=tuple(self.outcomes),
             left_out=away,
             failures=dict(self.failures),
+            missing=told.missing,
+            hosts=len(seen.nodes),
+            exit_code=told.exit_code if closed else 0,
+            next="" if told.verdict is Verdict.HEALTHY else rest_to_do(told),
         )
 
     def verify(self, wanted: Callable[[Survey], Expectation]) -> tuple[Survey, Judgement]:
@@ -354,6 +402,13 @@ class _Run:
             return report
         error.report = report  # type: ignore[attr-defined]
         raise error
+
+
+def rest_to_do(told: Conclusion) -> str:
+    """What a recovery that ended well leaves to be done, and what to type."""
+    if told.missing:
+        return fewer(told.missing, len(told.judgement.members) + len(told.missing))
+    return f"{told.diagnosis.why}. {told.next}"
 
 
 def proof_of(seen: Survey, plan: Plan) -> Proof | None:

@@ -847,7 +847,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
 
 
 def _dangerous(container: Container, name: str) -> bool:
-    forced = container.forced and container.role is None
+    forced = container.forced and container.role is None and not container.lies_aside
     fights = container.name != name and container.role is None and container.restart_policy not in ("no", "")
     return forced or fights
 

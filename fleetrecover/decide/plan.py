@@ -12,13 +12,13 @@ missing comes out. Its invariants, checked by `check_plan` after each making:
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.basis import fingerprint
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.membership import Seat, host_of_url, own_id, quorum, seats_of
@@ -77,7 +77,7 @@ JOIN_MARGIN = 2 * 64 * 1024 * 1024
 class Plan:
     """Everything that would be done. `stages` in order; `closing` after the final check was good.
 
-    `basis` is a fingerprint of what the plan rests on; two plans with the same basis and steps are the same plan.
+    Two plans with the same `fingerprint` are the same plan.
     """
 
     run: str
@@ -90,6 +90,7 @@ class Plan:
     joins: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     resumed: bool = False
+    dead: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -192,6 +193,7 @@ class _Maker:
             joins=tuple(joins),
             left_out=dict(self.left_out),
             resumed=open_run is not None,
+            dead=tuple(sorted(self.wish.dead)),
         )
 
     # --- what every plan needs ---
@@ -933,30 +935,6 @@ def check_plan(plan: Plan) -> None:
             adding = step.node
         if isinstance(step, Join) and adding != step.node and plan.remedy is Remedy.RESET and not plan.resumed:
             raise FleetRecoverError(f"invariant broken: {step.node} would join without having been added")
-
-
-def fingerprint(survey: Survey, plan: Plan) -> str:
-    """What the plan rests on, in one short word: if it is equal, what was agreed to is what will be done.
-
-    In it: for each node whether it can be reached, its containers and their states of being ours or theirs, what is kept,
-    and where its log ends in term and index while that decides anything; and the steps. Not in it: clocks, sizes,
-    commit, process states.
-    """
-    basis: list[object] = [plan.cluster, plan.remedy.value, plan.survivor]
-    for node in survey.nodes:
-        basis.append((node.name, node.accessible, [(c.id, c.name) for c in node.containers]))
-        if node.log is not None and not node.healthy:
-            # where quorum stands, a learner's log grows with every write, and nothing is chosen by it
-            chosen_by = plan.remedy in (Remedy.RESET, Remedy.START)
-            basis.append((node.log.node_id, *((node.log.last.term, node.log.last.index) if chosen_by else ())))
-        basis.append([(k.run, k.original, k.work, k.booted, k.reset) for k in node.open_keeps()])
-    # who leads may change at any moment where quorum stands: what is only asked of the leader, or noted there, is the same plan
-    basis += [
-        (type(step).__name__, step.member_id if isinstance(step, RemoveMember) else step.node)
-        for step in plan.steps
-        if not isinstance(step, OpenRun)
-    ]
-    return hashlib.sha256(repr(basis).encode()).hexdigest()[:16]
 
 
 def _mb(size: int) -> str:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from fleetrecover.decide.diagnosis import live_seats
 from fleetrecover.decide.membership import quorum
+from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.returned import armed, split
-from fleetrecover.facts import Proof, Role, Survey
+from fleetrecover.etcd.membership import hex_id
+from fleetrecover.facts import Container, Proof, Role, Survey
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def judge(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Judge
     """Judge a fresh survey."""
     checks = [
         _members(survey, expected),
+        _in_place(survey),
         _healthy(survey, expected),
         _one_cluster(survey, expected),
         _hash(hashes, expected),
@@ -90,6 +93,16 @@ def _members(survey: Survey, expected: Expectation) -> Check:
         told += [f"neither voter nor expected: {', '.join(odd)}"] if odd else []
         return Check("members", False, "; ".join(told))
     return Check("members", True, f"{len(known)} members, all started, all voters")
+
+
+def _in_place(survey: Survey) -> Check:
+    """Each member runs on the host that its peer URL names, so that the others find it."""
+    known = live_seats(survey, [node for node in survey.nodes if node.healthy])
+    told = [
+        f"{one.host} runs member {one.seat.name or hex_id(one.seat.id)} of {', '.join(one.seat.peer_urls)}"
+        for one in misplaced(survey, known)
+    ]
+    return Check("members in place", not told, "; ".join(told) or "each runs where its peer URL points")
 
 
 def _healthy(survey: Survey, expected: Expectation) -> Check:
@@ -169,12 +182,8 @@ def _no_force(survey: Survey) -> Check:
     return Check("no force flag", not forced, ", ".join(forced) or "on no container that could start")
 
 
-def _can_force(container: object) -> bool:
-    from fleetrecover.facts import Container
-
-    assert isinstance(container, Container)
-    set_aside = container.kept_name is not None and container.restart_policy in ("no", "") and not container.running
-    return container.forced and not set_aside
+def _can_force(container: Container) -> bool:
+    return container.forced and not container.lies_aside
 
 
 def _policies(survey: Survey, expected: Expectation) -> Check:
@@ -183,17 +192,18 @@ def _policies(survey: Survey, expected: Expectation) -> Check:
     for host in expected.hosts:
         container = survey.node(host).named(name)
         wanted = (expected.policies or {}).get(host)
-        if container is None:
+        if not survey.node(host).accessible:
+            wrong.append(f"{host}: not known, it was not reached")
+        elif container is None:
             wrong.append(f"{host} has no container {name}")
         elif wanted is not None and container.restart_policy != wanted:
             wrong.append(f"{host}: {container.restart_policy}, was {wanted}")
-        elif wanted is None and container.restart_policy in ("no", ""):
-            wrong.append(f"{host}: no restart policy, so etcd stays away after a reboot")
         elif container.restart_policy in ("no", ""):
             none.append(host)
-    told = (
-        f"as they were; {', '.join(none)} had none, so etcd stays away there after a reboot" if none else "as they were"
-    )
+    told = "as they were"
+    if none:
+        command = f"`{survey.fleet.etcd.cli} update --restart=always {name}`"
+        told += f"; {', '.join(none)}: none, so etcd stays away there after a reboot ({command}, unless something else starts it)"
     return Check("restart policies", not wrong, "; ".join(wrong) or told)
 
 

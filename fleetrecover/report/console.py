@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
+from fleetrecover.decide.conclusion import absent, what_next
+from fleetrecover.decide.diagnosis import Diagnosis, Verdict
 from fleetrecover.decide.explain import explain
 from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.steps import Stage, Step
@@ -101,7 +102,7 @@ def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advis
         if finding.advice:
             out.print(f"          → {escape(finding.advice)}")
     if advise:
-        out.print(f"\n{escape(what_next(survey, diagnosis))}")
+        out.print(f"\n{escape(what_next(diagnosis, absent(survey), len(survey.nodes)))}")
 
 
 def choice_text(choice: Choice) -> str:
@@ -125,21 +126,6 @@ def choice_text(choice: Choice) -> str:
     for doubt in choice.doubts:
         text += f"\nDoubt: {escape(doubt)}."
     return text
-
-
-def what_next(survey: Survey, diagnosis: Diagnosis) -> str:
-    """The command to type."""
-    if diagnosis.remedy is Remedy.NONE:
-        return "Nothing to do."
-    if diagnosis.remedy is Remedy.BLOCKED:
-        return "Nothing can be done safely yet; see the findings above."
-    verbs = {
-        Remedy.RESET: "resets a copy of the survivor's data and brings the others in again",
-        Remedy.START: "starts the members that have their data, without any reset",
-        Remedy.REPAIR: "replaces what is missing, member by member, without any reset",
-        Remedy.FINISH: "closes the run that is open",
-    }
-    return f"Next: `fleetrecover recover` {verbs[diagnosis.remedy]}. `fleetrecover plan` shows every step first."
 
 
 def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *, commands: bool = True) -> None:
@@ -228,7 +214,8 @@ def print_report(out: Console, report: Report) -> None:
     if report.outcome == "healthy":
         out.print(f"Nothing to do: the cluster is healthy, at revision {report.revision_after}.")
         return
-    out.print(f"\n[bold]Run {report.run}: {report.outcome}[/]")
+    short = f" ({report.hosts - len(report.missing)} of {report.hosts} members)" if report.missing else ""
+    out.print(f"\n[bold]Run {report.run}: {report.outcome}{short}[/]")
     if report.judgement is not None:
         print_judgement(out, report.judgement)
     if report.seconds_to_writable is not None:
@@ -240,6 +227,8 @@ def print_report(out: Console, report: Report) -> None:
             f"  what was there before lies kept on the nodes; `fleetrecover clean {report.run}` removes it when you are "
             "sure"
         )
+    if report.next:
+        out.print(f"  [bold yellow]{escape(report.next)}[/]")
 
 
 def print_facts(out: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:

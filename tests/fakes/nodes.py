@@ -203,7 +203,7 @@ class FakeFleet:
         match step:
             case s.OpenRun():
                 yield lambda: self._keep(node, step.paths, pin=step.pin)
-                yield lambda: self._record(node, step.paths)
+                yield lambda: self._write_down(node, step.paths)
             case s.Fence():
                 for target in step.targets:
                     yield partial(self._change, node, target.id, restart_policy="no")
@@ -266,7 +266,7 @@ class FakeFleet:
         keep = node.keeps.get(paths.run) or Keep(paths.run, paths.root, None)
         node.keeps[paths.run] = replace(keep, **parts)  # type: ignore[arg-type]
 
-    def _record(self, node: Node, paths: RunPaths) -> None:
+    def _write_down(self, node: Node, paths: RunPaths) -> None:
         """What the containers are when the run begins; written once."""
         if not node.keeps[paths.run].policies:
             theirs = [c for c in node.containers if c.role is None]
