@@ -456,9 +456,12 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         return _resume(survey, wish, known, candidates, found, run)
     away = unaccounted(survey, wish, known)
     mute = unasked(survey, known)
+    if mute and not can_elect(survey, known, _running(survey, known)):
+        mute = ()  # they run, and cannot hear each other: nobody serves
     choice = _choose(survey, wish, candidates, known)
     found += _choice_findings(choice)
     chosen = choice if isinstance(choice, Choice) else None
+    found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     if away:
         return _blocked_by(away, known, chosen, found, run)
     if mute:
@@ -621,6 +624,17 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
     if not voters:
         away += [node.name for node in survey.nodes if not node.accessible and node.name not in wish.dead]
     return tuple(away)
+
+
+def _running(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
+    """The hosts of the voters whose etcd runs in the open."""
+    return tuple(
+        seat.host
+        for seat in known
+        if seat.host is not None
+        and not seat.learner
+        and any(c.state == "running" and c.network != "none" for c in survey.node(seat.host).containers)
+    )
 
 
 def unasked(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
