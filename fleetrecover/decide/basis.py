@@ -66,14 +66,16 @@ def _node(node: NodeFacts, plan: Plan) -> dict[str, str]:
 
 
 def _idle(survey: Survey, step: s.Step) -> bool:
-    """Whether a step does nothing that shows: a record, or a wait for a container that runs already as it should."""
+    """Whether a step changes nothing that is agreed to: a record, or the start of a container that stands as it should.
+
+    Whether that one runs at this moment changes by itself: it may be starting again and again.
+    """
     if isinstance(step, s.OpenRun):
         return True
     if not isinstance(step, s.StartOriginal):
         return False
     there = survey.node(step.node).named(step.name)
-    right = there is not None and (there.id, there.restart_policy) == (step.container_id, step.restart_policy)
-    return right and there is not None and there.state == "running"
+    return there is not None and (there.id, there.restart_policy) == (step.container_id, step.restart_policy)
 
 
 def _step(step: s.Step) -> str:
@@ -91,6 +93,8 @@ def _step(step: s.Step) -> str:
             return f"{name} on {step.node} in {step.work}"
         case s.StartOriginal() | s.StartRebuilt() | s.RestorePolicy():
             return f"{name} on {step.node}, restart policy {step.restart_policy}"
+        case s.AwaitQuorum():
+            return f"{name} of {', '.join(step.nodes)}"
         case s.RaiseCommit():
             return f"{name} on {step.node} to term {step.term}, index {step.last}"
     return f"{name} on {step.node}"
