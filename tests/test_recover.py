@@ -15,7 +15,7 @@ from fleetrecover.decide.diagnosis import Diagnosis, Wish, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.errors import InputError, Refused
 from fleetrecover.facts import Survey
-from fleetrecover.journal import summary
+from fleetrecover.journal import Journal, summary
 from fleetrecover.recover import Recovery, recover
 from fleetrecover.report.document import plan_document
 from fleetrecover.report.files import Saved, plan_text, read_plan
@@ -53,7 +53,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str | None]]:
         held = type("Held", (), {"token": "t"})()
         monkeypatch.setattr(flow, "look", look)
         monkeypatch.setattr(flow, "hold", lambda *_: nullcontext(held))
-        monkeypatch.setattr(flow.Journal, "open", begin)
+        monkeypatch.setattr(Journal, "open", begin)
         monkeypatch.setattr(flow, "drop_dead_holds", lambda *_: None)
         monkeypatch.setattr(flow, "take_hashes", lambda *_: None)
         means = Recovery(looks[0][0].fleet, cast("Any", None), cast("Any", Silent()), lambda *_: None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -86,9 +86,10 @@ def same_hashes(seen: Survey) -> Hashes:
 def three(seen: Survey, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> tuple[Conclusion, int, int]:
     """What verify concludes, and the exit codes of `diagnose` and of a `recover` that has nothing to do."""
     monkeypatch.setattr(flow, "take_hashes", lambda survey, _: same_hashes(survey))
-    verified = flow.concluded(seen, diagnose(seen, wish), cast("flow.Transport", None))
+    verified = flow.concluded(seen, diagnose(seen, wish), cast("Any", None))
     diagnosed = conclude(seen, wish, same_hashes(seen)).exit_code
-    means = flow.Recovery(seen.fleet, *[cast("flow.Transport", None)] * 3)  # type: ignore[arg-type]
+    nothing = cast("Any", None)
+    means = flow.Recovery(seen.fleet, nothing, nothing, nothing)
     try:
         recovered = 0 if flow.nothing_to_do(means, seen, diagnose(seen, wish)).outcome == "healthy" else 1
     except Degraded as error:

@@ -48,8 +48,8 @@ def test_a_reset_outside_of_quarantine_is_no_plan() -> None:
     plan = of(FakeFleet.broken(3, wiped=2))
     [good] = [step for step in plan.steps if isinstance(step, s.Quarantine)]
     check_plan(plan)
-    for name, value in (("network", "host"), ("restart", "always")):
-        bad = replace(good, spec=replace(good.spec, **{name: value}))
+    for spec in (replace(good.spec, network="host"), replace(good.spec, restart="always")):
+        bad = replace(good, spec=spec)
         stages = (s.Stage("reset", "", ((bad,),)),)
         with pytest.raises(FleetRecoverError):
             check_plan(replace(plan, stages=stages))
@@ -58,7 +58,7 @@ def test_a_reset_outside_of_quarantine_is_no_plan() -> None:
 def test_a_forced_container_is_neither_joined_nor_rebuilt() -> None:
     plan = of(FakeFleet.broken(3, wiped=2))
     join = next(step for step in plan.steps if isinstance(step, s.Join))
-    forced = replace(join.spec, command=(*join.spec.command, "--force-new-cluster"))
+    forced = replace(join.spec, command=(*(join.spec.command or ()), "--force-new-cluster"))
     with pytest.raises(FleetRecoverError):
         check_plan(replace(plan, stages=(*plan.stages, s.Stage("x", "", ((replace(join, spec=forced),),)))))
 

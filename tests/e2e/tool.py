@@ -77,7 +77,7 @@ class Tool:
         )
 
     def recover(self, cluster: str, *more: str) -> Ran:
-        """`recover --json`, confirmed; the run must be good. Exit code 10 is that of one that leaves hosts out, and names them."""
+        """`recover --json`, confirmed; the run must be good. One that leaves hosts out ends with 10, and names them."""
         ran = self.run("recover", "--json", "--yes", cluster, *more)
         assert ran.code in (0, 10), f"exit code {ran.code}\n{ran.err}\n{ran.out}"
         assert (ran.code == 10) is bool(ran.document.get("missing")), f"exit code {ran.code}\n{ran.err}\n{ran.out}"
