@@ -10,7 +10,7 @@ from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.membership import Seat
 from fleetrecover.decide.placement import Change, Misplaced, can_elect, changes, misplaced
 from fleetrecover.decide.plan import Plan
-from fleetrecover.decide.steps import AddMember, UpdateMember
+from fleetrecover.decide.steps import AddMember, RemoveMember, UpdateMember
 from fleetrecover.decide.verdict import judge
 from fleetrecover.facts import Survey
 from fleetrecover.verify import whole_fleet
@@ -182,3 +182,22 @@ def test_the_update_is_asked_of_one_that_has_quorum() -> None:
     assert isinstance(plan, Plan)
     asked = {step.leader for step in all_steps(plan) if isinstance(step, UpdateMember)}
     assert len(asked) == 1
+
+
+def test_one_of_two_that_were_exchanged_is_lost_then() -> None:
+    """Its host is known by its name, since at its address another member runs; removed, it leaves the URL to that one."""
+    fleet = swapped(5)
+    names = {1: "etcd-n2", 2: "etcd-n1"}  # as each has published itself from the host that it runs on
+    fleet.live = [replace(member, name=names.get(member.id, member.name)) for member in fleet.live]
+    node = fleet.node("n1")
+    assert node.container is not None
+    node.container, node.data = replace(node.container, state="exited"), None
+    _, plan = planned(fleet, Wish())
+    assert plan is not None
+    assert not plan.notes
+    kinds = [step for step in plan.steps if isinstance(step, RemoveMember | UpdateMember | AddMember)]
+    assert [type(step) for step in kinds] == [RemoveMember, UpdateMember, AddMember]
+    assert [step.member_id for step in kinds if isinstance(step, RemoveMember | UpdateMember)] == [2, 1]
+    assert plan.joins == ("n1",)
+    end, _ = finish(fleet, Wish())
+    assert_whole(fleet, end, Wish())
