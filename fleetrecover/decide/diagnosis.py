@@ -627,14 +627,17 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
 
 
 def _running(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
-    """The hosts of the voters whose etcd runs in the open."""
-    return tuple(
-        seat.host
-        for seat in known
-        if seat.host is not None
-        and not seat.learner
-        and any(c.state == "running" and c.network != "none" for c in survey.node(seat.host).containers)
-    )
+    """The hosts of the voters whose etcd runs in the open; not those that surely run as somebody else, or anew."""
+    found = []
+    for seat in known:
+        if seat.host is None or seat.learner:
+            continue
+        node = survey.node(seat.host)
+        other = node.log is not None and node.log.node_id != seat.id
+        anew = node.data is not None and not node.data.has_member
+        if not (other or anew) and any(c.state == "running" and c.network != "none" for c in node.containers):
+            found.append(seat.host)
+    return tuple(found)
 
 
 def unasked(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:

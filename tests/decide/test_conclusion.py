@@ -39,6 +39,16 @@ def quarantine_left(fleet: FakeFleet) -> None:
     fleet.node("n1").others.append(left)
 
 
+def joiner_left(fleet: FakeFleet) -> None:
+    """No check is there for it: it would not start by itself, and is in nobody's place."""
+    own = fleet.node("n1").container
+    assert own is not None
+    labels = {RUN_LABEL: "r20200101T000000Z-0000", ROLE_LABEL: Role.JOINING.value}
+    fleet.node("n1").others.append(
+        replace(own, id="left", name="etcd-join", labels=labels, state="exited", restart_policy="no")
+    )
+
+
 def second_runs(fleet: FakeFleet) -> None:
     own = fleet.node("n3").container
     assert own is not None
@@ -66,6 +76,7 @@ BREAKS: dict[str, tuple[Break, Verdict]] = {
     "nothing": (lambda _: None, Verdict.HEALTHY),
     "what lies aside carries the flag": (forced_aside, Verdict.HEALTHY),
     "a quarantine was left": (quarantine_left, Verdict.DEGRADED),
+    "a joiner was left": (joiner_left, Verdict.DEGRADED),
     "a second one runs": (second_runs, Verdict.DEGRADED),
     "no restart policy": (no_policy, Verdict.HEALTHY),
     "a member was removed": (removed, Verdict.DEGRADED),

@@ -12,7 +12,7 @@ from fleetrecover.decide.placement import Change, Misplaced, can_elect, changes,
 from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.steps import AddMember, RemoveMember, UpdateMember
 from fleetrecover.decide.verdict import judge
-from fleetrecover.facts import Survey
+from fleetrecover.facts import Problem, Survey
 from fleetrecover.verify import whole_fleet
 from tests.decide.test_resume import all_steps, assert_whole, finish, interrupted_everywhere, planned
 from tests.fakes.nodes import FakeFleet, address, make_log
@@ -201,3 +201,35 @@ def test_one_of_two_that_were_exchanged_is_lost_then() -> None:
     assert plan.joins == ("n1",)
     end, _ = finish(fleet, Wish())
     assert_whole(fleet, end, Wish())
+
+
+def test_an_address_that_is_also_the_hosts_own_is_in_place() -> None:
+    """Another host has still the container with which this member ran there before it moved."""
+    fleet = FakeFleet.broken(3)
+    finish(fleet, Wish())
+    seen = fleet.survey()
+    [first] = seen.node("n1").containers
+    [second] = seen.node("n2").containers
+    old = replace(first, id="old", name="etcd-old", state="exited", restart_policy="no")
+    nodes = tuple(replace(n, containers=(second, old)) if n.name == "n2" else n for n in seen.nodes)
+    assert misplaced(replace(seen, nodes=nodes), known(seen)) == ()
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_members_that_run_and_do_not_answer_block_unless_they_cannot_hear_each_other(exchanged: bool) -> None:
+    """An etcd that has started without quorum takes no client: it may be serving all the same, but not these two."""
+    fleet = swapped(serving=False)
+    if not exchanged:
+        fleet.swap_data("n1", "n2")
+    fleet.node("n3").data = None
+    seen = fleet.survey()
+    nodes = tuple(
+        replace(
+            n,
+            containers=tuple(replace(c, state="running") for c in n.containers),
+            status_problem=Problem("command", "context deadline exceeded"),
+        )
+        for n in seen.nodes
+    )
+    found = diagnose(replace(seen, nodes=nodes), Wish())
+    assert found.remedy is (Remedy.RESET if exchanged else Remedy.BLOCKED)
