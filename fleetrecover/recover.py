@@ -76,6 +76,7 @@ def recover(means: Recovery, wish: Wish, *, agreed: Saved | None = None) -> Repo
         again, judged, fresh = look(means, wish, run=plan.run)
         if fresh is None:
             # whoever was away for a moment is there again
+            refuse_behind(survey, again)
             return nothing_to_do(means, again, judged)
         refuse_changed(survey, plan, again, fresh)
         journal = Journal.open(means.fleet.cluster, plan.run)
@@ -97,6 +98,23 @@ def refuse_other(survey: Survey, plan: Plan, agreed: Saved) -> None:
         raise Refused(
             "the fleet, or what was asked for, is not as it was when that plan was made; nothing was changed",
             hint="make a new one: fleetrecover plan",
+        )
+
+
+def refuse_behind(survey: Survey, again: Survey) -> None:
+    """Raise Undetermined where what serves now knows less than what a look before has seen: emptied members begun anew."""
+    best = max(
+        (node for node in survey.nodes if node.log), key=lambda node: node.log.commit if node.log else 0, default=None
+    )
+    before = (best.log.commit if best and best.log else 0, _revision(survey) or 0)
+    live = [node.status for node in again.nodes if node.healthy and node.status]
+    now = (max((s.commit for s in live), default=0), max((s.revision for s in live), default=0))
+    if now[0] < before[0] or now[1] < before[1]:
+        whose = f" by {best.name}'s log" if best else ""
+        raise Undetermined(
+            f"what serves now is at index {now[0]}, revision {now[1]}; a moment ago index {before[0]}, revision {before[1]} was "
+            f"known{whose}: members whose disks were emptied may have begun anew; nothing was changed",
+            hint="stop etcd on those members before more is written there; `fleetrecover diagnose` shows both sides",
         )
 
 

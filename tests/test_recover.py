@@ -13,7 +13,7 @@ import pytest
 from fleetrecover import recover as flow
 from fleetrecover.decide.diagnosis import Diagnosis, Wish, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
-from fleetrecover.errors import InputError, Refused
+from fleetrecover.errors import InputError, Refused, Undetermined
 from fleetrecover.facts import Survey
 from fleetrecover.journal import Journal, summary
 from fleetrecover.recover import Recovery, recover
@@ -84,6 +84,18 @@ def test_what_has_mended_itself_meanwhile_is_nothing_to_do(play: Callable[..., l
     well = fleet.survey()
     ill = changed(well, "n2", status=None, members=None)
     assert play(looked(ill), (well, diagnose(well, Wish()), None)) == [None, "r7"]
+
+
+def test_what_serves_now_with_less_than_was_seen_is_not_healthy(play: Callable[..., list[str | None]]) -> None:
+    """Two emptied members begin anew between the two looks, and outvote the one that has the data."""
+    fleet = FakeFleet.broken(3)
+    finish(fleet, Wish())
+    well = fleet.survey()
+    ill = changed(changed(well, "n2", status=None, members=None), "n3", log=make_log(3, 3, 80))
+    with pytest.raises(
+        Undetermined, match="at index 50, revision 30; a moment ago index 83, revision 30 was known by n3's log"
+    ):
+        play(looked(ill), (well, diagnose(well, Wish()), None))
 
 
 # --- saved plans ---
