@@ -7,6 +7,7 @@ that may still be running on the node is waited for.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.membership import own_id
 from fleetrecover.decide.step_words import HEALTH_TIMEOUT, JOIN_TIMEOUT, QUARANTINE_TIMEOUT, name_of
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
@@ -45,6 +47,7 @@ from fleetrecover.remote import (
     PROMOTE_POLICY,
     RECONNECT_POLICY,
     Policy,
+    WaitTimeout,
     fan_out,
     wait_until,
 )
@@ -55,6 +58,8 @@ T = TypeVar("T")
 SETTLE_SECONDS = 4.0
 BUSY_POLL = 3.0
 """Seconds between two looks at a script of ours that is waited for."""
+SAID_LINES = 20
+"""How many of a container's last lines are looked at for the reason."""
 PATIENCE = 10.0
 """Seconds after which a wait says, and says again, what it waits for."""
 
@@ -329,6 +334,18 @@ class Applier:
         status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
         return f"container {container} is {status}; it last said: {logs.strip()[-600:]}"
 
+    def says(self, node: str) -> str:
+        """What a started member says of itself: its state, the reason first, then its last words, each with the node's name."""
+        container = self.survey.fleet.etcd.container
+        state = self.try_read(node, probes.container_state(self.cli, container))
+        lines = self.scrub(
+            self.try_read(node, probes.container_logs(self.cli, container, SAID_LINES)) or ""
+        ).splitlines()
+        status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
+        reason, rest = reason_of(lines)
+        told = [f"container {container} is {status}" + (f": {reason}" if reason else ""), *rest[-2:]]
+        return "\n".join(f"  {node}: {line.strip()[:300]}" for line in told)
+
     def scrub(self, said: str) -> str:
         """What a container or an engine said, without the secrets of any container: etcd logs variables it does not know."""
         for node in self.survey.nodes:
@@ -517,14 +534,21 @@ class Applier:
 
     @do.register
     def _(self, step: s.AwaitQuorum) -> str:
-        self.wait(
-            lambda: next((node for node in step.nodes if self.healthy(node)), None),
-            what=f"a leader among {', '.join(step.nodes)}",
-            timeout=HEALTH_TIMEOUT,
-            host=step.node,
-            interval=0.5,
-            describe=lambda: "; ".join(self.describe(node, self.survey.fleet.etcd.container) for node in step.nodes),
-        )
+        try:
+            self.wait(
+                lambda: next((node for node in step.nodes if self.healthy(node)), None),
+                what=f"a leader among {', '.join(step.nodes)}",
+                timeout=HEALTH_TIMEOUT,
+                host=step.node,
+                interval=0.5,
+                describe=lambda: "what each member says:\n" + "\n".join(self.says(node) for node in step.nodes),
+            )
+        except WaitTimeout as error:
+            raise WaitTimeout(
+                error.host,
+                error.reason,
+                hint="mend what they name, then run the same command again; or have one of them reset: --survivor NAME",
+            ) from error
         self.moments.setdefault("writable", self.clock())
         return "quorum stands"
 
@@ -614,9 +638,29 @@ class Applier:
         policy.with_sleep(self.sleep, self.clock).run(attempt, before_retry=tell)
 
     @do.register
+    def _(self, step: s.UpdateMember) -> str:
+        def so() -> bool:
+            listed = self.try_read(step.leader, self.ctl(step.leader).members()) or ()
+            return any(m.id == step.member_id and set(m.peer_urls) == set(step.peer_urls) for m in listed)
+
+        said = f"{step.member_name} ({step.member_id:x}) at {', '.join(step.peer_urls)}"
+        if so():
+            return f"{said} already"
+        asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
+        update = self.ctl(step.leader).update(step.member_id, step.peer_urls)
+        self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, update, look=so), so)
+        return said
+
+    @do.register
+    def _(self, step: s.RemoveLeftover) -> str:
+        self.update(step, actions.remove_container(self.cli, step.name, RUN_LABEL, step.made_by))
+        return f"{step.name} of run {step.made_by}"
+
+    @do.register
     def _(self, step: s.AddMember) -> str:
         there = self.member_at(step.leader, step.peer_urls)
         if there is not None:
+            self.refuse_other(step, there)
             return f"already a member ({there.id:x})"
         ctl = self.ctl(step.leader)
         asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
@@ -628,6 +672,18 @@ class Applier:
         self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, add, look=there_now), there_now)
         added = self.member_at(step.leader, step.peer_urls)
         return f"{'learner' if step.learner else 'voter'} {added.id:x}" if added else "added"
+
+    def refuse_other(self, step: s.AddMember, there: Member) -> None:
+        """Raise CommandFailed where the member that has the URL is another host's: it would never be this one's."""
+        mine = self.survey.node(step.node)
+        other = next((n.name for n in self.survey.nodes if n is not mine and own_id(n) == there.id), None)
+        if other is not None:
+            raise CommandFailed(
+                step.node,
+                f"its peer URL {', '.join(step.peer_urls)} is that of member {there.id:x}, which runs on {other}",
+                exit_code=1,
+                hint=f"give that member the URL of {other}: `etcdctl member update {there.id:x} --peer-urls=URL`",
+            )
 
     @do.register
     def _(self, step: s.Join) -> str:
@@ -773,6 +829,24 @@ class Applier:
             "did not join",
         )
         self.step(remove)
+
+
+_GRAVE = re.compile(
+    r'"level":"(?:fatal|panic|error)"|(?:^|\s)[CE] \||\bpanic:|no such file|permission denied|refused to start'
+)
+"""How etcd marks what it dies of: JSON logs (3.4 and later), capnslog before, and Go itself."""
+
+
+def reason_of(lines: Sequence[str]) -> tuple[str, list[str]]:
+    """The last line of a log that tells why etcd ended or cannot go on, the most fatal first; and the other lines.
+
+    >>> reason_of(["I | starting", "C | etcdmain: open /ca.pem: no such file or directory", "I | bye"])
+    ('C | etcdmain: open /ca.pem: no such file or directory', ['I | starting', 'I | bye'])
+    """
+    grave = [line for line in lines if _GRAVE.search(line)]
+    fatal = [line for line in grave if '"level":"error"' not in line and " E | " not in line]
+    reason = next(reversed(fatal or grave), "")
+    return reason, [line for line in lines if line != reason]
 
 
 def member_with(members: Sequence[Member], peer_urls: Sequence[str]) -> Member | None:

@@ -275,14 +275,14 @@ def diagnose(
 ) -> None:
     """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
     from fleetrecover.decide.diagnosis import diagnose as judge
-    from fleetrecover.recover import survey_for
+    from fleetrecover.recover import concluded, survey_for
     from fleetrecover.report.console import print_diagnosis
     from fleetrecover.report.document import diagnosis_document
     from fleetrecover.snapshots.advice import advised
 
     with reached() as (fleet, transport):
         found, wish = survey_for(fleet, transport, wish_of(dead, survivor))
-        diagnosis = judge(found, wish)
+        diagnosis = concluded(found, judge(found, wish), transport).diagnosis
         diagnosis = advised(fleet, transport, found, diagnosis)
         trials = tried(found, diagnosis, transport) if trial else []
     if settings.json:
@@ -318,7 +318,7 @@ def plan(
     from fleetrecover.recover import look
     from fleetrecover.report.console import print_plan
     from fleetrecover.report.document import plan_document
-    from fleetrecover.report.files import write_private
+    from fleetrecover.report.files import plan_text, write_private
 
     with reached() as (fleet, transport):
         found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir))
@@ -330,7 +330,7 @@ def plan(
         return
     document = plan_document(found, diagnosis, made)
     if output is not None:
-        write_private(output, dumps(document, indent=2) + "\n")
+        write_private(output, plan_text(document))
         settings.err.print(
             f"saved to {output}; `fleetrecover recover --plan {output}` does just this or nothing", markup=False
         )
@@ -363,31 +363,30 @@ def recover(
         print_json(report_document(report))
     else:
         print_report(settings.out, report)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
 def verify() -> None:
     """Is the cluster whole, and is nothing left over that will hurt later; read only. Exit code 0, or diagnose's."""
-    from fleetrecover.decide.diagnosis import Verdict, Wish
+    from fleetrecover.decide.diagnosis import Wish
     from fleetrecover.decide.diagnosis import diagnose as judge
-    from fleetrecover.recover import survey_for
+    from fleetrecover.recover import concluded, survey_for
     from fleetrecover.report.console import print_judgement
     from fleetrecover.report.document import judgement_document
-    from fleetrecover.verify import verify as check
+    from fleetrecover.report.tables import prose
 
     with reached() as (fleet, transport):
-        # with the logs: what does not serve may be ahead of what does
         found, wish = survey_for(fleet, transport, Wish())
-        found, judgement = check(fleet, transport, seen=found)
-    verdict = judge(found, wish).verdict
-    if not judgement.ok and verdict is Verdict.HEALTHY:
-        verdict = Verdict.DEGRADED
+        told = concluded(found, judge(found, wish), transport)
     if settings.json:
-        print_json(judgement_document(judgement) | {"cluster": fleet.cluster, "verdict": verdict.value})
+        rest = {"cluster": fleet.cluster, "verdict": told.verdict.value, "missing": list(told.missing)}
+        print_json(judgement_document(told.judgement) | rest | {"next": told.next})
     else:
-        print_judgement(settings.out, judgement)
-        settings.out.print(verdict.value, markup=False)
-    raise typer.Exit(0 if judgement.ok and verdict is not Verdict.UNDETERMINED else verdict.exit_code)
+        print_judgement(settings.out, told.judgement)
+        prose(settings.out, f"{told.verdict.value}: {told.diagnosis.why}")
+        prose(settings.out, told.next)
+    raise typer.Exit(told.exit_code)
 
 
 @app.command()

@@ -106,8 +106,12 @@ class Container:
         """The run that is under way with it or set it aside, by its label or by its name."""
         if self.made_by is not None and not self.settled:
             return self.made_by
-        _, found, run = self.name.partition(KEPT_INFIX)
-        return run.rstrip("-") if found else None
+        return set_aside_by(self.name)
+
+    @property
+    def lies_aside(self) -> bool:
+        """Whether a run has set it aside and nothing would start it: it is kept, and does no harm whatever it carries."""
+        return self.kept_name is not None and self.restart_policy in ("no", "") and not self.running
 
     @property
     def kept_name(self) -> str | None:
@@ -116,12 +120,29 @@ class Container:
         return name if found else None
 
 
+def set_aside_by(name: str) -> str | None:
+    """The run that has given a container this name, to set it aside; None if none has.
+
+    >>> set_aside_by("etcd.fleetrecover-r20270101T000000Z-0123-"), set_aside_by("etcd")
+    ('r20270101T000000Z-0123', None)
+    """
+    _, found, run = name.partition(KEPT_INFIX)
+    return run.rstrip("-") if found else None
+
+
 def settle(containers: Iterable[Container], keeps: Iterable[Keep]) -> tuple[Container, ...]:
-    """The containers; those that a closed run has made to stay (or one that was cleaned away) are the node's own."""
+    """The containers; those that a closed run has made to stay (or one that was cleaned away) are the node's own.
+
+    A joiner is made for a while. It is the node's own only where the node has no other one that could be started.
+    """
+    there = tuple(containers)
     open_runs = {keep.run for keep in keeps if not (keep.finished or keep.undone)}
-    return tuple(
-        replace(c, settled=c.made_for in (Role.JOINING, Role.MEMBER) and c.made_by not in open_runs) for c in containers
-    )
+
+    def stays(container: Container, role: Role) -> bool:
+        return container.made_for is role and container.made_by not in open_runs
+
+    has_own = any((c.made_for is None and not c.forced) or stays(c, Role.MEMBER) for c in there)
+    return tuple(replace(c, settled=stays(c, Role.MEMBER) or (not has_own and stays(c, Role.JOINING))) for c in there)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,13 @@ class PastRun:
     path: Path
     members: tuple[int, int] | None = None  # of the report at the end: how many serve, of how many that should
 
+    @property
+    def told(self) -> str:
+        """The outcome for a person; where there were fewer members than hosts, how many of how many."""
+        if self.members is None or self.members[0] == self.members[1]:
+            return self.outcome or "did not end"
+        return f"{self.outcome or 'did not end'} ({self.members[0]} of {self.members[1]})"
+
 
 def read_events(path: Path) -> list[dict[str, Any]]:
     """All events of a journal; a last line that was cut off by a crash is left out. Raises InputError."""

@@ -17,8 +17,20 @@ from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.agreement import check_agreement
+from fleetrecover.decide.basis import basis, differences
+from fleetrecover.decide.conclusion import Conclusion, combine, conclude, fewer
 from fleetrecover.decide.dead import answers, refuse_living_dead, resolved
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose, find_open_run
+from fleetrecover.decide.diagnosis import (
+    Diagnosis,
+    Finding,
+    Remedy,
+    Severity,
+    Verdict,
+    Wish,
+    close_stale,
+    diagnose,
+    find_open_run,
+)
 from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
@@ -26,6 +38,7 @@ from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
+    Degraded,
     FleetRecoverError,
     Held,
     Refused,
@@ -40,8 +53,9 @@ from fleetrecover.model import Fleet, Transport
 from fleetrecover.outcome import Outcome, Report
 from fleetrecover.plain import counted
 from fleetrecover.report.document import diagnosis_document, plan_document, report_document
+from fleetrecover.report.files import Saved
 from fleetrecover.survey import Reader, take_survey
-from fleetrecover.verify import expectation, verify
+from fleetrecover.verify import expectation, take_hashes, verify
 
 Confirm = Callable[[Survey, Diagnosis, Plan], None]
 
@@ -59,35 +73,75 @@ class Recovery:
     command: str = "recover"
 
 
-def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report:
-    """Bring the cluster back. `agreed` is the fingerprint of a saved plan: if the plan has changed, nothing is done.
+def recover(means: Recovery, wish: Wish, *, agreed: Saved | None = None) -> Report:
+    """Bring the cluster back. `agreed` is a saved plan: if what would be done is not that, nothing is done.
 
-    Raises Undetermined or Refused before anything was changed; StoppedPartWay, Held, CheckFailed after.
+    Raises Undetermined or Refused before anything was changed; StoppedPartWay, Held, CheckFailed after. Degraded where
+    nothing was to be done, but the cluster is not whole.
     """
-    survey, diagnosis, plan = look(means, wish)
+    survey, diagnosis, plan = look(means, wish, run=agreed.run if agreed else None)
     if plan is None:
         drop_dead_holds(means, survey)
-        return nothing_to_do(survey, diagnosis)
-    if agreed is not None and agreed != fingerprint(survey, plan):
-        raise Refused(
-            "the fleet is not as it was when that plan was made; nothing was changed",
-            hint="make a new one: fleetrecover plan",
-        )
+        return nothing_to_do(means, survey, diagnosis)
+    if agreed is not None:
+        refuse_other(survey, plan, agreed)
     means.confirm(survey, diagnosis, plan)
     with hold(means, survey, plan) as held:
         means.events.note("looking again, right before the first change")
         again, judged, fresh = look(means, wish, run=plan.run)
-        if fresh is None or fingerprint(again, fresh) != fingerprint(survey, plan):
-            raise Refused(
-                "the fleet changed while the plan was being read; nothing was changed",
-                hint="run the same command again",
-            )
+        if fresh is None:
+            # whoever was away for a moment is there again
+            refuse_behind(survey, again)
+            return nothing_to_do(means, again, judged)
+        refuse_changed(survey, plan, again, fresh)
         journal = Journal.open(means.fleet.cluster, plan.run)
         try:
             with changing():
                 return _Run(means, wish, journal, held.token).go(again, judged, fresh)
         finally:
             journal.close()
+
+
+def refuse_other(survey: Survey, plan: Plan, agreed: Saved) -> None:
+    """Raise Refused unless what would be done is what the saved plan says."""
+    done = [node.name for node in survey.nodes for keep in node.keeps if keep.run == agreed.run and not keep.stale]
+    if plan.run != agreed.run or (done and not plan.resumed):
+        why = f"run {agreed.run} of that plan has been closed on {', '.join(done)}"
+        if not done:
+            why = f"that plan is one of run {agreed.run}, and run {plan.run} is under way"
+        raise Refused(f"{why}; nothing was changed", hint="make a new one: fleetrecover plan")
+    if agreed.fingerprint != fingerprint(survey, plan):
+        raise Refused(
+            "the fleet, or what was asked for, is not as it was when that plan was made; nothing was changed",
+            hint="make a new one: fleetrecover plan",
+        )
+
+
+def refuse_behind(survey: Survey, again: Survey) -> None:
+    """Raise Undetermined where what serves now knows less than what a look before has seen: emptied members begun anew."""
+    best = max(
+        (node for node in survey.nodes if node.log), key=lambda node: node.log.commit if node.log else 0, default=None
+    )
+    before = (best.log.commit if best and best.log else 0, _revision(survey) or 0)
+    live = [node.status for node in again.nodes if node.healthy and node.status]
+    now = (max((s.commit for s in live), default=0), max((s.revision for s in live), default=0))
+    if now[0] < before[0] or now[1] < before[1]:
+        whose = f" by {best.name}'s log" if best else ""
+        raise Undetermined(
+            f"what serves now is at index {now[0]}, revision {now[1]}; a moment ago index {before[0]}, revision {before[1]} was "
+            f"known{whose}: members whose disks were emptied may have begun anew; nothing was changed",
+            hint="stop etcd on those members before more is written there; `fleetrecover diagnose` shows both sides",
+        )
+
+
+def refuse_changed(survey: Survey, plan: Plan, again: Survey, fresh: Plan) -> None:
+    """Raise Refused where the second look gives another plan than the one that was confirmed, and say in what they differ."""
+    changed = differences(basis(survey, plan), basis(again, fresh))
+    if changed:
+        raise Refused(
+            f"the fleet changed while the plan was being read: {'; '.join(changed)}; nothing was changed",
+            hint="run the same command again",
+        )
 
 
 def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, Diagnosis, Plan | None]:
@@ -108,7 +162,17 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
         tool=f"fleetrecover {__version__}",
         work=look_at_work_dir(means, wish, survey, diagnosis),
     )
-    return survey, diagnosis, None if plan.empty else plan
+    return survey, left_out(diagnosis, plan), None if plan.empty else plan
+
+
+def left_out(diagnosis: Diagnosis, plan: Plan) -> Diagnosis:
+    """The diagnosis, and why hosts are left out of the plan, where it does nothing at all."""
+    if not plan.empty:
+        return diagnosis
+    found = [
+        Finding(Severity.INFO, name, "left-out", f"{name} is left out: {why}") for name, why in plan.left_out.items()
+    ]
+    return replace(diagnosis, findings=(*diagnosis.findings, *found))
 
 
 def survey_for(
@@ -180,14 +244,20 @@ def refuse(diagnosis: Diagnosis) -> None:
     raise Refused(f"{diagnosis.why}; nothing was changed", hint=hint)
 
 
-def nothing_to_do(survey: Survey, diagnosis: Diagnosis) -> Report:
-    """The report of a cluster that needs nothing, or nothing that we could do."""
-    if diagnosis.verdict is Verdict.DEGRADED:
-        from fleetrecover.errors import Degraded
-
-        raise Degraded(f"{diagnosis.why}; there is nothing that this command would do about it")
+def nothing_to_do(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Report:
+    """The report of a cluster that needs nothing. Raises Degraded where it is not whole, and nothing is ours to do."""
+    found = concluded(survey, diagnosis, means.transport)
+    if found.verdict is not Verdict.HEALTHY:
+        away = [finding.message for finding in found.diagnosis.findings if finding.code == "left-out"]
+        raise Degraded("; ".join([found.diagnosis.why, *away, "nothing was done"]), hint=found.next)
     revision = max((node.status.revision for node in survey.nodes if node.status), default=0)
     return Report("", "healthy", diagnosis.remedy, None, revision, revision, None, None, None)
+
+
+def concluded(survey: Survey, diagnosis: Diagnosis, transport: Transport) -> Conclusion:
+    """What is to be said of a diagnosis: only a cluster that seems healthy is asked for its members' content hashes, too."""
+    hashes = take_hashes(survey, transport) if diagnosis.verdict is Verdict.HEALTHY else None
+    return combine(survey, diagnosis, hashes)
 
 
 def new_run() -> str:
@@ -349,6 +419,8 @@ class _Run:
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
             applier.stage(plan.closing)
+        # a member that was removed by its name or id is nobody's name any more
+        told = conclude(seen, Wish(self.wish.dead & {node.name for node in seen.nodes}))
         proof = proof_of(seen, plan)
         revisions = [*([proof.revision] if proof else []), *([self.seen.revision] if self.seen else [])]
         return Report(
@@ -364,6 +436,10 @@ class _Run:
             outcomes=tuple(self.outcomes),
             left_out=away,
             failures=dict(self.failures),
+            missing=told.missing,
+            hosts=len(seen.nodes),
+            exit_code=told.exit_code if closed else 0,
+            next="" if told.verdict is Verdict.HEALTHY else rest_to_do(told),
         )
 
     def verify(self, wanted: Callable[[Survey], Expectation]) -> tuple[Survey, Judgement]:
@@ -405,6 +481,13 @@ class _Run:
         raise error
 
 
+def rest_to_do(told: Conclusion) -> str:
+    """What a recovery that ended well leaves to be done, and what to type."""
+    if told.missing:
+        return fewer(told.missing, len(told.judgement.members) + len(told.missing))
+    return f"{told.diagnosis.why}. {told.next}"
+
+
 def proof_of(seen: Survey, plan: Plan) -> Proof | None:
     """What the reset's quarantine answered, as the survivor has it on disk."""
     keep = seen.node(plan.survivor).keep(plan.run) if plan.survivor is not None else None
@@ -417,3 +500,9 @@ def without(stage: Any, failed: set[str]) -> Any:
 
     lanes = [[step for step in lane if step.node not in failed] for lane in stage.lanes]
     return make_stage(stage.name, stage.title, lanes, tuple(stage.essential))
+
+
+def _revision(survey: Survey) -> int | None:
+    """The greatest revision that any disk or any running etcd has."""
+    found = [node.db.revision for node in survey.nodes if node.db]
+    return max([*found, *(node.status.revision for node in survey.nodes if node.status)], default=None)

@@ -17,8 +17,10 @@ from fleetrecover.decide.certificates import files_missing, start_blocked_by_fil
 from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.leaders import led_finding, other_quorum
+from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.same_machine import same_machine
@@ -60,6 +62,7 @@ __all__ = [
     "may_be_electing",
     "ranked",
     "startable",
+    "superseded",
     "unaccounted",
     "unasked",
 ]
@@ -87,7 +90,13 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
     wish = resolved(survey, wish)
     run = find_open_run(survey)
-    found = [*_node_findings(survey, wish), *surroundings(survey), *_stale_findings(survey), *barriers(survey, run)]
+    found = [
+        *_node_findings(survey, wish),
+        *surroundings(survey),
+        *_stale_findings(survey),
+        *_leftover_findings(survey),
+        *barriers(survey, run),
+    ]
     twice = same_machine(survey)
     if twice:
         return _blocked(twice[0], (), None, [*found, *twice], run)
@@ -164,6 +173,11 @@ def close_stale(survey: Survey, wish: Wish) -> Survey:
         if grown is not None and grown.lost:
             over.add(run.run)
     return replace(survey, nodes=tuple(_closed(node, over) for node in survey.nodes))
+
+
+def superseded(survey: Survey, run: str) -> Survey:
+    """The survey in which that run is over: another one takes its place."""
+    return replace(survey, nodes=tuple(_closed(node, {run}) for node in survey.nodes))
 
 
 def _closed(node: NodeFacts, over: Collection[str]) -> NodeFacts:
@@ -244,19 +258,17 @@ def _with_quorum(
     return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
 
 
-_MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"})
+_MEMBERSHIP = frozenset(
+    {
+        *("host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"),
+        *("wrong-host", "leftover-container"),
+    }
+)
 _COSMETIC = frozenset(
     {
         *("unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"),
-        *(
-            "clock",
-            "certificate-expires",
-            "certificate-unread",
-            "certificate-names",
-            "space",
-            "peer-port",
-            "other-name",
-        ),
+        *("clock", "certificate-expires", "certificate-unread", "certificate-names", "space", "peer-port"),
+        *("no-restart-policy", "other-name"),
     }
 )
 """What does not make a cluster degraded by itself."""
@@ -286,12 +298,42 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
             found.append(_warn(seat.host, "member-unhealthy", f"member {seat.label} is not healthy"))
         elif seat.learner:
             found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))
+    found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     for node in survey.nodes:
         if node.name not in seated and node.name not in wish.dead and known:
             found.append(_warn(node.name, "host-not-member", f"{node.name} is not a member of the cluster"))
         if node.alarms:
             found.append(_alarm_finding(node, node.alarms))
     return found
+
+
+def _misplaced_finding(one: Misplaced) -> Finding:
+    urls, named = ", ".join(one.seat.peer_urls), ", ".join(one.named)
+    advice = "`fleetrecover recover` gives it the peer URL of its host"
+    if not one.wanted:
+        advice = f"`etcdctl member update {hex_id(one.seat.id)} --peer-urls=URL` with that of {one.host}"
+    message = (
+        f"{one.host} runs member {one.seat.name or hex_id(one.seat.id)}, whose peer URL {urls} is that of {named}: the others do "
+        "not find it there"
+    )
+    if one.host in one.named or one.named == ():
+        message = f"{one.host}: its peer URL {urls} is one that an exchange of URLs was interrupted at"
+    return Finding(Severity.WARNING, one.host, "wrong-host", message, advice)
+
+
+def _leftover_findings(survey: Survey) -> list[Finding]:
+    """Containers that a run of ours left standing."""
+    return [
+        Finding(
+            Severity.WARNING,
+            node.name,
+            "leftover-container",
+            f"{node.name}: container {left.name} was made by run {left.made_by} for a while, and was left standing",
+            "`fleetrecover recover` takes it away, and starts the node's own one",
+        )
+        for node in survey.nodes
+        for left in leftovers(survey, node)
+    ]
 
 
 def _returned_findings(survey: Survey, wish: Wish, known: Sequence[Seat]) -> list[Finding]:
@@ -357,9 +399,12 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         return _resume(survey, wish, known, candidates, found, run)
     away = unaccounted(survey, wish, known)
     mute = unasked(survey, known)
+    if mute and not can_elect(survey, known, _running(survey, known)):
+        mute = ()  # they run, and cannot hear each other: nobody serves
     choice = _choose(survey, wish, candidates, known, anew)
     found += _choice_findings(choice)
     chosen = choice if isinstance(choice, Choice) else None
+    found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     if away:
         return _blocked(away_finding(survey, away, known), known, chosen, found, run)
     apart = _histories_finding(survey, choice, mute)
@@ -383,7 +428,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     why = f"no member has a leader, and {all_of} accounted for"
     if run is not None and repairing:
         why = f"quorum was lost while run {run.run} was repairing"
-    if wish.survivor is None and len(ready) >= quorum(len(voters)):
+    if wish.survivor is None and len(ready) >= quorum(len(voters)) and can_elect(survey, known, ready):
         remedy = Remedy.START
         have = "has" if len(ready) == 1 else "have"
         why = f"{len(ready)} of {counted(len(voters), 'voter')} {have} sound data and can simply be started: {', '.join(ready)}"
@@ -529,6 +574,20 @@ def accountable(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[Seat
         return tuple(known)
     ids = {seat.id for seat in known}
     return (*known, *(seat for seat in seats_of(survey, best.log.configuration) if seat.id not in ids))
+
+
+def _running(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
+    """The hosts of the voters whose etcd runs in the open; not those that surely run as somebody else, or anew."""
+    found = []
+    for seat in known:
+        if seat.host is None or seat.learner:
+            continue
+        node = survey.node(seat.host)
+        other = node.log is not None and node.log.node_id != seat.id
+        anew = node.data is not None and not node.data.has_member
+        if not (other or anew) and any(c.state == "running" and c.network != "none" for c in node.containers):
+            found.append(seat.host)
+    return tuple(found)
 
 
 def unasked(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
@@ -814,7 +873,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
 
 
 def _dangerous(container: Container, name: str) -> bool:
-    forced = container.forced and container.role is None
+    forced = container.forced and container.role is None and not container.lies_aside
     fights = container.name != name and container.role is None and container.restart_policy not in ("no", "")
     return forced or fights
 

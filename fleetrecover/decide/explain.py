@@ -206,6 +206,27 @@ def _(step: s.RemoveMember, cli: str) -> Explained:
 
 
 @explain.register
+def _(step: s.UpdateMember, cli: str) -> Explained:
+    urls = ",".join(step.peer_urls)
+    title = f"give {step.member_name} the peer URL of the host that it runs on"
+    if step.detour:
+        title = f"give {step.member_name} another spelling of its host's peer URL for a moment, so that its present one is free"
+    return Explained(
+        title,
+        (f"{cli} exec … etcdctl member update {step.member_id:x} --peer-urls={urls}   (on {step.leader})",),
+        "no other member has that URL",
+        "the member list has it so",
+        "member update with the URL of before",
+    )
+
+
+@explain.register
+def _(step: s.RemoveLeftover, cli: str) -> Explained:
+    did = [actions.remove_container(cli, step.name, RUN_LABEL, step.made_by)]
+    return _said(f"stop and remove {step.name}, which run {step.made_by} left", did, "it carries that run's label", "")
+
+
+@explain.register
 def _(step: s.AddMember, cli: str) -> Explained:
     learner = " --learner" if step.learner else ""
     urls = ",".join(step.peer_urls)

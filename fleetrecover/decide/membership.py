@@ -113,9 +113,9 @@ def seats(survey: Survey, members: tuple[Member, ...], learners: frozenset[int])
     taken: dict[str, int] = {}
     found: list[Seat] = []
     for member in sorted(members, key=lambda m: m.id not in by_id):
-        node = by_id.get(member.id) or _by_address(survey, member) or _by_name(survey, member)
-        if node is not None and node.name in taken:
-            node = None
+        # where disks were exchanged, the host at a member's address is another member's by its data
+        likely = (by_id.get(member.id), _by_address(survey, member), _by_name(survey, member))
+        node = next((each for each in likely if each is not None and each.name not in taken), None)
         if node is not None:
             taken[node.name] = member.id
         found.append(

@@ -27,7 +27,8 @@ from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.explain import Explained, explain
 from fleetrecover.decide.membership import Seat, host_of_url, quorum
-from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN, true_policy
+from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN
+from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.steps import (
     RESTORE,
     AwaitQuorum,
@@ -660,7 +661,6 @@ class _Maker:
         adopted = self.state(node).adopted
         if own is not None and not own.forced:
             policy = true_policy(node, own)
-            policy = policy if policy not in ("no", "") else "always"
             if adopted and own.name == self.name and own.running and own.restart_policy == policy:
                 return []
             replaces = self.name if there is not None and there.role is Role.MEMBER else None

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from fleetrecover.decide.diagnosis import live_seats
 from fleetrecover.decide.membership import quorum
+from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.returned import armed, split
 from fleetrecover.decide.seen import Seen
+from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import Container, Proof, Role, Survey
 from fleetrecover.plain import counted
 
@@ -65,6 +67,7 @@ def judge(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Judge
     """Judge a fresh survey."""
     checks = [
         _members(survey, expected),
+        _in_place(survey),
         _healthy(survey, expected),
         _one_cluster(survey, expected),
         _hash(hashes, expected),
@@ -98,6 +101,16 @@ def _members(survey: Survey, expected: Expectation) -> Check:
         True,
         f"{len(known)} members, all started, all voters" if len(known) != 1 else "1 member, started, a voter",
     )
+
+
+def _in_place(survey: Survey) -> Check:
+    """Each member runs on the host that its peer URL names, so that the others find it."""
+    known = live_seats(survey, [node for node in survey.nodes if node.healthy])
+    told = [
+        f"{one.host} runs member {one.seat.name or hex_id(one.seat.id)} of {', '.join(one.seat.peer_urls)}"
+        for one in misplaced(survey, known)
+    ]
+    return Check("members in place", not told, "; ".join(told) or "each runs where its peer URL points")
 
 
 def _healthy(survey: Survey, expected: Expectation) -> Check:
@@ -194,10 +207,8 @@ def _no_force(survey: Survey) -> Check:
     return Check("no force flag", not forced, ", ".join(forced) or f"on no container that could start{_unseen(survey)}")
 
 
-def _can_force(container: object) -> bool:
-    assert isinstance(container, Container)
-    set_aside = container.kept_name is not None and container.restart_policy in ("no", "") and not container.running
-    return container.forced and not set_aside
+def _can_force(container: Container) -> bool:
+    return container.forced and not container.lies_aside
 
 
 def _policies(survey: Survey, expected: Expectation) -> Check:
@@ -213,13 +224,15 @@ def _policies(survey: Survey, expected: Expectation) -> Check:
             wrong.append(f"{host} has no container {name}")
         elif wanted is not None and container.restart_policy != wanted:
             wrong.append(f"{host}: {container.restart_policy}, was {wanted}")
-        elif wanted is None and container.restart_policy in ("no", ""):
-            wrong.append(f"{host}: no restart policy, so etcd stays away after a reboot")
         elif container.restart_policy in ("no", ""):
             none.append(host)
     told = _policies_told({host: survey.node(host).named(name) for host in expected.hosts})
     if none:
-        told += f"; without one etcd stays away after a reboot on {', '.join(none)}, as before"
+        command = f"`{survey.fleet.etcd.cli} update --restart=always {name}`"
+        told += (
+            f"; without one etcd stays away after a reboot on {', '.join(none)}, as before ({command}, unless something else "
+            "starts it)"
+        )
     wrong += [f"not known: {_not_reached(away)}"] if away else []
     return Check("restart policies", not wrong, "; ".join(wrong) or told)
 

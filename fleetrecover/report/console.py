@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from fleetrecover.decide.conclusion import absent, what_next
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
 from fleetrecover.decide.finding import Finding
 from fleetrecover.decide.plan import Plan
@@ -134,7 +135,7 @@ def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advis
         print_finding(out, finding, advise=after is None or after.advice != finding.advice)
     if advise:
         out.print()
-        prose(out, what_next(survey, diagnosis), then="  ")
+        prose(out, what_next(diagnosis, absent(survey), len(survey.nodes)), then="  ")
 
 
 def print_finding(out: Console, finding: Finding, *, advise: bool = True) -> None:
@@ -171,21 +172,6 @@ def choice_lines(choice: Choice, remedy: Remedy) -> list[str]:
     if choice.loses:
         lines.append(f"This choice was made by you and loses data: {choice.loses}.")
     return [*lines, *(f"Doubt: {doubt}." for doubt in choice.doubts)]
-
-
-def what_next(survey: Survey, diagnosis: Diagnosis) -> str:
-    """The command to type."""
-    if diagnosis.remedy is Remedy.NONE:
-        return "Nothing to do."
-    if diagnosis.remedy is Remedy.BLOCKED:
-        return "Nothing can be done safely yet; see the findings above."
-    verbs = {
-        Remedy.RESET: "resets a copy of the survivor's data and brings the others in again",
-        Remedy.START: "starts the members that have their data, without any reset",
-        Remedy.REPAIR: "replaces what is missing, member by member, without any reset",
-        Remedy.FINISH: "closes the run that is open",
-    }
-    return f"Next: `fleetrecover recover` {verbs[diagnosis.remedy]}. `fleetrecover plan` shows every step first."
 
 
 def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *, commands: bool = True) -> None:
@@ -264,7 +250,8 @@ def print_report(out: Console, report: Report) -> None:
     if report.outcome == "healthy":
         out.print(f"Nothing to do: the cluster is healthy, at revision {report.revision_after}.")
         return
-    out.print(f"\n[bold]Run {report.run}: {report.outcome}[/]")
+    short = f" ({report.hosts - len(report.missing)} of {report.hosts} members)" if report.missing else ""
+    out.print(f"\n[bold]Run {report.run}: {report.outcome}{short}[/]")
     if report.judgement is not None:
         print_judgement(out, report.judgement)
     if report.seconds_to_writable is not None:
@@ -278,6 +265,8 @@ def print_report(out: Console, report: Report) -> None:
             f"`fleetrecover clean {report.run}`",
             first="  ",
         )
+    if report.next:
+        prose(out, report.next, first="  ", then="  ", style="bold yellow")
 
 
 def print_facts(out: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -251,6 +251,8 @@ def report_document(report: Report) -> dict[str, Any]:
         "seconds_to_writable": report.seconds_to_writable,
         "seconds_to_whole": report.seconds_to_whole,
         "left_out": dict(report.left_out),
+        "missing": list(report.missing),
+        "next": report.next or None,
         "steps": [outcome_document(outcome) for outcome in report.outcomes],
     }
 
