@@ -81,11 +81,16 @@ class Disk:
 
     def roster(self, index: int | None = None) -> Roster:
         """The membership at an index, at the end of the log without one."""
-        return roster(self.entries if index is None else self.entries[:index])
+        return _roster(self.entries if index is None else self.entries[:index])
 
 
 def roster(entries: Iterable[Entry]) -> Roster:
     """The membership after these entries, as raft counts it."""
+    return _roster(tuple(entries))
+
+
+@lru_cache(maxsize=50000)
+def _roster(entries: tuple[Entry, ...]) -> Roster:
     voters: set[int] = set()
     learners: set[int] = set()
     removed: set[int] = set()

@@ -66,7 +66,20 @@ class Etcds:
         if self.expelled(host):
             host.process = None
             return "the member has been permanently removed from the cluster"
+        if self.panics(host):
+            host.process = None
+            return "tocommit is out of range: was the raft log corrupted, truncated, or lost?"
         return ""
+
+    def panics(self, host: Host) -> bool:
+        """Whether a leader remembers more of its log than it has."""
+        assert host.disk is not None
+        leaders = [peer for peer in self.running() if peer is not host and peer.process and peer.process.leads]
+        return any(
+            peer.process.reached.get(host.disk.member, 0) > len(host.disk.entries)
+            for peer in leaders
+            if peer.process and self.linked(peer, host)
+        )
 
     def begin(self, host: Host, container: Container) -> Disk | str:
         """A blank member: what it makes for itself, or why it ends."""
@@ -164,19 +177,28 @@ class Etcds:
         assert host.disk is not None and host.process is not None
         yield host
         seen = host.disk.roster(host.process.known)
+        found: dict[int, Host] = {}
         for peer in self.running():
             assert peer.disk is not None
-            if peer is not host and peer.disk.member in seen.hosts and self.linked(host, peer):
-                yield peer
+            member = peer.disk.member
+            if peer is host or member not in seen.hosts or not self.linked(host, peer):
+                continue
+            if member not in found or seen.hosts[member] == peer.number:  # of two with one id, who sits at its address
+                found[member] = peer
+        yield from found.values()
 
     # --- time passes ---
 
     def settle(self) -> None:
         """Until nothing changes any more: restarts, removals, elections, replication, publication."""
+        done: list[str] = []
         for _ in range(ROUNDS):
-            if not (self.retry() or self.expel() or self.lead() or self.elect() or self.publish()):
+            deeds = (self.retry, self.expel, self.lead, self.elect, self.publish)
+            deed = next((deed for deed in deeds if deed()), None)
+            if deed is None:
                 return
-        raise AssertionError("the world does not come to rest")
+            done.append(deed.__name__)
+        raise AssertionError(f"the world does not come to rest: {' '.join(done[-6:])}")
 
     def retry(self) -> bool:
         changed = False
@@ -248,7 +270,7 @@ class Etcds:
                 assert peer.disk is not None
                 has.add(peer.disk.member)
         if len(has & voters) > len(voters) // 2:
-            self.commit(leader, [p for p in active if p.disk and p.disk.member in has])
+            self.commit(leader, [p for p in active if p.process and p.disk and p.disk.member in has])
         after = [(p.disk, p.process and (p.process.known, p.process.leader, p.process.serving)) for p in peers]
         return before != after
 

@@ -126,11 +126,26 @@ def nothing(*_: object, **__: object) -> dict[str, Any]:
     return {}
 
 
+class Clock:
+    """Ids and moments of runs, the same for the same world."""
+
+    count = 0
+
+    @classmethod
+    def new_run(cls) -> str:
+        cls.count += 1
+        return f"r20260101T{cls.count // 60 % 24:02d}{cls.count % 60:02d}00Z-abcd"
+
+    @classmethod
+    def now(cls) -> str:
+        return f"2026-01-01T{cls.count // 60 % 24:02d}:{cls.count % 60:02d}:00Z"
+
+
 _EXCHANGED: Mapping[Any, Mapping[str, Any]] = {
     fleetrecover.recover: {
         **{"take_survey": survey_of, "Applier": Hands, "hold": held, "Journal": NoJournal},
         **{"drop_dead_holds": nothing, "diagnosis_document": nothing, "plan_document": nothing},
-        **{"report_document": nothing},
+        **{"report_document": nothing, "new_run": Clock.new_run, "now": Clock.now},
     },
     fleetrecover.undo: {"take_survey": survey_of, "Undoer": Hands, "_hold": held, "Journal": NoJournal},
     fleetrecover.verify: {"take_survey": survey_of, "take_hashes": hashes_of},

@@ -1,0 +1,57 @@
+"""What only the oracle knows: which writes were acknowledged, where they lie, and who serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.worlds.disks import Disk, common
+from tests.worlds.hosts import Host
+from tests.worlds.world import World
+
+
+def worth(world: World, disk: Disk | None) -> int:
+    """How many acknowledged writes a disk has that an etcd can start on."""
+    return len(disk.writes & world.acknowledged) if disk is not None and disk.sound else 0
+
+
+def at_hand(world: World) -> Iterator[tuple[Host, Disk]]:
+    """The disks that the operator can read: in place, or moved aside by a run that is open."""
+    for host in world.hosts:
+        if not host.reachable:
+            continue
+        if host.disk is not None:
+            yield host, host.disk
+        for kept in host.kept.values():
+            if not kept.finished and not kept.undone and "original" in kept.parts:
+                yield host, kept.parts["original"]
+
+
+def best_at_hand(world: World) -> tuple[int, str]:
+    """The most acknowledged writes that a disk at hand has, and where."""
+    found = [(worth(world, disk), host.name) for host, disk in at_hand(world)]
+    return max(found, default=(0, "nobody"))
+
+
+def serving(world: World) -> list[Host]:
+    """The hosts that answer reads, on the operator's side."""
+    return [
+        host for host in world.hosts if host.process is not None and host.process.serving and host.side == 0 and host.disk
+    ]
+
+
+def served(world: World) -> int | None:
+    """How many acknowledged writes clients see; the least, where there are several answers. None: nobody serves."""
+    found = [worth(world, host.disk) for host in serving(world)]
+    return min(found, default=None)
+
+
+def still_there(world: World, host: Host, disk: Disk) -> bool:
+    """Whether a copy on the host has all that was decided on the disk, and all of its acknowledged writes."""
+    wanted = disk.writes & world.acknowledged
+    return any(
+        copy.member == disk.member
+        and copy.cluster == disk.cluster
+        and common(copy.entries, disk.entries) >= min(disk.commit, len(disk.entries))
+        and wanted <= copy.writes
+        for _, copy in host.disks()
+    )
