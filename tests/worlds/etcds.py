@@ -92,7 +92,8 @@ class Etcds:
         for peer in peers:
             assert peer.disk is not None and peer.process is not None
             seen = peer.disk.roster(peer.process.known)
-            if host.number in seen.named and host.number in seen.hosts:
+            begun = peer.process.known > sum(1 for entry in peer.disk.entries[: len(numbers)] if entry.term == 1)
+            if begun and host.number in seen.named and host.number in seen.hosts:  # it has published its URLs once
                 return "the member has already been bootstrapped"
         founders = max(len(self.hosts), 1)
         cluster = CLUSTER if numbers == list(range(1, self.founding + 1)) else 0xE0 + sum(numbers) + founders

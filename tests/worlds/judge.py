@@ -74,8 +74,12 @@ def shape_of(answer: Answer | None) -> str:
     """The command, its exit code, and the finding behind it."""
     if answer is None:
         return "nothing"
-    primary = next((f.code for d in answer.diagnoses for f in d.findings if f.message == d.why), "")
-    return f"{answer.command.verb} {answer.code} [{primary or gist(answer.message)}]"
+    return f"{answer.command.verb} {answer.code} [{primary(answer) or gist(answer.message)}]"
+
+
+def primary(answer: Answer) -> str:
+    """The code of the finding that the verdict rests on."""
+    return next((f.code for d in answer.diagnoses for f in d.findings if f.message == d.why), "")
 
 
 def gist(text: str) -> str:
@@ -92,9 +96,23 @@ _ACCIDENTS = frozenset({"unreachable", "login", "may-be-missing", "run-open", "n
 def cause_of(world: World, answer: Answer | None) -> str:
     """The codes of the findings that say something is wrong."""
     if answer is None or not answer.diagnoses:
-        answer = type_in(world.copy(), Command("diagnose", *([answer.command.dead] if answer else [])))
+        answer = look(world, Command("diagnose", answer.command.dead if answer else frozenset()))
     codes = {f.code for d in answer.diagnoses for f in d.findings if f.severity.value != "info"}
     return ", ".join(sorted(codes - _ACCIDENTS))
+
+
+_SEEN: dict[tuple[object, str], Answer] = {}
+
+
+def look(world: World, command: Command) -> Answer:
+    """What a command that only reads says of a world; asked once for the same state."""
+    key = (world.picture(), world.stirs(), str(command))
+    found = _SEEN.get(key)
+    if found is None:
+        if len(_SEEN) > 200:
+            _SEEN.clear()
+        found = _SEEN[key] = type_in(world.copy(), command)
+    return found
 
 
 def one_judgement(night: Night, step: Step) -> Found:
@@ -102,12 +120,11 @@ def one_judgement(night: Night, step: Step) -> Found:
     answer = step.answer
     if answer is None or answer.code in (130, 1):
         return
-    looked = type_in(night.world.copy(), Command("diagnose"))
-    checked = type_in(night.world.copy(), Command("verify"))
+    looked, checked = look(night.world, Command("diagnose")), look(night.world, Command("verify"))
     if looked.code != checked.code:
         ill = [c.name for c in (checked.judgement.checks if checked.judgement else ()) if not c.ok]
-        bad = ", ".join(ill) if looked.code == 0 else ""
-        kind = f"diagnose {looked.code}, verify {checked.code} [{cause_of(night.world, looked)}] {bad}"
+        why = f"verify says BAD {', '.join(ill)}" if looked.code == 0 else primary(looked) or cause_of(night.world, looked)
+        kind = f"diagnose {looked.code}, verify {checked.code} [{why}]"
         yield Failure("I3", kind, f"diagnose: {looked.message}; verify: {checked.message}")
     if answer.command.verb != "recover" or step.changed and answer.code not in (0, 10):
         return
@@ -198,7 +215,7 @@ def proof_is_true(night: Night, step: Step) -> Found:
     """I7: provably complete never where an acknowledged write is lost (and no disk has forgotten without a trace)."""
     if step.answer is None or night.drawn.dishonest:
         return
-    looked = type_in(step.before.copy(), Command("diagnose", step.answer.command.dead, step.answer.command.survivor))
+    looked = look(step.before, Command("diagnose", step.answer.command.dead, step.answer.command.survivor))
     for choice in looked.choices:
         if choice.proof is not ProofKind.COMPLETE or choice.voters == 0:
             continue

@@ -19,7 +19,7 @@ MOST_COMMANDS = 16
 FIRST = "it is the main job"
 LOOK = "look at everything"
 _CODE = re.compile(r"`(?:fleetrecover )?(recover|undo|clean|verify|diagnose)\b([^`]*)`|\bfleetrecover (undo|clean|recover)( r\w+-\w+)?")
-_DEAD = re.compile(r"--dead ([\w.:-]+)")
+_DEAD = re.compile(r"--dead (etcd-n\d+|n\d+|member|[0-9a-f]{3,})\b")
 _DOCKER = re.compile(r"`docker ([^`]+)`")
 _BEYOND = ("snapshot", "inspect", "compare", "copy the data", "clocks", "firewall", "inventory", "hosts.toml", "etcdctl", "plan")
 
@@ -252,10 +252,11 @@ class Operator:
 
     def declare(self, names: list[str], hint: str) -> Move:
         dead = self.dead | frozenset(names)
-        return Move(str(Command("recover", dead, self.survivor)), hint, Command("recover", dead, self.survivor))
+        command = Command("recover", dead, None if self.survivor in dead else self.survivor)
+        return Move(str(command), hint, command)
 
     def typed(self, text: str, node: str | None, code: str, answer: Answer) -> Iterator[Move]:
-        names = [n for n in _DEAD.findall(text) if n != "NAME"]
+        names = _DEAD.findall(text)
         gone = [n for n in names if self.truly_dead(n)]
         if gone and set(gone) == set(names) - self.dead:
             yield self.declare(gone, text)

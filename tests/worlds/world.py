@@ -88,6 +88,13 @@ class World(Etcds):
             for host in self.hosts
         )
 
+    def stirs(self) -> Hashable:
+        """What moves by itself: who follows whom, and how far each is."""
+        return tuple(
+            (p.container, p.known, p.leader, p.leads, p.serving, p.opened) if (p := host.process) else None
+            for host in self.hosts
+        )
+
     # --- what a person does at a machine ---
 
     def mend(self, host: Host) -> bool:
