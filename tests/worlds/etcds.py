@@ -31,6 +31,7 @@ class Etcds:
         self.dice = dice
         self.acknowledged = acknowledged
         self.written = 0
+        self.blank: set[int] = set()  # the hosts where etcd has begun with nothing, under an id that was another's
 
     # --- starting and stopping ---
 
@@ -55,6 +56,7 @@ class Etcds:
             if isinstance(made, str):
                 return made
             host.disk = made
+            self.blank.add(host.number)
         elif not host.disk.sound:
             return "its WAL is damaged"
         elif container.forced:

@@ -11,6 +11,8 @@ from fleetrecover.decide.diagnosis import Remedy
 from fleetrecover.decide.survivor import ProofKind
 from tests.worlds import oracle
 from tests.worlds.breaks import Drawn, draw
+from tests.worlds.disks import Disk
+from tests.worlds.history import CLUSTER
 from tests.worlds.operator import Night, Step, night_of
 from tests.worlds.seams import Answer, Command, type_in
 from tests.worlds.world import World
@@ -212,19 +214,36 @@ def refused_is_unchanged(night: Night, step: Step) -> Found:
 
 
 def proof_is_true(night: Night, step: Step) -> Found:
-    """I7: provably complete never where an acknowledged write is lost (and no disk has forgotten without a trace)."""
-    if step.answer is None or night.drawn.dishonest:
+    """I7: provably complete never where an acknowledged write is lost.
+
+    A disk that was rolled back, or emptied and filled again, before anybody looked leaves no trace, and no rule can see it:
+    there only what a disk at hand does have is held against the choice, and a log that has nothing at all.
+    """
+    if step.answer is None:
         return
-    looked = look(step.before, Command("diagnose", step.answer.command.dead, step.answer.command.survivor))
+    before = step.before
+    looked = look(before, Command("diagnose", step.answer.command.dead, step.answer.command.survivor))
     for choice in looked.choices:
-        if choice.proof is not ProofKind.COMPLETE or choice.voters == 0:
+        disk = before.host(choice.survivor).evidence()
+        if choice.proof is not ProofKind.COMPLETE or choice.voters == 0 or disk is None or disk.cluster != CLUSTER:
             continue
-        disk = step.before.host(choice.survivor).evidence()
-        lost = step.before.acknowledged - (disk.writes if disk is not None else frozenset())
-        if lost:
-            why = "overridden" if choice.overridden else f"{choice.logs_read} of {choice.logs_needed}"
-            told = f"{choice.survivor} lacks {sorted(lost)}; {choice.why}"
-            yield Failure("I7", f"complete ({why}) [{', '.join(sorted({a.code for a in choice.aside}))}]", told)
+        lost = before.acknowledged - disk.writes
+        seen = frozenset[int]().union(*(d.writes for _, d in oracle.at_hand(before) if d.cluster == CLUSTER and d.sound))
+        told = f"{choice.survivor} lacks {sorted(lost)}; {choice.why}"
+        if lost & seen:
+            yield Failure("I7", f"complete, and {kind_of_loss(before, disk)} at hand has more", told)
+        elif lost and not disk.writes:
+            yield Failure("I7", "complete, and the chosen log is a newborn's, without any write", told)
+        elif lost and not (night.drawn.dishonest or before.blank):
+            yield Failure("I7", f"complete, by {choice.logs_read} of {choice.logs_needed}, and it is not", told)
+
+
+def kind_of_loss(world: World, chosen: Disk) -> str:
+    """Whose log has what the chosen one lacks."""
+    voters = chosen.roster().voters
+    lost = world.acknowledged - chosen.writes
+    more = [disk for _, disk in oracle.at_hand(world) if disk.writes & lost]
+    return "a voter's disk" if any(disk.member in voters for disk in more) else "the disk of one that is no voter"
 
 
 def serving_is_left_alone(night: Night, step: Step) -> Found:

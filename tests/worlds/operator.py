@@ -67,7 +67,7 @@ class Operator:
         self.dead = drawn.words.dead
         self.survivor = drawn.words.survivor
         self.tried: set[tuple[Hashable, str]] = set()
-        self.trail: list[str] = []
+        self.said: list[str] = []
 
     @property
     def world(self) -> World:
@@ -125,6 +125,9 @@ class Operator:
             return self.ends("crash", answer.crash)
         if answer.code == 0 and answer.command.verb in ("recover", "verify", "diagnose"):
             return self.ends("done", answer.message)
+        self.said.append(f"{answer.command} {answer.code} {answer.message}")
+        if len(self.said) > 3 and len(set(self.said[-4:])) == 1:
+            return self.ends("ring", f"four times in a row: {self.said[-1]} -> {step.move.hint}")
         refused = self.refused(step)
         if refused:
             return self.ends("refused hint", refused)
@@ -194,6 +197,8 @@ class Operator:
             yield from self.docker(found[1].split(), node, text)
         if re.search(r"\bstop etcd on\b", text) and code == "forgotten":
             yield from self.give_up(text, answer)
+        if code == "split-brain" or "on the side that was to be gone" in text:
+            yield from self.stop_lesser_side(text)
         if code == "two-clusters" or "of the other cluster" in text:
             yield from self.lesser_cluster(text)
 
@@ -239,6 +244,24 @@ class Operator:
         best = max(self.world.hosts, key=lambda h: h.disk.revision if h.disk and h.accessible else 0)
         lesser = [n for n in stop if (d := self.world.host(n).disk) is None or best.disk is None or d.revision < best.disk.revision]
         yield self.declare(lesser or stop, text)
+
+    def stop_lesser_side(self, text: str) -> Iterator[Move]:
+        """Of two sides that serve, the one with less is stopped, and kept from starting."""
+        serve = [h for h in self.world.hosts if h.accessible and h.process and h.process.serving and h.disk]
+        if not serve:
+            return
+        most = max(h.disk.revision for h in serve if h.disk)
+        lesser = [h.name for h in serve if h.disk and h.disk.revision < most] or [serve[-1].name]
+
+        def act(world: World) -> bool:
+            for name in lesser:
+                host = world.host(name)
+                for container in host.containers:
+                    host.change(container.id, restart_policy="no")
+                    world.stop(host, container.id)
+            return True
+
+        yield Move(f"stop etcd on {', '.join(lesser)}", text, act=act)
 
     def lesser_cluster(self, text: str) -> Iterator[Move]:
         sizes: dict[int, tuple[int, list[str]]] = {}
