@@ -31,7 +31,7 @@ class Etcds:
         self.dice = dice
         self.acknowledged = acknowledged
         self.written = 0
-        self.blank: set[int] = set()  # the hosts where etcd has begun with nothing, under an id that was another's
+        self.tainted: set[int] = set()  # hosts where etcd has begun with nothing under an old id, or was forced
 
     # --- starting and stopping ---
 
@@ -56,7 +56,7 @@ class Etcds:
             if isinstance(made, str):
                 return made
             host.disk = made
-            self.blank.add(host.number)
+            self.tainted.add(host.number)
         elif not host.disk.sound:
             return "its WAL is damaged"
         elif container.forced:
@@ -64,6 +64,7 @@ class Etcds:
             if done is None:
                 return "removed all voters"
             host.disk = done
+            self.tainted.add(host.number)
         host.process = Process(container.id, host.disk.commit)
         if self.expelled(host):
             host.process = None

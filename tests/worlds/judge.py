@@ -40,8 +40,10 @@ def nothing_is_lost(night: Night, step: Step) -> Found:
     answer = step.answer
     if answer is None or answer.code != 0 or answer.command.verb not in ("recover", "verify", "diagnose"):
         return
-    best, where = oracle.best_at_hand(step.before)
+    best, where = oracle.best_at_hand(step.before, sure=forgetful(night, step))
     left = oracle.served(night.world)
+    if left is None and step.disturbed:
+        return  # a host that lost its power after all was well
     if left is None:
         yield Failure("I1", f"{answer.command.verb} says 0 and nobody serves", answer.message)
     elif left < best and not names_the_loss(step, best):
@@ -49,6 +51,11 @@ def nothing_is_lost(night: Night, step: Step) -> Found:
         remedy = answer.plans[0].remedy.value if answer.plans else "nothing done"
         told = f"{answer.command}: {left} acknowledged writes are served, {where} had {best}"
         yield Failure("I1", f"{answer.command.verb} ({remedy}) says 0 over a better disk{words}", told)
+
+
+def forgetful(night: Night, step: Step) -> bool:
+    """Whether a disk has forgotten what it acknowledged: then a last entry may be gone that nobody can know was decided."""
+    return night.drawn.dishonest or bool(step.before.tainted)
 
 
 def names_the_loss(step: Step, best: int) -> bool:
@@ -128,7 +135,7 @@ def one_judgement(night: Night, step: Step) -> Found:
         why = f"verify says BAD {', '.join(ill)}" if looked.code == 0 else primary(looked) or cause_of(night.world, looked)
         kind = f"diagnose {looked.code}, verify {checked.code} [{why}]"
         yield Failure("I3", kind, f"diagnose: {looked.message}; verify: {checked.message}")
-    if answer.command.verb != "recover" or step.changed and answer.code not in (0, 10):
+    if answer.command.verb != "recover" or step.disturbed:
         return
     if answer.code in (0, 10) and answer.code != looked.code:
         kind = f"recover {answer.code}, diagnose {looked.code} [{cause_of(night.world, looked)}]"
@@ -144,7 +151,7 @@ def originals_are_kept(night: Night, step: Step) -> Found:
         after, disk = night.world.host(before.name), before.disk
         if disk is None or after.disk == disk:
             continue
-        if not oracle.still_there(night.world, after, disk):
+        if not oracle.still_there(night.world, after, disk, sure=forgetful(night, step)):
             yield Failure("I4", f"{answer.command.verb}: data is nowhere any more", f"{before.name}: {answer.command}")
         new = [kept.parts["original"] for run, kept in after.kept.items() if "original" in kept.parts and not (
             run in before.kept and "original" in before.kept[run].parts)]
@@ -210,7 +217,7 @@ def refused_is_unchanged(night: Night, step: Step) -> Found:
     answer = step.answer
     if answer is None or answer.code not in REFUSALS or not step.changed:
         return
-    yield Failure("I6", f"{answer.command.verb} {answer.code} after a change: {gist(answer.message)}", answer.message)
+    yield Failure("I6", f"{answer.command.verb} {answer.code} after a change: {gist(answer.message)[:30]}", answer.message)
 
 
 def proof_is_true(night: Night, step: Step) -> Found:
@@ -234,7 +241,7 @@ def proof_is_true(night: Night, step: Step) -> Found:
             yield Failure("I7", f"complete, and {kind_of_loss(before, disk)} at hand has more", told)
         elif lost and not disk.writes:
             yield Failure("I7", "complete, and the chosen log is a newborn's, without any write", told)
-        elif lost and not (night.drawn.dishonest or before.blank):
+        elif lost and not (night.drawn.dishonest or before.tainted):
             yield Failure("I7", f"complete, by {choice.logs_read} of {choice.logs_needed}, and it is not", told)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tests.worlds.breaks import Drawn
+from tests.worlds.history import CLUSTER
 from tests.worlds.seams import Answer, Command, type_in
 from tests.worlds.world import Hazard, World
 
@@ -42,6 +43,7 @@ class Step:
     move: Move
     answer: Answer | None
     changed: bool
+    disturbed: bool = False
 
 
 @dataclass
@@ -93,17 +95,20 @@ class Operator:
         before = self.world.copy()
         picture = self.world.picture()
         self.tried.add((picture, move.name))
-        answer = None
+        answer, disturbed = None, False
         if move.command is not None:
             self.disturb()
+            waiting = self.world.hazard is not None
             answer = type_in(self.world, move.command)
             self.world.settle()
+            disturbed = waiting and self.world.hazard is None
+            self.world.hazard = None
             self.world.tell(f"$ {move.command} -> {answer.code} {answer.message[:300]}")
         elif move.act is not None:
             move.act(self.world)
             self.world.settle()
             self.world.tell(f"# {move.name}")
-        step = Step(before, move, answer, picture != self.world.picture())
+        step = Step(before, move, answer, picture != self.world.picture(), disturbed)
         self.night.steps.append(step)
         return step
 
@@ -126,8 +131,8 @@ class Operator:
         if answer.code == 0 and answer.command.verb in ("recover", "verify", "diagnose"):
             return self.ends("done", answer.message)
         self.said.append(f"{answer.command} {answer.code} {answer.message}")
-        if len(self.said) > 3 and len(set(self.said[-4:])) == 1:
-            return self.ends("ring", f"four times in a row: {self.said[-1]} -> {step.move.hint}")
+        if self.said.count(self.said[-1]) > 3:
+            return self.ends("ring", f"for the fourth time: {self.said[-1]} -> {step.move.hint}")
         refused = self.refused(step)
         if refused:
             return self.ends("refused hint", refused)
@@ -264,14 +269,10 @@ class Operator:
         yield Move(f"stop etcd on {', '.join(lesser)}", text, act=act)
 
     def lesser_cluster(self, text: str) -> Iterator[Move]:
-        sizes: dict[int, tuple[int, list[str]]] = {}
-        for host in self.world.hosts:
-            if host.disk is not None and host.reachable:
-                most, names = sizes.get(host.disk.cluster, (0, []))
-                sizes[host.disk.cluster] = (max(most, len(names) + 1), [*names, host.name])
-        if len(sizes) > 1:
-            keep = max(sizes.values(), key=lambda pair: len(pair[1]))
-            yield self.declare([name for each in sizes.values() if each is not keep for name in each[1]], text)
+        """Whoever works there knows which cluster is theirs."""
+        strange = [h.name for h in self.world.hosts if h.reachable and h.disk is not None and h.disk.cluster != CLUSTER]
+        if strange:
+            yield self.declare(strange, text)
 
     def declare(self, names: list[str], hint: str) -> Move:
         dead = self.dead | frozenset(names)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tests.worlds.disks import Disk, common
 from tests.worlds.hosts import Host
 from tests.worlds.world import World
 
 
-def worth(world: World, disk: Disk | None) -> int:
-    """How many acknowledged writes a disk has that an etcd can start on."""
-    return len(disk.writes & world.acknowledged) if disk is not None and disk.sound else 0
+def worth(world: World, disk: Disk | None, *, sure: bool = False) -> int:
+    """How many acknowledged writes a disk has that an etcd can start on; if `sure`, only what it knows to be decided."""
+    if disk is None or not disk.sound:
+        return 0
+    writes = replace(disk, entries=disk.entries[: disk.commit]).writes if sure else disk.writes
+    return len(writes & world.acknowledged)
 
 
 def at_hand(world: World) -> Iterator[tuple[Host, Disk]]:
@@ -26,9 +30,9 @@ def at_hand(world: World) -> Iterator[tuple[Host, Disk]]:
                 yield host, kept.parts["original"]
 
 
-def best_at_hand(world: World) -> tuple[int, str]:
+def best_at_hand(world: World, *, sure: bool = False) -> tuple[int, str]:
     """The most acknowledged writes that a disk at hand has, and where."""
-    found = [(worth(world, disk), host.name) for host, disk in at_hand(world)]
+    found = [(worth(world, disk, sure=sure), host.name) for host, disk in at_hand(world)]
     return max(found, default=(0, "nobody"))
 
 
@@ -45,9 +49,9 @@ def served(world: World) -> int | None:
     return min(found, default=None)
 
 
-def still_there(world: World, host: Host, disk: Disk) -> bool:
-    """Whether a copy on the host has all that was decided on the disk, and all of its acknowledged writes."""
-    wanted = disk.writes & world.acknowledged
+def still_there(world: World, host: Host, disk: Disk, *, sure: bool = False) -> bool:
+    """Whether a copy on the host has all that was decided on the disk, and, unless `sure`, all acknowledged writes."""
+    wanted = frozenset() if sure else disk.writes & world.acknowledged
     return any(
         copy.member == disk.member
         and copy.cluster == disk.cluster

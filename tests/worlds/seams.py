@@ -189,7 +189,6 @@ def type_in(world: World, command: Command) -> Answer:
         place = re.sub(r".*/(fleetrecover|tests)/", r"\1/", frame.filename)
         answer.code, answer.message = 1, f"{type(error).__name__}: {error}"
         answer.crash = f"{type(error).__name__} in {place} {frame.name}"
-    world.hazard = None
     return answer
 
 

@@ -47,7 +47,7 @@ class World(Etcds):
         """Another world that is the same now."""
         twin = copy.copy(self)
         twin.hosts = [host.copy() for host in self.hosts]
-        twin.acknowledged, twin.blank = set(self.acknowledged), set(self.blank)
+        twin.acknowledged, twin.tainted = set(self.acknowledged), set(self.tainted)
         twin.log, twin.wrongs = list(self.log), list(self.wrongs)
         twin.dice = random.Random()
         twin.dice.setstate(self.dice.getstate())
