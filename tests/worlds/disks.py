@@ -22,6 +22,8 @@ from tests.etcd.writers import WalWriter, bytes_field, conf_change, put, v2store
 WRITE, EMPTY, ADD, LEARNER, PROMOTE, REMOVE, UPDATE, PUBLISH = (
     *("write", "empty", "add", "learner", "promote", "remove", "update", "publish"),
 )
+DETOUR = 1000
+"""Added to the number of a host: its address, spelled in another way, as an exchange of two URLs needs for a moment."""
 _CHANGES = frozenset({ADD, LEARNER, PROMOTE, REMOVE, UPDATE, PUBLISH})
 _IN_RAFT = frozenset({ADD, LEARNER, PROMOTE, REMOVE, UPDATE})
 
@@ -43,6 +45,7 @@ class Roster:
     learners: frozenset[int]
     removed: frozenset[int]
     hosts: dict[int, int]
+    urls: dict[int, str]
     named: frozenset[int]
 
 
@@ -96,6 +99,7 @@ def _roster(entries: tuple[Entry, ...]) -> Roster:
     removed: set[int] = set()
     named: set[int] = set()
     hosts: dict[int, int] = {}
+    urls: dict[int, str] = {}
     for entry in entries:
         kind, member = entry.kind, entry.value
         if kind not in _CHANGES or member in removed:
@@ -108,16 +112,16 @@ def _roster(entries: tuple[Entry, ...]) -> Roster:
             hosts.pop(member, None)
             removed.add(member)
         elif kind == UPDATE:
-            hosts[member] = entry.host
+            hosts[member], urls[member] = entry.host % DETOUR, peer_url(entry.host)
         elif kind == PROMOTE:
             learners.discard(member)
             voters.add(member)
         else:
             (learners if kind == LEARNER else voters).add(member)
-            hosts[member] = entry.host
+            hosts[member], urls[member] = entry.host, peer_url(entry.host)
             if entry.term == 1:
                 named.add(member)
-    return Roster(frozenset(voters), frozenset(learners), frozenset(removed), hosts, frozenset(named))
+    return Roster(frozenset(voters), frozenset(learners), frozenset(removed), hosts, urls, frozenset(named))
 
 
 def common(one: Sequence[Entry], other: Sequence[Entry]) -> int:
@@ -137,8 +141,8 @@ def member_name(host: int) -> str:
 
 
 def peer_url(host: int) -> str:
-    """The peer URL of the member on that host."""
-    return f"https://10.0.0.{host}:2380"
+    """The peer URL of the member on that host; above DETOUR another spelling of the same address."""
+    return f"https://10.0.0.{host % DETOUR}:{'0' * (host >= DETOUR)}2380"
 
 
 @cache
@@ -199,7 +203,7 @@ def _snap(disk: Disk) -> tuple[str, bytes]:
         children = listed[f"{member:x}"]["Children"]
         host = seen.hosts[member]
         children["raftAttributes"]["Value"] = json.dumps(
-            {"peerURLs": [peer_url(host)], "isLearner": member in seen.learners}
+            {"peerURLs": [seen.urls[member]], "isLearner": member in seen.learners}
         )
         if member in seen.named:
             told = {"name": member_name(host), "clientURLs": [f"https://10.0.0.{host}:2379"]}
@@ -215,7 +219,7 @@ def db_of(disk: Disk) -> DbFacts:
     """What the reader makes of its database."""
     seen = disk.roster(disk.applied)
     members = tuple(
-        Member(m, member_name(h), (peer_url(h),), (), m in seen.learners) for m, h in sorted(seen.hosts.items())
+        Member(m, member_name(h), (seen.urls[m],), (), m in seen.learners) for m, h in sorted(seen.hosts.items())
     )
     return DbFacts(
         page_size=4096,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
@@ -16,7 +17,7 @@ from fleetrecover.errors import CommandFailed, FleetRecoverError, Held, Unreacha
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, LiveMember, Proof, Role
 from fleetrecover.undo import Undoer
-from tests.worlds.disks import ADD, LEARNER, PROMOTE, REMOVE, Disk, Entry, raised, reset
+from tests.worlds.disks import ADD, DETOUR, LEARNER, PROMOTE, REMOVE, UPDATE, Disk, Entry, raised, reset
 from tests.worlds.hosts import Host, Kept, live_members
 from tests.worlds.world import World
 
@@ -173,8 +174,35 @@ def effects(world: World, host: Host, step: s.Step) -> Iterator[Effect]:
 
 
 def other_effects(world: World, host: Host, step: s.Step) -> Iterator[Effect]:
-    """Steps that not every version of the product has."""
-    raise AssertionError(f"the world does not know {type(step).__name__}")
+    """Steps that not every version of the product has, by their names."""
+    about: Any = step
+    match type(step).__name__:
+        case "UpdateMember":
+            yield partial(_update_member, world, about)
+        case "RemoveLeftover":
+            yield partial(_remove_named, world, host, about.name, about.made_by, "")
+        case "BeginUndo":
+            yield partial(_mark, host, step.paths.run, undoing=True)
+        case other:
+            raise AssertionError(f"the world does not know {other}")
+
+
+def _update_member(world: World, step: Any) -> None:
+    """`etcdctl member update`: a URL that another member has is refused; one that is no peer's leads nowhere."""
+    members = listed(world, step.leader)
+    mine = next((member for member in members if member.id == step.member_id), None)
+    if mine is None:
+        raise CommandFailed(step.leader, "etcdserver: member not found", exit_code=1)
+    if set(mine.peer_urls) == set(step.peer_urls):
+        return
+    if any(set(member.peer_urls) & set(step.peer_urls) for member in members if member is not mine):
+        raise CommandFailed(step.leader, "etcdserver: Peer URLs already exists", exit_code=1)
+    leader = chief(world, step.leader)
+    assert leader.disk is not None
+    address, _, port = step.peer_urls[0].rpartition(":")
+    number = int(address.rpartition(".")[2])
+    spelled = number if port == "2380" else number + DETOUR
+    world.propose(leader, Entry(leader.disk.term, UPDATE, step.member_id, spelled))
 
 
 def _nothing() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from typing import Any
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.docker.etcd_config import EtcdConfig
@@ -22,8 +23,9 @@ from fleetrecover.facts import (
 )
 from fleetrecover.model import Host as Address
 from tests.fakes.nodes import DATA, address, make_container
-from tests.worlds.disks import Disk, db_of, log_of, member_name, peer_url
+from tests.worlds.disks import Disk, db_of, log_of, member_name
 
+_KEEP_FIELDS = frozenset(each.name for each in fields(Keep))
 KEEP_ROOT = DATA + ".fleetrecover"
 FREE = 10**10
 
@@ -81,6 +83,7 @@ class Kept:
     proof: Proof | None = None
     finished: bool = False
     undone: bool = False
+    undoing: bool = False
 
     def copy(self) -> Kept:
         return replace(self, policies=dict(self.policies), names=dict(self.names), parts=dict(self.parts))
@@ -88,6 +91,10 @@ class Kept:
     def facts(self, run: str) -> Keep:
         """As a survey shows it."""
         parts = self.parts
+        known: dict[str, Any] = {
+            "undoing": self.undoing,
+            "withdrawn": tuple(name for name in parts if name.startswith("withdrawn")),
+        }
         return Keep(
             run=run,
             path=RunPaths(KEEP_ROOT, run).root,
@@ -107,6 +114,7 @@ class Kept:
             ran=self.ran,
             no_data=self.no_data,
             discarded=tuple(name for name in parts if name.startswith("discarded")),
+            **{name: value for name, value in known.items() if name in _KEEP_FIELDS},
         )
 
 
@@ -124,6 +132,7 @@ class Host:
     kept: dict[str, Kept] = field(default_factory=dict)
     trouble: str = ""
     gone: bool = False
+    given_up: dict[str, Disk] = field(default_factory=dict)  # what the operator has moved away by hand
 
     @property
     def name(self) -> str:
@@ -151,7 +160,9 @@ class Host:
     def copy(self) -> Host:
         process = replace(self.process, reached=dict(self.process.reached)) if self.process else None
         kept = {run: each.copy() for run, each in self.kept.items()}
-        return replace(self, containers=list(self.containers), process=process, kept=kept)
+        return replace(
+            self, containers=list(self.containers), process=process, kept=kept, given_up=dict(self.given_up)
+        )
 
     def container(self, container_id: str) -> Container | None:
         return next((c for c in self.containers if c.id == container_id), None)
@@ -169,6 +180,7 @@ class Host:
         for run, kept in self.kept.items():
             for part, disk in kept.parts.items():
                 yield f"{run}/{part}", disk
+        yield from self.given_up.items()
 
     # --- as a survey shows it ---
 
@@ -260,7 +272,7 @@ def live_members(disk: Disk, known: int) -> tuple[LiveMember, ...]:
         LiveMember(
             member,
             member_name(host) if member in seen.named else "",
-            (peer_url(host),),
+            (seen.urls[member],),
             (),
             member in seen.learners,
         )

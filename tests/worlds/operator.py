@@ -1,28 +1,25 @@
 """An operator who knows nothing but what the product says: it types what a hint names, and does at a machine what a hint asks.
 
 Where a hint leaves a choice ("bring it back, or, if it is gone for good, --dead"), it knows what a person at the machine
-would know: whether that host ever comes back. Where a hint asks to give up a side, it gives up the one with less, by the
-revisions that were shown. What a hint says beyond that (restore a snapshot, look at the files) ends the night: "escalated".
+would know: whether that host ever comes back, and which cluster is theirs. What a hint asks beyond that (restore a snapshot,
+look at the files, mend the inventory) ends the night: "escalated".
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from tests.worlds import hints
 from tests.worlds.breaks import Drawn
 from tests.worlds.history import CLUSTER
+from tests.worlds.hints import Typed
 from tests.worlds.seams import Answer, Command, type_in
 from tests.worlds.world import Hazard, World
 
-MOST_COMMANDS = 16
+MOST_COMMANDS = 18
 FIRST = "it is the main job"
 LOOK = "look at everything"
-_CODE = re.compile(r"`(?:fleetrecover )?(recover|undo|clean|verify|diagnose)\b([^`]*)`|\bfleetrecover (undo|clean|recover)( r\w+-\w+)?")
-_DEAD = re.compile(r"--dead (etcd-n\d+|n\d+|member|[0-9a-f]{3,})\b")
-_DOCKER = re.compile(r"`docker ([^`]+)`")
-_BEYOND = ("snapshot", "inspect", "compare", "copy the data", "clocks", "firewall", "inventory", "hosts.toml", "etcdctl", "plan")
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Move:
     name: str
     hint: str
     command: Command | None = None
-    act: Callable[[World], bool] | None = field(default=None, compare=False)
+    act: Callable[[World], object] | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -48,7 +45,7 @@ class Step:
 
 @dataclass
 class Night:
-    """All that happened. `end`: done, escalated, dead end, ring, refused hint, or too long."""
+    """All that happened. `end`: done, escalated, dead end, ring, refused hint, crash, or too long."""
 
     drawn: Drawn
     world: World
@@ -77,7 +74,7 @@ class Operator:
 
     def work(self, watch: Callable[[Night, Step], None]) -> Night:
         """Follow the hints; `watch` judges each step."""
-        move: Move | None = Move("recover", FIRST, self.command("recover"))
+        move: Move | None = Move(str(self.command("recover")), FIRST, self.command("recover"))
         while move is not None and len(self.night.steps) < MOST_COMMANDS:
             step = self.take(move)
             watch(self.night, step)
@@ -91,26 +88,33 @@ class Operator:
             return Command(verb, self.dead, self.survivor)
         return Command(verb, run=run)
 
+    # --- doing it ---
+
     def take(self, move: Move) -> Step:
-        before = self.world.copy()
-        picture = self.world.picture()
+        before, picture = self.world.copy(), self.world.picture()
         self.tried.add((picture, move.name))
         answer, disturbed = None, False
         if move.command is not None:
-            self.disturb()
-            waiting = self.world.hazard is not None
-            answer = type_in(self.world, move.command)
-            self.world.settle()
-            disturbed = waiting and self.world.hazard is None
-            self.world.hazard = None
-            self.world.tell(f"$ {move.command} -> {answer.code} {answer.message[:300]}")
+            if move.command.verb == "recover":
+                self.dead, self.survivor = move.command.dead, move.command.survivor
+            answer, disturbed = self.type_in(move.command)
         elif move.act is not None:
             move.act(self.world)
-            self.world.settle()
             self.world.tell(f"# {move.name}")
+        self.world.settle()
         step = Step(before, move, answer, picture != self.world.picture(), disturbed)
         self.night.steps.append(step)
         return step
+
+    def type_in(self, command: Command) -> tuple[Answer, bool]:
+        """What came of it, and whether something went wrong in the middle that is nobody's fault."""
+        self.disturb()
+        waiting = self.world.hazard is not None
+        answer = type_in(self.world, command)
+        disturbed = waiting and self.world.hazard is None
+        self.world.hazard = None
+        self.world.tell(f"$ {command} -> {answer.code} {answer.message[:400]}")
+        return answer, disturbed
 
     def disturb(self) -> None:
         """Now and then a command is interrupted, fails once, or loses a host in the middle."""
@@ -125,7 +129,7 @@ class Operator:
     def next(self, step: Step) -> Move | None:
         answer = step.answer
         if answer is None:
-            return self.fresh(Move("recover", FIRST, self.command("recover")), step)
+            return self.after_act(step)
         if answer.crash:
             return self.ends("crash", answer.crash)
         if answer.code == 0 and answer.command.verb in ("recover", "verify", "diagnose"):
@@ -136,20 +140,27 @@ class Operator:
         refused = self.refused(step)
         if refused:
             return self.ends("refused hint", refused)
+        return self.best_move(answer)
+
+    def after_act(self, step: Step) -> Move | None:
+        command = self.command("recover")
+        if self.was_tried(str(command)):
+            return self.ends("ring", f"{step.move.name}, and again {command}; {step.move.hint}")
+        return Move(str(command), FIRST, command)
+
+    def best_move(self, answer: Answer) -> Move | None:
         moves = list(self.moves(answer))
+        moves.sort(key=lambda move: move.command is not None and move.command.verb in ("undo", "clean"))
         for move in moves:
-            if (self.world.picture(), move.name) not in self.tried:
+            if not self.was_tried(move.name):
                 return move
-        if answer.command.verb != "diagnose":
-            look = Move(str(self.command("diagnose")), LOOK, self.command("diagnose"))
-            if (self.world.picture(), look.name) not in self.tried:
-                return look
+        look = self.command("diagnose")
+        if answer.command.verb != "diagnose" and not self.was_tried(str(look)):
+            return Move(str(look), LOOK, look)
         return self.nothing_left(answer, moves)
 
-    def fresh(self, move: Move, step: Step) -> Move | None:
-        if (self.world.picture(), str(move.command)) in self.tried:
-            return self.ends("ring", f"{step.move.name} and again {move.command}")
-        return replace(move, name=str(move.command))
+    def was_tried(self, name: str) -> bool:
+        return (self.world.picture(), name) in self.tried
 
     def refused(self, step: Step) -> str:
         """A hint that was typed just as it was given, and refused."""
@@ -165,18 +176,18 @@ class Operator:
     def nothing_left(self, answer: Answer, moves: list[Move]) -> None:
         if self.gone_but_told(answer):
             return self.ends("done", f"as far as it goes: {answer.message}")
-        beyond = [text for text, _, _ in answer.hints if any(word in text for word in _BEYOND)]
+        beyond = [text for text, _, _ in answer.hints if hints.BEYOND.search(text)]
+        if beyond and not (moves and "fleetrecover plan" in beyond[0]):
+            return self.ends("escalated", beyond[0])
         if moves:
             return self.ends("ring", f"{answer.command}: {answer.message} -> {moves[0].hint}")
-        if beyond:
-            return self.ends("escalated", beyond[0])
         return self.ends("dead end", f"{answer.command}: {answer.message}")
 
     def gone_but_told(self, answer: Answer) -> bool:
-        """The rest serves, and hosts that never come back are all that is missing."""
-        serving = self.world.leader()
+        """The rest serves, and hosts that never come back are all that is missing, and that was said."""
         away = [host for host in self.world.hosts if host.trouble]
-        return answer.code == 10 and serving is not None and all(host.gone for host in away) and bool(away)
+        told = all(host.name in f"{answer.message} {answer.hints}" for host in away if host.name not in self.dead)
+        return answer.code == 10 and self.world.leader() is not None and bool(away) and all(h.gone for h in away) and told
 
     def ends(self, end: str, why: str) -> None:
         self.night.end, self.night.why = end, why
@@ -186,69 +197,35 @@ class Operator:
     def moves(self, answer: Answer) -> Iterator[Move]:
         """Everything that the answer's hints let one do, in the order of the hints."""
         for text, node, code in answer.hints:
-            yield from self.human(text, node, code, answer)
+            yield from self.at_machines(text, node, answer)
+            yield from self.in_shells(text, node, code)
             yield from self.typed(text, node, code, answer)
 
-    def human(self, text: str, node: str | None, code: str, answer: Answer) -> Iterator[Move]:
-        named = [h.name for h in self.world.hosts if re.search(rf"\b{h.name}\b", f"{text} {node or ''}")]
-        about = named or [h.name for h in self.world.hosts if re.search(rf"\b{h.name}\b", answer.message)]
-        asked = re.search(r"reachable|bring|switch|power|mended|comes? back|start the container engine|user and key|make it", text)
-        if asked:
-            for name in about:
-                host = self.world.host(name)
-                if host.trouble and not host.gone:
-                    yield self.mend(name, text)
-        for found in _DOCKER.finditer(text):
-            yield from self.docker(found[1].split(), node, text)
-        if re.search(r"\bstop etcd on\b", text) and code == "forgotten":
-            yield from self.give_up(text, answer)
+    def at_machines(self, text: str, node: str | None, answer: Answer) -> Iterator[Move]:
+        if not hints.asks_to_mend(text):
+            return
+        about = hints.hosts_in(self.world, f"{text} {node or ''}") or hints.hosts_in(self.world, answer.message)
+        for host in about:
+            if host.trouble and not host.gone:
+                name = host.name
+                yield Move(f"mend {name}", text, act=lambda world, name=name: world.mend(world.host(name)))
+
+    def in_shells(self, text: str, node: str | None, code: str) -> Iterator[Move]:
         if code == "split-brain" or "on the side that was to be gone" in text:
             yield from self.stop_lesser_side(text)
-        if code == "two-clusters" or "of the other cluster" in text:
-            yield from self.lesser_cluster(text)
+        elif code == "forgotten" and text.startswith("stop etcd on"):
+            names = hints.hosts_in(self.world, text.partition(" before ")[0])
+            yield self.shell(Typed(tuple((host.name, "docker stop etcd") for host in names)), text)
+        elif code == "same-machine":
+            yield from self.move_copy_away(text)
+        elif code == "two-clusters" and "--dead" in text:
+            yield from self.give_strangers_up(text)
+        else:
+            for way in hints.shell_ways(self.world, text, node):
+                yield self.shell(way, text)
 
-    def mend(self, name: str, hint: str) -> Move:
-        def act(world: World) -> bool:
-            return world.mend(world.host(name))
-
-        return Move(f"mend {name}", hint, act=act)
-
-    def docker(self, words: list[str], node: str | None, hint: str) -> Iterator[Move]:
-        """`docker update --restart=P NAME`, `docker stop NAME`, `docker rm NAME`, at the host that the finding names."""
-        if node is None:
-            return
-        name, verb = words[-1], words[0]
-        policy = next((word.partition("=")[2] for word in words if word.startswith("--restart=")), "")
-
-        def act(world: World) -> bool:
-            host = world.host(node)
-            container = host.named(name)
-            if container is None:
-                return False
-            if verb == "update":
-                host.change(container.id, restart_policy=policy)
-            elif verb == "stop":
-                world.stop(host, container.id)
-            elif verb == "rm" and not container.running:
-                host.containers = [c for c in host.containers if c.id != container.id]
-            return True
-
-        yield Move(f"docker {' '.join(words)} on {node}", hint, act=act)
-
-    def give_up(self, text: str, answer: Answer) -> Iterator[Move]:
-        """Two histories: the one with fewer writes is stopped and given up."""
-        stop = [h.name for h in self.world.hosts if re.search(rf"\b{h.name}\b", text)]
-
-        def act(world: World) -> bool:
-            for name in stop:
-                for container in world.host(name).containers:
-                    world.stop(world.host(name), container.id)
-            return True
-
-        yield Move(f"stop etcd on {', '.join(stop)}", text, act=act)
-        best = max(self.world.hosts, key=lambda h: h.disk.revision if h.disk and h.accessible else 0)
-        lesser = [n for n in stop if (d := self.world.host(n).disk) is None or best.disk is None or d.revision < best.disk.revision]
-        yield self.declare(lesser or stop, text)
+    def shell(self, way: Typed, hint: str) -> Move:
+        return Move(str(way), hint, act=way.do)
 
     def stop_lesser_side(self, text: str) -> Iterator[Move]:
         """Of two sides that serve, the one with less is stopped, and kept from starting."""
@@ -257,19 +234,16 @@ class Operator:
             return
         most = max(h.disk.revision for h in serve if h.disk)
         lesser = [h.name for h in serve if h.disk and h.disk.revision < most] or [serve[-1].name]
+        lines = tuple((name, "docker update --restart=no etcd && docker stop etcd") for name in lesser)
+        yield self.shell(Typed(lines), text)
 
-        def act(world: World) -> bool:
-            for name in lesser:
-                host = world.host(name)
-                for container in host.containers:
-                    host.change(container.id, restart_policy="no")
-                    world.stop(host, container.id)
-            return True
+    def move_copy_away(self, text: str) -> Iterator[Move]:
+        copy = hints.misplaced_copy(self.world, hints.hosts_in(self.world, text))
+        if copy is not None and "mv " in text:
+            line = "docker stop etcd ; mv /var/lib/etcd/member /var/lib/etcd/member.copy"
+            yield self.shell(Typed(tuple((copy.name, part) for part in line.split(" ; "))), text)
 
-        yield Move(f"stop etcd on {', '.join(lesser)}", text, act=act)
-
-    def lesser_cluster(self, text: str) -> Iterator[Move]:
-        """Whoever works there knows which cluster is theirs."""
+    def give_strangers_up(self, text: str) -> Iterator[Move]:
         strange = [h.name for h in self.world.hosts if h.reachable and h.disk is not None and h.disk.cluster != CLUSTER]
         if strange:
             yield self.declare(strange, text)
@@ -280,64 +254,51 @@ class Operator:
         return Move(str(command), hint, command)
 
     def typed(self, text: str, node: str | None, code: str, answer: Answer) -> Iterator[Move]:
-        names = _DEAD.findall(text)
-        gone = [n for n in names if self.truly_dead(n)]
-        if gone and set(gone) == set(names) - self.dead:
-            yield self.declare(gone, text)
-        elif "declare it --dead" in text or "or declare" in text:
-            away = [h.name for h in self.world.hosts if h.gone and h.name in answer.message]
-            if away and not set(away) <= self.dead:
+        words = [word for word in hints.dead_words(text) if word not in self.dead]
+        left_out = hints.leave_out(text)
+        if left_out:
+            yield self.without([n for n in self.dead if n in answer.message] if left_out == ["*"] else left_out, text)
+        elif words and all(self.truly_dead(word) for word in words):
+            yield self.declare(words, text)
+        elif "declare it --dead" in text:
+            away = [h.name for h in self.world.hosts if h.gone and h.name in answer.message and h.name not in self.dead]
+            if away:
                 yield self.declare(away, text)
-        if "leave out that --dead" in text:
-            yield from self.without(text, answer)
-        if re.search(r"(the|run the) same command again|run it again|give the (same )?command again|run this again", text):
+        if "cannot be both --survivor" in answer.message:
+            yield Move("without --survivor", FIRST, Command("recover", self.dead))
+        if hints.says_again(text):
             yield Move(str(answer.command), text, answer.command)
-        for found in _CODE.finditer(text):
-            yield from self.product(found[1] or found[3], (found[2] or found[4] or "").strip(), text, code)
+        for verb, rest in hints.product_commands(text):
+            yield from self.product(verb, rest, text, code)
 
     def truly_dead(self, name: str) -> bool:
-        """Whether a host is off, or a member that is no host's runs nowhere."""
+        """Whether a host is off for good, or a member that is no host's runs nowhere."""
         host = next((h for h in self.world.hosts if h.name == name), None)
         if host is not None:
-            return host.trouble == "off"
+            return host.trouble == "off" and host.gone
         running = {h.disk.member for h in self.world.running() if h.disk is not None}
         named = {f"etcd-{h.name}": h.number for h in self.world.hosts}
         ids = {m for h in self.world.hosts if h.disk for m, at in h.disk.roster().hosts.items() if at == named.get(name)}
         return not ids & running
 
-    def without(self, text: str, answer: Answer) -> Iterator[Move]:
-        living = {name for name in self.dead if name in answer.message}
-        command = Command("recover", self.dead - living, self.survivor)
-        yield Move(str(command), text, command)
+    def without(self, names: list[str], hint: str) -> Move:
+        command = Command("recover", self.dead - set(names), self.survivor)
+        return Move(str(command), hint, command)
 
-    def product(self, verb: str, rest: str, text: str, code: str) -> Iterator[Move]:
+    def product(self, verb: str, words: list[str], text: str, code: str) -> Iterator[Move]:
         """A command of the product, as it stands in the hint."""
-        run = next((word for word in rest.split() if re.fullmatch(r"r\d+T\w+-\w+", word)), None)
+        run = next((word for word in words if word.startswith("r2")), None)
         if verb in ("undo", "clean") and (code in ("run-open", "kept-data", "next") or run is None):
             return  # it is an alternative that is named beside the way forward, or for later
-        if verb == "recover" and rest and not rest.startswith("--"):
+        if "--dead" in words or any(word in ("--accept-loss", "--plan", "--work-dir") for word in words):
             return
-        if verb == "recover":
-            if "Nothing to do" in text:
-                return
-            command = self.command("recover")
+        if verb == "recover" and "--survivor" in words and "NAME" not in words:
+            command = Command("recover", self.dead, words[words.index("--survivor") + 1])
         else:
             command = self.command(verb, run)
         yield Move(str(command), text, command)
 
-    def note(self, move: Move) -> None:
-        if move.command is not None and move.command.verb == "recover":
-            self.dead, self.survivor = move.command.dead, move.command.survivor
-
 
 def night_of(drawn: Drawn, watch: Callable[[Night, Step], None]) -> Night:
     """What an operator makes of a world."""
-    operator = Operator(drawn)
-    take = operator.take
-
-    def noted(move: Move) -> Step:
-        operator.note(move)
-        return take(move)
-
-    operator.take = noted  # type: ignore[method-assign]
-    return operator.work(watch)
+    return Operator(drawn).work(watch)

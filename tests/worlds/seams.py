@@ -9,12 +9,14 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
 import fleetrecover.apply
+import fleetrecover.facts
 import fleetrecover.recover
+import fleetrecover.report.console
 import fleetrecover.snapshots.advice
 import fleetrecover.undo
 import fleetrecover.verify
@@ -23,10 +25,9 @@ from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Hashes, Judgement
 from fleetrecover.errors import FleetRecoverError
-from fleetrecover.facts import Survey
+from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.outcome import Report
-from fleetrecover.report.console import what_next
-from tests.worlds.disks import WRITE
+from tests.worlds.disks import WRITE, Disk, db_of, log_of
 from tests.worlds.hands import Hands
 from tests.worlds.world import World
 
@@ -117,6 +118,37 @@ def _healthy(world: World, name: str) -> bool:
     return host.process is not None and host.process.serving and not learner
 
 
+def kept_of(survey: Survey, transport: World, run: str) -> Survey:
+    """The survey, with what the data says that the run keeps."""
+
+    def one(node: NodeFacts) -> NodeFacts:
+        parts = transport.host(node.name).kept[run].parts if node.keep(run) is not None else {}
+        found = tuple(kept_data(f"/{part}", disk) for part, disk in parts.items() if part not in _COPIES)
+        keeps = tuple(replace(keep, kept=found) if keep.run == run else keep for keep in node.keeps)  # type: ignore[call-arg]
+        return replace(node, keeps=keeps)
+
+    return replace(survey, nodes=tuple(one(node) if node.accessible else node for node in survey.nodes))
+
+
+_COPIES = ("partial", "work", "booted", "reset")
+
+
+def kept_data(part: str, disk: Disk) -> Any:
+    """As `fleetrecover.facts.KeptData` tells it."""
+    if not disk.sound:
+        return fleetrecover.facts.KeptData(part, revision=db_of(disk).revision, problem="damaged")  # type: ignore[attr-defined]
+    log = log_of(disk)
+    return fleetrecover.facts.KeptData(  # type: ignore[attr-defined]
+        part,
+        revision=db_of(disk).revision,
+        index=log.last.index,
+        commit=log.commit,
+        cluster_id=log.cluster_id,
+        member_id=log.node_id,
+        voters=log.configuration_at_end.voters,
+    )
+
+
 def in_order(hosts: Any, work: Callable[[Any], Any], **_: object) -> dict[str, Any]:
     """`fan_out`, one after another."""
     return {host.name: work(host) for host in hosts}
@@ -143,11 +175,11 @@ class Clock:
 
 _EXCHANGED: Mapping[Any, Mapping[str, Any]] = {
     fleetrecover.recover: {
-        **{"take_survey": survey_of, "Applier": Hands, "hold": held, "Journal": NoJournal},
+        **{"take_survey": survey_of, "take_hashes": hashes_of, "Applier": Hands, "hold": held, "Journal": NoJournal},
         **{"drop_dead_holds": nothing, "diagnosis_document": nothing, "plan_document": nothing},
         **{"report_document": nothing, "new_run": Clock.new_run, "now": Clock.now},
     },
-    fleetrecover.undo: {"take_survey": survey_of, "Undoer": Hands, "_hold": held, "Journal": NoJournal},
+    fleetrecover.undo: {"take_survey": survey_of, "Undoer": Hands, "_hold": held, "Journal": NoJournal, "look_at_kept": kept_of},
     fleetrecover.verify: {"take_survey": survey_of, "take_hashes": hashes_of},
     fleetrecover.apply: {"fan_out": in_order},
     fleetrecover.snapshots.advice: {"advised": lambda _f, _t, _s, diagnosis: diagnosis},
@@ -157,10 +189,14 @@ _EXCHANGED: Mapping[Any, Mapping[str, Any]] = {
 @contextmanager
 def exchanged() -> Iterator[None]:
     """While this lasts the product acts on worlds."""
-    before = {(module, name): getattr(module, name) for module, table in _EXCHANGED.items() for name in table}
-    for module, table in _EXCHANGED.items():
-        for name, value in table.items():
-            setattr(module, name, value)
+    before = {
+        (module, name): getattr(module, name)
+        for module, table in _EXCHANGED.items()
+        for name in table
+        if hasattr(module, name)
+    }
+    for module, name in before:
+        setattr(module, name, _EXCHANGED[module][name])
     try:
         yield
     finally:
@@ -216,10 +252,16 @@ def _means(world: World, answer: Answer) -> Any:
 def _diagnose(world: World, command: Command, answer: Answer) -> None:
     survey, wish = fleetrecover.recover.survey_for(world.fleet, world, command.wish)  # type: ignore[arg-type]
     diagnosis = diagnose(survey, wish)
+    concluded = getattr(fleetrecover.recover, "concluded", None)
+    if concluded is not None:
+        told = concluded(survey, diagnosis, world)
+        diagnosis, following = told.diagnosis, told.next
+    else:
+        following = fleetrecover.report.console.what_next(survey, diagnosis)
     answer.diagnoses.append(diagnosis)
     answer.code, answer.message, answer.verdict = diagnosis.verdict.exit_code, diagnosis.why, diagnosis.verdict.value
     _findings(answer, diagnosis)
-    answer.hints.append((what_next(survey, diagnosis), None, "next"))
+    answer.hints.append((following, None, "next"))
 
 
 def _recover(world: World, command: Command, answer: Answer) -> None:
@@ -227,9 +269,20 @@ def _recover(world: World, command: Command, answer: Answer) -> None:
     answer.report = report
     answer.code = getattr(report, "exit_code", 0)
     answer.message, answer.judgement = report.outcome, report.judgement
+    following = getattr(report, "next", "")
+    if following:
+        answer.hints.append((following, None, "next"))
 
 
 def _verify(world: World, command: Command, answer: Answer) -> None:
+    concluded = getattr(fleetrecover.recover, "concluded", None)
+    if concluded is not None:
+        survey, wish = fleetrecover.recover.survey_for(world.fleet, world, Wish())  # type: ignore[arg-type]
+        told = concluded(survey, diagnose(survey, wish), world)
+        answer.judgement, answer.verdict, answer.code = told.judgement, told.verdict.value, told.exit_code
+        answer.message = told.diagnosis.why
+        answer.hints.append((told.next, None, "next"))
+        return
     survey, judgement = fleetrecover.verify.verify(world.fleet, world)  # type: ignore[arg-type]
     verdict = diagnose(survey, Wish()).verdict
     if not judgement.ok and verdict is Verdict.HEALTHY:
