@@ -7,8 +7,10 @@ import sys
 import time
 from multiprocessing import Pool
 
+from tests.worlds.hosts import Host
 from tests.worlds.judge import Count, judge_world
 from tests.worlds.seams import exchanged
+from tests.worlds.world import World
 
 BATCH = 250
 
@@ -37,6 +39,18 @@ def many(first: int, worlds: int, jobs: int) -> Count:
     return count
 
 
+def told_of(host: Host, world: World) -> str:
+    """What lies on a host and runs there."""
+    disk, process = host.disk, host.process
+    told = "no data"
+    if disk is not None:
+        voters = ", ".join(f"{member:x}" for member in sorted(disk.roster(disk.commit).voters))
+        told = f"member {disk.member:x} of {disk.cluster:x}, ends at {disk.last}, commit {disk.commit}"
+        told += f", snapshot {disk.snapshot}, {len(disk.writes & world.acknowledged)} acknowledged, voters {voters}"
+    runs = "" if process is None else f"; runs, leader {process.leader:x}, serving {process.serving}"
+    return f"{told}{runs}; {[(c.name, c.state) for c in host.containers]}"
+
+
 def one(seed: str) -> int:
     """Tell what happens in one world."""
     with exchanged():
@@ -45,13 +59,7 @@ def one(seed: str) -> int:
     print(f"the operator's words: {night.drawn.words}")
     first = night.steps[0].before
     for host in first.hosts:
-        disk, process = host.disk, host.process
-        told = "no data" if disk is None else (
-            f"member {disk.member:x} of {disk.cluster:x}, ends at {disk.last}, commit {disk.commit}, snapshot {disk.snapshot}, "
-            f"{len(disk.writes & first.acknowledged)} acknowledged, voters {sorted(map(hex, disk.roster(disk.commit).voters))}"
-        )
-        runs = "" if process is None else f"; runs, leader {process.leader:x}, serving {process.serving}"
-        print(f"  {host.name} {host.trouble or 'up'}: {told}{runs}; {[(c.name, c.state) for c in host.containers]}")
+        print(f"  {host.name} {host.trouble or 'up'}: {told_of(host, first)}")
     print("\n".join(night.world.log))
     for step in night.steps:
         print(f"-> {step.move.name}   ({step.move.hint[:150]})")

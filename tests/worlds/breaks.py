@@ -16,10 +16,8 @@ FOREIGN = 0xD2
 SIZES = (1, 2, 2, *(3,) * 9, 4, 4, *(5,) * 4, 6, 7)
 VERSIONS = (*("3.4.23",) * 6, "3.3.25", "3.5.16")
 DISKS = {"sound": 58, "wiped": 17, "rolled back": 5, "swapped": 3, "cloned": 3, "foreign": 2, "former": 5, "half": 4}
-CONTAINERS = {
-    **{"plain": 62, "state existing": 10, "stopped": 5, "policy no": 5, "renamed": 4, "removed": 4, "forced": 3},
-    **{"joiner": 3, "second": 2, "wrong list": 2},
-}
+CONTAINERS = {"plain": 62, "state existing": 10, "stopped": 5, "policy no": 5, "renamed": 4, "removed": 4, "forced": 3}
+CONTAINERS |= {"joiner": 3, "second": 2, "wrong list": 2}
 HOSTS = {"up": 68, "off": 12, "gone": 9, "cut": 4, "engine": 4, "login": 3}
 WORDS = {"none": 55, "right": 30, "dead of the living": 8, "survivor": 7}
 
@@ -122,7 +120,14 @@ def rolled_back(disk: Disk, size: int) -> Disk:
     snapshot = disk.snapshot if disk.snapshot <= commit else 0
     first = disk.first if disk.first <= snapshot + 1 else 1
     return replace(
-        disk, entries=entries, term=entries[-1].term, vote=0, commit=commit, snapshot=snapshot, first=first, applied=commit
+        disk,
+        entries=entries,
+        term=entries[-1].term,
+        vote=0,
+        commit=commit,
+        snapshot=snapshot,
+        first=first,
+        applied=commit,
     )
 
 
@@ -164,7 +169,9 @@ def leave_joiner(host: Host, own: object) -> None:
     [container] = host.containers
     labels = {RUN_LABEL: OLD_RUN, ROLE_LABEL: Role.JOINING.value}
     aside = replace(container, name=f"etcd.fleetrecover-{OLD_RUN}", restart_policy="no")
-    joiner = replace(container, id=f"joiner{host.number}", labels=labels, restart_policy="no", created="2026-01-01T00:00:01Z")
+    joiner = replace(
+        container, id=f"joiner{host.number}", labels=labels, restart_policy="no", created="2026-01-01T00:00:01Z"
+    )
     pin = Pin(OLD_RUN, "world", "", "2025-12-31T00:00:00Z", "repair")
     names, policies = {container.id: "etcd"}, {container.id: "always"}
     host.kept[OLD_RUN] = Kept(pin, True, policies, names, frozenset({container.id}), host.disk is None)

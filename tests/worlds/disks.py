@@ -165,8 +165,7 @@ def payload(kind: str, value: int, host: int, bootstrap: bool) -> bytes:
         case "publish":
             told = json.dumps({"name": member_name(host), "clientURLs": [f"https://10.0.0.{host}:2379"]}).encode()
             path = f"/0/members/{value:x}/attributes".encode()
-            request = varint_field(1, 7) + bytes_field(2, b"PUT") + bytes_field(3, path) + bytes_field(4, told)
-            return request
+            return varint_field(1, 7) + bytes_field(2, b"PUT") + bytes_field(3, path) + bytes_field(4, told)
         case _:
             return b""
 

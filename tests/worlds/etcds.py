@@ -89,7 +89,9 @@ class Etcds:
         assert container.config is not None
         urls = [host_of_url(url) for each in container.config.initial_cluster.values() for url in each]
         numbers = sorted(int(url.rpartition(".")[2]) for url in urls)
-        peers = [peer for peer in self.running() if peer is not host and peer.side == host.side and peer.number in numbers]
+        peers = [
+            peer for peer in self.running() if peer is not host and peer.side == host.side and peer.number in numbers
+        ]
         if container.config.state == "existing":
             return self.join(host, numbers, peers)
         for peer in peers:
@@ -370,7 +372,9 @@ class Etcds:
 
     def leader(self) -> Host | None:
         """A host whose etcd leads and serves."""
-        return next((host for host in self.running() if host.process and host.process.leads and host.process.serving), None)
+        return next(
+            (host for host in self.running() if host.process and host.process.leads and host.process.serving), None
+        )
 
     def propose(self, leader: Host, entry: Entry) -> None:
         """Append an entry on the leader; `settle` decides it."""

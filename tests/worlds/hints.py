@@ -13,10 +13,14 @@ from tests.worlds.world import World
 _HOSTS = r"(?:n\d+)(?:(?:, | and )n\d+)*"
 _AT = re.compile(rf"\bon ({_HOSTS}):? `([^`]+)`")
 _SHELL = re.compile(r"`((?:docker|mv) [^`]+)`")
-_PRODUCT = re.compile(r"fleetrecover (recover|undo|clean|verify|diagnose)\b((?: (?:--\w[\w-]*|r\d+T\w+-\w+|[\w.-]+(?<!\.)))*)")
+_PRODUCT = re.compile(
+    r"fleetrecover (recover|undo|clean|verify|diagnose)\b((?: (?:--\w[\w-]*|r\d+T\w+-\w+|[\w.-]+(?<!\.)))*)"
+)
 _DEAD = re.compile(r"--dead '?(etcd-n\d+|n\d+|member|[0-9a-f]{3,})\b")
 _WAYS = re.compile(r"to go on from ([^:]+): (.*?)(?=; to go on from|; then|$)")
-_SAME = re.compile(r"(?:the|run the|give the) same command again|the same command goes on|run it again|run this again|look again")
+_SAME = re.compile(
+    r"(?:the|run the|give the) same command again|the same command goes on|run it again|run this again|look again"
+)
 _MEND = re.compile(
     r"reachable|bring|switch|power|mended|\bback\b|start the container engine|user and key|make it|let us in|systemctl start"
 )
@@ -75,7 +79,7 @@ class Typed:
 
 
 def shell_ways(world: World, text: str, node: str | None) -> Iterator[Typed]:
-    """The ways that a hint's shell commands offer; where it says "to go on from A … from B", the better side's is the only one."""
+    """What a hint's shell commands offer; where it says "to go on from A …; to go on from B …", only the better side's."""
     ways = [(hosts_in(world, names), Typed(tuple(_at(world, rest)))) for names, rest in _WAYS.findall(text)]
     if ways:
         yield max(ways, key=lambda way: _worth(world, way[0]))[1]
@@ -157,6 +161,3 @@ def misplaced_copy(world: World, names: list[Host]) -> Host | None:
         if disk is not None and disk.roster().hosts.get(disk.member) != host.number:
             return host
     return names[-1] if names else None
-
-
-

@@ -160,9 +160,7 @@ class Host:
     def copy(self) -> Host:
         process = replace(self.process, reached=dict(self.process.reached)) if self.process else None
         kept = {run: each.copy() for run, each in self.kept.items()}
-        return replace(
-            self, containers=list(self.containers), process=process, kept=kept, given_up=dict(self.given_up)
-        )
+        return replace(self, containers=list(self.containers), process=process, kept=kept, given_up=dict(self.given_up))
 
     def container(self, container_id: str) -> Container | None:
         return next((c for c in self.containers if c.id == container_id), None)

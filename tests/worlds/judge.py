@@ -99,7 +99,9 @@ def gist(text: str) -> str:
     return text[:60]
 
 
-_ACCIDENTS = frozenset({"unreachable", "login", "may-be-missing", "run-open", "no-engine", "log-unsound", "no-container"})
+_ACCIDENTS = frozenset(
+    {"unreachable", "login", "may-be-missing", "run-open", "no-engine", "log-unsound", "no-container"}
+)
 
 
 def cause_of(world: World, answer: Answer | None) -> str:
@@ -132,7 +134,11 @@ def one_judgement(night: Night, step: Step) -> Found:
     looked, checked = look(night.world, Command("diagnose")), look(night.world, Command("verify"))
     if looked.code != checked.code:
         ill = [c.name for c in (checked.judgement.checks if checked.judgement else ()) if not c.ok]
-        why = f"verify says BAD {', '.join(ill)}" if looked.code == 0 else primary(looked) or cause_of(night.world, looked)
+        why = (
+            f"verify says BAD {', '.join(ill)}"
+            if looked.code == 0
+            else primary(looked) or cause_of(night.world, looked)
+        )
         kind = f"diagnose {looked.code}, verify {checked.code} [{why}]"
         yield Failure("I3", kind, f"diagnose: {looked.message}; verify: {checked.message}")
     if answer.command.verb != "recover" or step.disturbed:
@@ -153,8 +159,11 @@ def originals_are_kept(night: Night, step: Step) -> Found:
             continue
         if not oracle.still_there(night.world, after, disk, sure=forgetful(night, step)):
             yield Failure("I4", f"{answer.command.verb}: data is nowhere any more", f"{before.name}: {answer.command}")
-        new = [kept.parts["original"] for run, kept in after.kept.items() if "original" in kept.parts and not (
-            run in before.kept and "original" in before.kept[run].parts)]
+        new = [
+            kept.parts["original"]
+            for run, kept in after.kept.items()
+            if "original" in kept.parts and not (run in before.kept and "original" in before.kept[run].parts)
+        ]
         ran = before.process is not None or any(c.state == "restarting" for c in before.containers)
         if new and not ran and disk not in new and not before.kept:
             yield Failure("I4", f"{answer.command.verb}: the original is not byte for byte", f"{before.name}")
@@ -186,12 +195,12 @@ def given_back(before: World, after: World, done: Answer, answer: Answer) -> Fou
     for was, now in zip(before.hosts, after.hosts, strict=True):
         if was.trouble != now.trouble or not now.accessible:
             continue
-        if [(c.id, c.name, c.restart_policy, c.running) for c in was.containers] != [
-            (c.id, c.name, c.restart_policy, c.running) for c in now.containers
-        ]:
+        if _containers(was) != _containers(now, f"{now.name}: " in done.message):
             yield Failure("I5", f"undo of a {remedy}: a container is not as it was", f"{now.name}: {done.message}")
-        if was.disk is not None and was.disk != now.disk and not oracle.still_there(
-            after, _only_in_place(now), was.disk
+        if (
+            was.disk is not None
+            and was.disk != now.disk
+            and not oracle.still_there(after, _only_in_place(now), was.disk)
         ):
             yield Failure("I5", f"undo of a {remedy}: the data is not as it was", now.name)
     if oracle.served(before) is None:
@@ -201,6 +210,11 @@ def given_back(before: World, after: World, done: Answer, answer: Answer) -> Fou
             yield Failure("I5", f"undo of a {remedy} lets a poorer cluster serve", told)
 
 
+def _containers(host: oracle.Host, told: bool = False) -> list[tuple[str, str, str, bool]]:
+    """What must be as it was; one that undo has `told` not to have started counts as one that runs."""
+    return [(c.id, c.name, c.restart_policy, c.running or (told and c.role is None)) for c in host.containers]
+
+
 def _only_in_place(host: oracle.Host) -> oracle.Host:
     twin = host.copy()
     twin.kept = {}
@@ -208,7 +222,9 @@ def _only_in_place(host: oracle.Host) -> oracle.Host:
 
 
 def best_anywhere(world: World) -> tuple[int, str]:
-    found = [(oracle.worth(world, disk), host.name) for host in world.hosts if host.reachable for _, disk in host.disks()]
+    found = [
+        (oracle.worth(world, disk), host.name) for host in world.hosts if host.reachable for _, disk in host.disks()
+    ]
     return max(found, default=(0, "nobody"))
 
 
@@ -217,7 +233,9 @@ def refused_is_unchanged(night: Night, step: Step) -> Found:
     answer = step.answer
     if answer is None or answer.code not in REFUSALS or not step.changed:
         return
-    yield Failure("I6", f"{answer.command.verb} {answer.code} after a change: {gist(answer.message)[:30]}", answer.message)
+    yield Failure(
+        "I6", f"{answer.command.verb} {answer.code} after a change: {gist(answer.message)[:30]}", answer.message
+    )
 
 
 def proof_is_true(night: Night, step: Step) -> Found:
@@ -235,7 +253,9 @@ def proof_is_true(night: Night, step: Step) -> Found:
         if choice.proof is not ProofKind.COMPLETE or choice.voters == 0 or disk is None or disk.cluster != CLUSTER:
             continue
         lost = before.acknowledged - disk.writes
-        seen = frozenset[int]().union(*(d.writes for _, d in oracle.at_hand(before) if d.cluster == CLUSTER and d.sound))
+        seen = frozenset[int]().union(
+            *(d.writes for _, d in oracle.at_hand(before) if d.cluster == CLUSTER and d.sound)
+        )
         told = f"{choice.survivor} lacks {sorted(lost)}; {choice.why}"
         if lost & seen:
             yield Failure("I7", f"complete, and {kind_of_loss(before, disk)} at hand has more", told)
@@ -317,6 +337,7 @@ class Count:
 
 def judge_world(seed: int | str) -> tuple[Night, list[Failure]]:
     """Draw a world, let the operator work on it, and judge every step. Only within `seams.exchanged`."""
+    _SEEN.clear()
     drawn: Drawn = draw(seed)
     failures: list[Failure] = []
 

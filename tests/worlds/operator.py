@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from tests.worlds import hints
 from tests.worlds.breaks import Drawn
-from tests.worlds.history import CLUSTER
 from tests.worlds.hints import Typed
+from tests.worlds.history import CLUSTER
 from tests.worlds.seams import Answer, Command, type_in
 from tests.worlds.world import Hazard, World
 
@@ -187,7 +187,9 @@ class Operator:
         """The rest serves, and hosts that never come back are all that is missing, and that was said."""
         away = [host for host in self.world.hosts if host.trouble]
         told = all(host.name in f"{answer.message} {answer.hints}" for host in away if host.name not in self.dead)
-        return answer.code == 10 and self.world.leader() is not None and bool(away) and all(h.gone for h in away) and told
+        return (
+            answer.code == 10 and self.world.leader() is not None and bool(away) and all(h.gone for h in away) and told
+        )
 
     def ends(self, end: str, why: str) -> None:
         self.night.end, self.night.why = end, why
@@ -278,7 +280,9 @@ class Operator:
             return host.trouble == "off" and host.gone
         running = {h.disk.member for h in self.world.running() if h.disk is not None}
         named = {f"etcd-{h.name}": h.number for h in self.world.hosts}
-        ids = {m for h in self.world.hosts if h.disk for m, at in h.disk.roster().hosts.items() if at == named.get(name)}
+        ids = {
+            m for h in self.world.hosts if h.disk for m, at in h.disk.roster().hosts.items() if at == named.get(name)
+        }
         return not ids & running
 
     def without(self, names: list[str], hint: str) -> Move:

@@ -39,7 +39,9 @@ def best_at_hand(world: World, *, sure: bool = False) -> tuple[int, str]:
 def serving(world: World) -> list[Host]:
     """The hosts that answer reads, on the operator's side."""
     return [
-        host for host in world.hosts if host.process is not None and host.process.serving and host.side == 0 and host.disk
+        host
+        for host in world.hosts
+        if host.process is not None and host.process.serving and host.side == 0 and host.disk
     ]
 
 

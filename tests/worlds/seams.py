@@ -114,7 +114,9 @@ def hashes_of(_survey: Survey, transport: World) -> Hashes | None:
 
 def _healthy(world: World, name: str) -> bool:
     host = world.host(name)
-    learner = host.disk is not None and host.process and host.disk.member in host.disk.roster(host.process.known).learners
+    learner = (
+        host.disk is not None and host.process and host.disk.member in host.disk.roster(host.process.known).learners
+    )
     return host.process is not None and host.process.serving and not learner
 
 
@@ -173,13 +175,14 @@ class Clock:
         return f"2026-01-01T{cls.count // 60 % 24:02d}:{cls.count % 60:02d}:00Z"
 
 
+_IN_RECOVER: dict[str, Any] = {"take_survey": survey_of, "take_hashes": hashes_of, "Applier": Hands, "hold": held}
+_IN_RECOVER |= {"Journal": NoJournal, "drop_dead_holds": nothing, "new_run": Clock.new_run, "now": Clock.now}
+_IN_RECOVER |= dict.fromkeys(("diagnosis_document", "plan_document", "report_document"), nothing)
+_IN_UNDO: dict[str, Any] = {"take_survey": survey_of, "Undoer": Hands, "_hold": held, "Journal": NoJournal}
+_IN_UNDO |= {"look_at_kept": kept_of}
 _EXCHANGED: Mapping[Any, Mapping[str, Any]] = {
-    fleetrecover.recover: {
-        **{"take_survey": survey_of, "take_hashes": hashes_of, "Applier": Hands, "hold": held, "Journal": NoJournal},
-        **{"drop_dead_holds": nothing, "diagnosis_document": nothing, "plan_document": nothing},
-        **{"report_document": nothing, "new_run": Clock.new_run, "now": Clock.now},
-    },
-    fleetrecover.undo: {"take_survey": survey_of, "Undoer": Hands, "_hold": held, "Journal": NoJournal, "look_at_kept": kept_of},
+    fleetrecover.recover: _IN_RECOVER,
+    fleetrecover.undo: _IN_UNDO,
     fleetrecover.verify: {"take_survey": survey_of, "take_hashes": hashes_of},
     fleetrecover.apply: {"fan_out": in_order},
     fleetrecover.snapshots.advice: {"advised": lambda _f, _t, _s, diagnosis: diagnosis},
@@ -294,7 +297,7 @@ def _verify(world: World, command: Command, answer: Answer) -> None:
 
 def _undo(world: World, command: Command, answer: Answer) -> None:
     done = fleetrecover.undo.undo(_means(world, answer), command.run or "")
-    answer.message = done.outcome
+    answer.message = "; ".join([done.outcome, *getattr(done, "notes", ())])
 
 
 def _clean(world: World, command: Command, answer: Answer) -> None:

@@ -81,7 +81,16 @@ class World(Etcds):
                 host.disk,
                 tuple((c.id, c.name, c.state, c.restart_policy) for c in host.containers),
                 tuple(
-                    (run, k.pin, k.recorded, k.finished, k.undone, k.undoing, k.proof, *sorted(k.parts.items(), key=_name))
+                    (
+                        run,
+                        k.pin,
+                        k.recorded,
+                        k.finished,
+                        k.undone,
+                        k.undoing,
+                        k.proof,
+                        *sorted(k.parts.items(), key=_name),
+                    )
                     for run, k in sorted(host.kept.items())
                 ),
                 tuple(host.given_up.items()),
