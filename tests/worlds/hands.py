@@ -32,7 +32,7 @@ class Hands(Undoer):
         assert isinstance(self.transport, World)
         return self.transport
 
-    def do(self, step: s.Step) -> str | None:  # type: ignore[override]
+    def do(self, step: s.Step) -> str | None:
         """Do a step, effect by effect."""
         host = self.world.host(step.node)
         if not host.accessible:

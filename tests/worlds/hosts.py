@@ -36,7 +36,7 @@ def own_container(
 ) -> Container:
     """RKE's container of that host, with another `--initial-cluster-state`, the force flag, or another policy."""
     plain = make_container(number, hosts, version=version)
-    assert plain.spec is not None
+    assert plain.spec is not None and plain.spec.command is not None
     command = [word.replace("cluster-state=new", f"cluster-state={state}") for word in plain.spec.command]
     spec = replace(
         plain.spec,

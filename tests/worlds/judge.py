@@ -13,6 +13,7 @@ from tests.worlds import oracle
 from tests.worlds.breaks import Drawn, draw
 from tests.worlds.disks import Disk
 from tests.worlds.history import CLUSTER
+from tests.worlds.hosts import Host
 from tests.worlds.operator import Night, Step, night_of
 from tests.worlds.seams import Answer, Command, type_in
 from tests.worlds.world import World
@@ -112,7 +113,7 @@ def cause_of(world: World, answer: Answer | None) -> str:
     return ", ".join(sorted(codes - _ACCIDENTS))
 
 
-_SEEN: dict[tuple[object, str], Answer] = {}
+_SEEN: dict[tuple[object, object, str], Answer] = {}
 
 
 def look(world: World, command: Command) -> Answer:
@@ -210,12 +211,12 @@ def given_back(before: World, after: World, done: Answer, answer: Answer) -> Fou
             yield Failure("I5", f"undo of a {remedy} lets a poorer cluster serve", told)
 
 
-def _containers(host: oracle.Host, told: bool = False) -> list[tuple[str, str, str, bool]]:
+def _containers(host: Host, told: bool = False) -> list[tuple[str, str, str, bool]]:
     """What must be as it was; one that undo has `told` not to have started counts as one that runs."""
     return [(c.id, c.name, c.restart_policy, c.running or (told and c.role is None)) for c in host.containers]
 
 
-def _only_in_place(host: oracle.Host) -> oracle.Host:
+def _only_in_place(host: Host) -> Host:
     twin = host.copy()
     twin.kept = {}
     return twin

@@ -181,7 +181,12 @@ class LabWorld:
         if kind in (None, "gone"):
             return False
         self.tell(f"# mend {name}: {kind}")
-        {"off": self.lab.power_on, "cut": self.lab.mend, "engine": self.lab.start_dockerd}[str(kind)](name)
+        if kind == "off":
+            self.lab.power_on(name)
+        elif kind == "cut":
+            self.lab.mend(name)
+        else:
+            self.lab.start_dockerd(name)
         del self.away[name]
         time.sleep(8.0)
         return True

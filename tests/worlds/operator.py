@@ -173,7 +173,7 @@ class Operator:
             return f"{answer.command} after {move.hint!r}: {answer.message}"
         return ""
 
-    def nothing_left(self, answer: Answer, moves: list[Move]) -> None:
+    def nothing_left(self, answer: Answer, moves: list[Move]) -> Move | None:
         if self.gone_but_told(answer):
             return self.ends("done", f"as far as it goes: {answer.message}")
         beyond = [text for text, _, _ in answer.hints if hints.BEYOND.search(text)]
@@ -191,8 +191,10 @@ class Operator:
             answer.code == 10 and self.world.leader() is not None and bool(away) and all(h.gone for h in away) and told
         )
 
-    def ends(self, end: str, why: str) -> None:
+    def ends(self, end: str, why: str) -> Move | None:
+        """The night is over; there is no next move."""
         self.night.end, self.night.why = end, why
+        return None
 
     # --- reading hints ---
 
@@ -209,8 +211,13 @@ class Operator:
         about = hints.hosts_in(self.world, f"{text} {node or ''}") or hints.hosts_in(self.world, answer.message)
         for host in about:
             if host.trouble and not host.gone:
-                name = host.name
-                yield Move(f"mend {name}", text, act=lambda world, name=name: world.mend(world.host(name)))
+                yield self.mend(host.name, text)
+
+    def mend(self, name: str, hint: str) -> Move:
+        def act(world: World) -> bool:
+            return world.mend(world.host(name))
+
+        return Move(f"mend {name}", hint, act=act)
 
     def in_shells(self, text: str, node: str | None, code: str) -> Iterator[Move]:
         if code == "split-brain" or "on the side that was to be gone" in text:
