@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetrecover.cli import Dead, Yes, ask, print_json, reached, settings
-from fleetrecover.errors import UsageError
+from fleetrecover.errors import Undetermined, UsageError
 
 if TYPE_CHECKING:
     from fleetrecover.report.bars import Bars
@@ -63,6 +63,8 @@ def list_(
         print_json(catalogue_document(fleet.cluster, found))
     else:
         print_catalogue(settings.out, found)
+    if {node for node, _ in found.problems} >= {host.name for host in fleet.hosts}:
+        raise Undetermined("no node could be looked at", hint="`fleetrecover diagnose` says more")
 
 
 @app.command()

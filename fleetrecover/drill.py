@@ -101,9 +101,13 @@ def drill(
         proof = _rehearse(lab, recover, say, lose, keys)
     finally:
         if keep:
-            say(f"The fleet stays: {lab.inventory}; `fleetrecover lab down --name {name}` removes it")
+            say(
+                f"The fleet stays: `fleetrecover diagnose --inventory {lab.inventory}` looks at it, "
+                f"`fleetrecover lab down --name {name}` removes it"
+            )
         else:
             lab.down()
+            say("The fleet is gone. Next: `fleetrecover lab up` builds one to practise on; `fleetrecover init --from HOST` begins with yours")
     if not proof.ok:
         raise CheckFailed(
             f"the drill failed: of {proof.acknowledged} acknowledged keys {proof.acknowledged - proof.found} are missing "

@@ -57,6 +57,8 @@ def up(
     """Build hosts and a healthy cluster; print the path of its hosts.toml."""
     lab = Lab.up(name, nodes, etcd, progress=_tell, kubernetes=kubernetes)
     print(lab.inventory)
+    _tell(f"next: export FLEETRECOVER_INVENTORY={lab.inventory}; fleetrecover diagnose")
+    _tell(f"then break it: `fleetrecover lab break {lab.hosts[-1].name} wipe --name {name}`, and `fleetrecover recover`")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from multiprocessing import Pool
 
 from tests.worlds.hosts import Host
 from tests.worlds.judge import Count, judge_world
+from tests.worlds.known import is_known, stale, unknown
 from tests.worlds.seams import exchanged
 from tests.worlds.world import World
 
@@ -73,7 +74,8 @@ def report(count: Count, seconds: float) -> None:
     print(f"{count.worlds:,} worlds in {seconds:,.0f} s; ends: {dict(count.ends.most_common())}")
     for (invariant, kind), number in sorted(count.kinds.items(), key=lambda item: (item[0][0], -item[1])):
         where, told = count.first[invariant, kind]
-        print(f"WRONG {invariant} {number:6,} x {kind}\n        {where}: {told[:260]}")
+        word = "known" if is_known(invariant, kind) else "WRONG"
+        print(f"{word} {invariant} {number:6,} x {kind}\n        {where}: {told[:260]}")
 
 
 def main() -> int:
@@ -88,7 +90,9 @@ def main() -> int:
     begun = time.monotonic()
     count = many(int(arguments.seed), arguments.worlds, arguments.jobs)
     report(count, time.monotonic() - begun)
-    return 1 if count.kinds else 0
+    for line in stale(count):
+        print(f"nothing matches any more: {line}")
+    return 1 if unknown(count) else 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from fleetrecover.etcd.bbolt import DbFacts
@@ -72,19 +72,42 @@ class Disk:
         """Term and index of the last entry."""
         return (self.entries[-1].term, len(self.entries)) if self.entries else (0, 0)
 
-    @property
+    @cached_property
     def writes(self) -> frozenset[int]:
         """The writes that the whole log has."""
         return frozenset(entry.value for entry in self.entries if entry.kind == WRITE)
 
-    @property
+    @cached_property
     def revision(self) -> int:
         """What the database would answer."""
         return 1 + sum(1 for entry in self.entries[: self.applied] if entry.kind == WRITE)
 
     def roster(self, index: int | None = None) -> Roster:
         """The membership at an index, at the end of the log without one."""
-        return _roster(self.entries if index is None else self.entries[:index])
+        known = self._rosters
+        found = known.get(index)
+        if found is None:
+            found = known[index] = _roster(self.changes(index))
+        return found
+
+    def changes(self, index: int | None = None) -> tuple[Entry, ...]:
+        """The entries up to an index that change the membership."""
+        entries = self.entries if index is None else self.entries[:index]
+        return tuple([entry for entry in entries if entry.kind in _CHANGES])
+
+    @cached_property
+    def _rosters(self) -> dict[int | None, Roster]:
+        return {}
+
+    @cached_property
+    def log(self) -> Log:
+        """What the reader makes of its files."""
+        return log_of(self)
+
+    @cached_property
+    def db(self) -> DbFacts:
+        """What the reader makes of its database."""
+        return db_of(self)
 
 
 def roster(entries: Iterable[Entry]) -> Roster:

@@ -25,7 +25,7 @@ _MEND = re.compile(
     r"reachable|bring|switch|power|mended|\bback\b|start the container engine|user and key|make it|let us in|systemctl start"
 )
 BEYOND = re.compile(
-    r"snapshot|inspect|copy the data|clocks|firewall|inventory|hosts\.toml|etcdctl|fleetrecover plan|addresses|network"
+    r"snapshot|inspect|copy the data|clocks|firewall|inventory|hosts\.toml|etcdctl|fleetrecover plan|addresses|network|the load"
 )
 """What a hint may ask that no world has: there the night ends, and it is no fault of the product."""
 

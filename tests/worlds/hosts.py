@@ -23,7 +23,7 @@ from fleetrecover.facts import (
 )
 from fleetrecover.model import Host as Address
 from tests.fakes.nodes import DATA, address, make_container
-from tests.worlds.disks import Disk, db_of, log_of, member_name
+from tests.worlds.disks import Disk, member_name
 
 _KEEP_FIELDS = frozenset(each.name for each in fields(Keep))
 KEEP_ROOT = DATA + ".fleetrecover"
@@ -218,9 +218,9 @@ class Host:
             images=frozenset(text for c in containers for text in (c.image, c.image_id)),
             data=DataDir(DATA, DATA, True, has, KEEP_ROOT, size=10**6 if has else 0, free=FREE),
             keeps=keeps,
-            log=log_of(disk) if disk is not None and disk.sound else None,
+            log=disk.log if disk is not None and disk.sound else None,
             log_problem=_log_problem(disk) if logs else None,
-            db=db_of(disk) if disk is not None else None,
+            db=disk.db if disk is not None else None,
             db_problem=None if disk is not None or not logs else Problem("missing", "no database there"),
             status=status,
             status_problem=problem,
