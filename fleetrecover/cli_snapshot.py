@@ -57,6 +57,7 @@ def list_(
 ) -> None:
     """Every snapshot on every node: one row for each distinct content; read only."""
     from fleetrecover.report.snapshots import catalogue_document, print_catalogue
+    from fleetrecover.report.tables import prose
     from fleetrecover.snapshots.listing import list_snapshots
     from fleetrecover.survey import take_survey
 
@@ -68,7 +69,11 @@ def list_(
     else:
         print_catalogue(settings.out, found)
     if {node for node, _ in found.problems} >= {host.name for host in fleet.hosts}:
-        raise Undetermined("no node could be looked at", hint="`fleetrecover diagnose` says more")
+        prose(
+            settings.err,
+            "no node could be looked at, so it is not known what there is: `fleetrecover diagnose` says more",
+        )
+        raise typer.Exit(Undetermined.code)
 
 
 @app.command()

@@ -110,4 +110,8 @@ def test_the_nodes_are_let_go() -> None:
     with pytest.raises(Terminated), hold:
         signal.raise_signal(signal.SIGTERM)
     for name in ("etcd1", "etcd2"):
-        assert [asked for asked in transport.names(name) if asked != "beat"] == ["take-hold", "release-hold"]
+        assert [asked for asked in transport.names(name) if asked != "beat"] == [
+            "take-hold",
+            "still-held",
+            "release-hold",
+        ]

@@ -42,7 +42,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def command(first: Any, second: Any, *words: str) -> tuple[int, str, str]:
         transport = FakeTransport({"etcd1": first, "etcd2": second, "node": first})
-        monkeypatch.setattr("fleetrecover.remote.SshTransport", lambda *_, **__: transport, raising=False)
+        monkeypatch.setattr("fleetrecover.remote.open_transport", lambda *_: transport)
         cli.settings._consoles.clear()
         code = cli.run(["--inventory", str(tmp_path / "hosts.toml"), *words])
         out, err = capsys.readouterr()

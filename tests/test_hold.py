@@ -108,12 +108,12 @@ def test_what_does_not_end_holds_the_node() -> None:
 
 def test_a_hold_that_cannot_be_taken_says_why() -> None:
     full = failed(2, "mkdir: cannot create directory '/var/lib/etcd.fleetrecover': No space left on device\n")
-    with pytest.raises(Refused, match="no space is left in /var/lib") as told:
+    with pytest.raises(Refused, match="no space is left on the filesystem of /var/lib") as told:
         held({"take-hold": full})
     assert "df -h /var/lib" in (told.value.hint or "")
     with pytest.raises(Refused, match="symbolic link"):
         held({"take-hold": actions.NOT_OURS})
-    with pytest.raises(StoppedPartWay, match="exit code 2: Read-only"):
+    with pytest.raises(StoppedPartWay, match="could not be taken: Read-only"):
         held({"take-hold": failed(2, "Read-only file system")})
 
 

@@ -174,7 +174,9 @@ def find_run(survey: Survey, wanted: str) -> str:
     """
     if not any(node.reachable for node in survey.nodes):
         told = "; ".join(node.problem.message for node in survey.nodes if node.problem)
-        raise Undetermined(f"no node can be reached: {told}", hint="`fleetrecover diagnose` says more")
+        raise Undetermined(
+            f"no node can be reached: {told}; nothing was changed", hint="`fleetrecover diagnose` says more"
+        )
     keeps = [keep for node in survey.nodes for keep in node.keeps]
     runs = {keep.run for keep in keeps}
     if wanted == LAST:

@@ -177,10 +177,12 @@ def test_of_open_runs_one_that_has_moved_data_comes_first_then_the_youngest() ->
     assert found is not None and (found.run, found.pinned) == ("r2", False)
 
 
-def test_a_run_that_is_closed_anywhere_is_closed() -> None:
+def test_a_run_that_is_finished_anywhere_is_closed() -> None:
+    """One that is undone on another node only is not: what it left here would be taken for the cluster's."""
     opened = kept("r1", "2026-01-01T00:00:00Z", original=True)
-    for ended in (replace(opened, finished=True), replace(opened, undone=True)):
-        assert find_open_run(survey(node(1, None, keeps=(opened,)), node(2, None, keeps=(ended,)))) is None
+    for ended, open_still in ((replace(opened, finished=True), False), (replace(opened, undone=True), True)):
+        found = find_open_run(survey(node(1, None, keeps=(opened,)), node(2, None, keeps=(ended,))))
+        assert (found is not None) is open_still
     assert find_open_run(survey(node(1, None, keeps=(opened,)), node(2, None))) is not None
 
 

@@ -67,8 +67,8 @@ def test_only_the_survivor_whose_copy_is_in_place_is_left_unfenced() -> None:
     """Another node whose data looks like a proven copy of this run is stopped like all others."""
     fleet = FakeFleet.broken(3, wiped=1)
     pin = Pin(RUN, "fake", "n1", "2026-01-01T00:00:00Z", "reset")
-    proof = Proof(30, 7, 0, 2, CLUSTER, "3.4.23")
     for node in fleet.nodes[:2]:
+        proof = Proof(30, 7, 0, node.number, CLUSTER, "3.4.23")
         node.keeps[RUN] = Keep(RUN, PATHS.root, pin, containers=True, original=True, proof=proof)
         node.kept = node.data
     fenced = {step.node for step in of(fleet).steps if isinstance(step, s.Fence)}

@@ -106,14 +106,15 @@ def test_a_restart_policy_is_held_against_what_it_was() -> None:
     # where nobody has taken it away it is the operator's; that etcd stays away is said
     none = check("restart policies", with_container(seen, "n2", restart_policy="no"))
     assert none.ok
-    assert "n2: none, so etcd stays away there after a reboot" in none.detail
+    assert "etcd stays away after a reboot on n2" in none.detail
+    assert "update --restart=always" in none.detail
 
 
 def test_what_was_not_looked_at_is_not_guessed() -> None:
     away = NodeFacts(whole().node("n3").host, reachable=False, problem=Problem("unreachable", "n3: no answer"))
     seen = replace(whole(), nodes=(*whole().nodes[:2], away))
     found = check("restart policies", seen)
-    assert (found.ok, found.detail) == (False, "n3: not known, it was not reached")
+    assert (found.ok, found.detail) == (False, "not known: n3 was not reached")
 
 
 def test_an_alarm_and_a_member_that_is_missing() -> None:
