@@ -196,7 +196,8 @@ def given_back(before: World, after: World, done: Answer, answer: Answer) -> Fou
     for was, now in zip(before.hosts, after.hosts, strict=True):
         if was.trouble != now.trouble or not now.accessible:
             continue
-        if _containers(was) != _containers(now, f"{now.name}: " in done.message):
+        told = f"{now.name}: " in done.message  # not started, or kept from starting, and that was said
+        if not told and _containers(was) != _containers(now):
             yield Failure("I5", f"undo of a {remedy}: a container is not as it was", f"{now.name}: {done.message}")
         if (
             was.disk is not None
@@ -211,9 +212,9 @@ def given_back(before: World, after: World, done: Answer, answer: Answer) -> Fou
             yield Failure("I5", f"undo of a {remedy} lets a poorer cluster serve", told)
 
 
-def _containers(host: Host, told: bool = False) -> list[tuple[str, str, str, bool]]:
-    """What must be as it was; one that undo has `told` not to have started counts as one that runs."""
-    return [(c.id, c.name, c.restart_policy, c.running or (told and c.role is None)) for c in host.containers]
+def _containers(host: Host) -> list[tuple[str, str, str, bool]]:
+    """What must be as it was."""
+    return [(c.id, c.name, c.restart_policy, c.running) for c in host.containers]
 
 
 def _only_in_place(host: Host) -> Host:

@@ -19,7 +19,10 @@ KNOWN: Mapping[tuple[str, str], str] = {
         "I1",
         "(reset) says 0 over a better disk",
     ): "--dead of the living (N5); a log whose owner is no voter is left (A3)",
-    ("I2", "crash: recover 1 [KeyError: '']"): "a repair that moved data, and lost its quorum, is reset with no survivor",
+    (
+        "I2",
+        "crash: recover 1 [KeyError: '']",
+    ): "a repair that moved data, and lost its quorum, is reset with no survivor",
     ("I2", "ring: diagnose 10"): "a member or host that is away and not declared dead; what lies set aside (N8)",
     ("I2", "ring: diagnose 11"): "no container, so no command: diagnose says reset, recover refuses",
     ("I2", "ring: diagnose 12"): "what is blocked still says that recover finishes or takes it away",
