@@ -41,6 +41,7 @@ e2e: lab-tools  ## only the tests on the lab
 
 nightly: lab-tools  ## what takes too long for every change
 	@$(BIN)/python -m tests.simulation --histories 10000
+	@$(BIN)/python -m tests.worlds --worlds 100000
 	@$(BIN)/python -m tests.etcd.fuzz
 	@$(BIN)/pytest -m slow --durations=15
 

@@ -196,8 +196,8 @@ def given_back(before: World, after: World, done: Answer, answer: Answer) -> Fou
     for was, now in zip(before.hosts, after.hosts, strict=True):
         if was.trouble != now.trouble or not now.accessible:
             continue
-        told = f"{now.name}: " in done.message  # not started, or kept from starting, and that was said
-        if not told and _containers(was) != _containers(now):
+        left_so = f"{now.name}: " in done.message  # not started, or kept from starting, and that was said
+        if not left_so and _containers(was) != _containers(now):
             yield Failure("I5", f"undo of a {remedy}: a container is not as it was", f"{now.name}: {done.message}")
         if (
             was.disk is not None
