@@ -15,7 +15,7 @@ from tests.worlds.disks import Disk
 from tests.worlds.history import CLUSTER
 from tests.worlds.hosts import Host
 from tests.worlds.operator import Night, Step, night_of
-from tests.worlds.seams import Answer, Command, type_in
+from tests.worlds.seams import Answer, Clock, Command, type_in
 from tests.worlds.world import World
 
 REFUSALS = (2, 3, 12, 20, 23)
@@ -340,6 +340,7 @@ class Count:
 def judge_world(seed: int | str) -> tuple[Night, list[Failure]]:
     """Draw a world, let the operator work on it, and judge every step. Only within `seams.exchanged`."""
     _SEEN.clear()
+    Clock.count = 0
     drawn: Drawn = draw(seed)
     failures: list[Failure] = []
 
