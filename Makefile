@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 # most of a recovery is waiting for elections, so more labs than cores run well beside each other
 JOBS ?= 3
 
-.PHONY: help drill test check lint types unit lab-tools e2e nightly fault-matrix soak clean
+.PHONY: help drill test check lint types unit lab-tools e2e nightly fault-matrix soak mutants clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -40,8 +40,8 @@ e2e: lab-tools  ## only the tests on the lab
 	@$(BIN)/pytest -m lab -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=15
 
 nightly: lab-tools  ## what takes too long for every change
-	@$(BIN)/python -m tests.simulation --histories 10000
 	@$(BIN)/python -m tests.worlds --worlds 100000
+	@$(BIN)/python -m tests.simulation --histories 100000
 	@$(BIN)/python -m tests.etcd.fuzz
 	@$(BIN)/pytest -m slow --durations=15
 
@@ -50,6 +50,9 @@ fault-matrix: lab-tools  ## break everything at every moment, run again; writes 
 
 soak: lab-tools  ## 20 recoveries in a row on one lab, each from another break
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+mutants: $(READY)  ## change one line at a time: do the unit tests notice? (400 drawn; ARGS=--all for all)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 roundtrip: $(READY)  ## 500 generated containers, rebuilt and compared on a real dockerd (runlike beside it if installed)
 	@$(BIN)/python benchmarks/roundtrip.py $(ARGS)

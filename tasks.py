@@ -1,7 +1,8 @@
 """Fabric tasks, one for each single step, on the same inventory and through the same functions as `fleetrecover`.
 
-`fab --list` shows them: `fab diagnose --dead etcd3`, `fab fence --yes prod`, `fab join --host etcd2 --yes prod`.
-Each step looks at the nodes first and is done only if everything that must come before it is done.
+`fab --list` shows them in the order in which they come: `fab diagnose --dead etcd3`, `fab fence --yes prod`, `fab join --host
+etcd2 --yes prod`. Each step looks at the nodes first and is done only if everything that must come before it is done; it
+ends with the next task to type.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from fabric import task
+from invoke.program import Program
 
 from fleetrecover import cli
 
@@ -37,25 +39,25 @@ def step(name: str, inventory: Text, host: Text, dead: Text, survivor: Text, yes
 
 @task
 def survey(_: Any, inventory: Text = None) -> None:
-    """Every fact about every node; read only."""
+    """1. Every fact about every node; read only."""
     program(inventory, "survey")
 
 
 @task
 def diagnose(_: Any, inventory: Text = None, dead: Text = None, survivor: Text = None) -> None:
-    """The verdict, the survivor that would be chosen and why; read only."""
+    """2. The verdict, the survivor that would be chosen and why; read only."""
     program(inventory, "diagnose", *named(dead, survivor))
 
 
 @task
 def plan(_: Any, inventory: Text = None, dead: Text = None, survivor: Text = None) -> None:
-    """Every step with its exact commands; read only."""
+    """3. Every step with its exact commands; read only."""
     program(inventory, "plan", *named(dead, survivor))
 
 
 @task(name="run-config")
 def run_config(_: Any, host: str, container: Text = None, inventory: Text = None) -> None:
-    """The docker run command that recreates a host's container; read only."""
+    """4. The docker run command that recreates a host's container; read only."""
     program(inventory, "run-config", host, *(["--container", container] if container else []))
 
 
@@ -63,7 +65,7 @@ def run_config(_: Any, host: str, container: Text = None, inventory: Text = None
 def fence(
     _: Any, inventory: Text = None, host: Text = None, dead: Text = None, survivor: Text = None, yes: Text = None
 ) -> None:
-    """Stop every etcd gently, take its restart policy away, set it aside."""
+    """5. Stop every etcd gently, take its restart policy away, set it aside."""
     step("fence", inventory, host, dead, survivor, yes)
 
 
@@ -71,13 +73,13 @@ def fence(
 def keep_data(
     _: Any, inventory: Text = None, host: Text = None, dead: Text = None, survivor: Text = None, yes: Text = None
 ) -> None:
-    """Move the data of each node aside, whole."""
+    """6. Move the data of each node aside, whole."""
     step("keep-data", inventory, host, dead, survivor, yes)
 
 
 @task
 def reset(_: Any, inventory: Text = None, dead: Text = None, survivor: Text = None, yes: Text = None) -> None:
-    """Reset a checked copy of the survivor's data in quarantine, and adopt it."""
+    """7. Reset a checked copy of the survivor's data in quarantine, and put it in place."""
     step("reset", inventory, None, dead, survivor, yes)
 
 
@@ -85,7 +87,7 @@ def reset(_: Any, inventory: Text = None, dead: Text = None, survivor: Text = No
 def start(
     _: Any, inventory: Text = None, host: Text = None, dead: Text = None, survivor: Text = None, yes: Text = None
 ) -> None:
-    """Start the survivor, or bring a member's own container back, as it was."""
+    """8. Start the survivor's own container; at the end, each member's own again."""
     step("start", inventory, host, dead, survivor, yes)
 
 
@@ -93,7 +95,7 @@ def start(
 def member_add(
     _: Any, inventory: Text = None, host: Text = None, dead: Text = None, survivor: Text = None, yes: Text = None
 ) -> None:
-    """Add the next member, after all that could stop it from starting was checked."""
+    """9. Add the next member, after all that could stop it from starting was checked."""
     step("member-add", inventory, host, dead, survivor, yes)
 
 
@@ -101,7 +103,7 @@ def member_add(
 def join(
     _: Any, inventory: Text = None, host: Text = None, dead: Text = None, survivor: Text = None, yes: Text = None
 ) -> None:
-    """Start the member that was added."""
+    """10. Start the member that was added."""
     step("join", inventory, host, dead, survivor, yes)
 
 
@@ -109,17 +111,40 @@ def join(
 def promote(
     _: Any, inventory: Text = None, host: Text = None, dead: Text = None, survivor: Text = None, yes: Text = None
 ) -> None:
-    """Make the learner a voter when it has caught up."""
+    """11. Make the learner a voter when it has caught up; then 9 again, for the next one."""
     step("promote", inventory, host, dead, survivor, yes)
 
 
 @task
 def verify(_: Any, inventory: Text = None) -> None:
-    """Is the cluster whole, and is nothing left over that will hurt later; read only."""
+    """12. Is the cluster whole, and is nothing left over that will hurt later; read only."""
     program(inventory, "verify")
 
 
 @task
 def undo(_: Any, run: str, inventory: Text = None, yes: Text = None) -> None:
-    """Put everything back as it was before a run."""
+    """13. Put everything back as it was before a run: its id, or the last four characters of it."""
     program(inventory, "undo", run, *(["--yes", yes] if yes else []))
+
+
+RUNBOOK = (survey, diagnose, plan, run_config, fence, keep_data, reset, start, member_add, join, promote, verify, undo)
+
+
+def list_in_order() -> None:
+    """Have `fab --list` show the tasks in the order of the runbook: Invoke sorts them by name, and has no setting for that.
+
+    Where Invoke has changed, they stay sorted by name; the numbers in their first lines tell the order then.
+    """
+    places = {each.name.replace("_", "-"): place for place, each in enumerate(RUNBOOK)}
+    sorted_by_name = getattr(Program, "_make_pairs", None)
+    if sorted_by_name is None or getattr(sorted_by_name, "in_order", False):
+        return
+
+    def in_order(self: Any, *args: Any, **how: Any) -> list[tuple[str, str]]:
+        return sorted(sorted_by_name(self, *args, **how), key=lambda pair: places.get(pair[0], len(places)))
+
+    in_order.in_order = True  # type: ignore[attr-defined]
+    setattr(Program, "_make_pairs", in_order)  # noqa: B010
+
+
+list_in_order()

@@ -85,7 +85,8 @@ class Finding:
     @property
     def good(self) -> bool:
         """Whether the promise was kept."""
-        return self.converged and not self.lost and self.intact and not self.leftovers
+        faultless = 1 not in self.codes  # a fault of the program itself, whatever came after it
+        return self.converged and faultless and not self.lost and self.intact and not self.leftovers
 
 
 # --- the scene ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ that may still be running on the node is waited for.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +16,11 @@ from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
 from fleetrecover.commands import actions, probes, snapshots
-from fleetrecover.commands.base import LOST_HOLD, MAY_RUN_STILL, Action, Probe
+from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.membership import own_id
+from fleetrecover.decide.step_words import HEALTH_TIMEOUT, JOIN_TIMEOUT, QUARANTINE_TIMEOUT, name_of
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
@@ -37,12 +40,14 @@ from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
+from fleetrecover.plain import counted
 from fleetrecover.remote import (
     FENCE_POLICY,
     MEMBER_ADD_POLICY,
     PROMOTE_POLICY,
     RECONNECT_POLICY,
     Policy,
+    WaitTimeout,
     fan_out,
     wait_until,
 )
@@ -50,10 +55,11 @@ from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 
 T = TypeVar("T")
 
-HEALTH_TIMEOUT = 90.0
-QUARANTINE_TIMEOUT = 120.0
-JOIN_TIMEOUT = 120.0
 SETTLE_SECONDS = 4.0
+BUSY_POLL = 3.0
+"""Seconds between two looks at a script of ours that is waited for."""
+SAID_LINES = 20
+"""How many of a container's last lines are looked at for the reason."""
 PATIENCE = 10.0
 """Seconds after which a wait says, and says again, what it waits for."""
 
@@ -210,14 +216,14 @@ class Applier:
 
         def attempt() -> Result:
             result = self.transport.batch(self.host(step.node), [command])[0]
-            if result.exit_code in MAY_RUN_STILL:
+            if result.exit_code == TIMED_OUT:
                 raise OutcomeUnknown(
                     step.node, f"{command.name} has not ended on the node after {command.timeout:.0f} s"
                 )
             return result
 
         try:
-            result = attempt()
+            result = self.unhindered(step, attempt(), attempt)
         except RemoteError as error:
             self.journal.write("unknown", node=step.node, name=command.name, error=error.message)
             self.events.note(
@@ -226,8 +232,35 @@ class Applier:
             )
             if look is not None and self.retry(look):
                 return Result(command, 0, b"", b"")
-            result = self.retry(attempt)
+            result = self.unhindered(step, self.retry(attempt), attempt)
         return self.judge(step, command, result)
+
+    def unhindered(self, step: s.Step, result: Result, attempt: Callable[[], Result]) -> Result:
+        """The result, once no earlier script of ours runs on the node: one that does is waited for as long as it may take.
+
+        So a connection that was lost in a long copy does not end the run: when the node answers again the copy is waited
+        for, and looked at. Raises OutcomeUnknown where it does not even end at its limit.
+        """
+        begun, told, busy = self.clock(), 0.0, busy_with(result)
+        deadline = begun + busy.seconds if busy is not None else begun
+        while busy is not None:
+            now = self.clock()
+            if now >= deadline:
+                raise OutcomeUnknown(
+                    step.node,
+                    f"an earlier command of ours ({busy.name}) still runs there {now - begun:.0f} s later",
+                    hint="wait until it has ended on the node, then run the same command again",
+                )
+            if not told or now - told >= PATIENCE:
+                told = now
+                self.events.note(
+                    f"{step.node}: an earlier command of ours ({busy.name}) still runs there; waiting until it has ended "
+                    f"({now - begun:.0f} s of at most {deadline - begun:.0f} s)"
+                )
+            self.sleep(BUSY_POLL)
+            result = self.retry(attempt)
+            busy = busy_with(result)
+        return result
 
     def retry(self, work: Callable[[], T]) -> T:
         """Repeat what can be repeated until the node answers again, for a bounded time."""
@@ -246,8 +279,11 @@ class Applier:
                 f"{step.node}: this run no longer holds the node; another one has taken over",
                 hint="see `fleetrecover survey`; nothing more is done here",
             )
-        why = actions.REFUSALS.get(result.exit_code, "")
         said = self.scrub(result.error_text or result.text.strip())
+        full = "No space left on device" in said
+        why = (
+            "no space is left there, so nothing can be written" if full else actions.REFUSALS.get(result.exit_code, "")
+        )
         message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
         raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
 
@@ -298,6 +334,18 @@ class Applier:
         status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
         return f"container {container} is {status}; it last said: {logs.strip()[-600:]}"
 
+    def says(self, node: str) -> str:
+        """What a started member says of itself: its state, the reason first, then its last words, each with the node's name."""
+        container = self.survey.fleet.etcd.container
+        state = self.try_read(node, probes.container_state(self.cli, container))
+        lines = self.scrub(
+            self.try_read(node, probes.container_logs(self.cli, container, SAID_LINES)) or ""
+        ).splitlines()
+        status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
+        reason, rest = reason_of(lines)
+        told = [f"container {container} is {status}" + (f": {reason}" if reason else ""), *rest[-2:]]
+        return "\n".join(f"  {node}: {line.strip()[:300]}" for line in told)
+
     def scrub(self, said: str) -> str:
         """What a container or an engine said, without the secrets of any container: etcd logs variables it does not know."""
         for node in self.survey.nodes:
@@ -342,7 +390,7 @@ class Applier:
     @singledispatchmethod
     def do(self, step: s.Step) -> str | None:
         """Do one step; returns what is worth telling of it."""
-        raise FleetRecoverError(f"no way is known to do {type(step).__name__}")
+        raise FleetRecoverError(f"{step.node}: no way is known to do this: {name_of(step)}")
 
     @do.register
     def _(self, step: s.OpenRun) -> str:
@@ -466,7 +514,7 @@ class Applier:
             state = self.read(step.node, probes.container_state(self.cli, step.replaces))
             if state is not None and state.get("Id") != step.container_id:
                 self.remove_ours(step, step.replaces)
-        self.act(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
+        self.update(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
         self._ctl.pop(step.node, None)
         if step.waits_for == "health":
             self.wait_healthy(step.node, step.name)
@@ -486,14 +534,21 @@ class Applier:
 
     @do.register
     def _(self, step: s.AwaitQuorum) -> str:
-        self.wait(
-            lambda: next((node for node in step.nodes if self.healthy(node)), None),
-            what=f"a leader among {', '.join(step.nodes)}",
-            timeout=HEALTH_TIMEOUT,
-            host=step.node,
-            interval=0.5,
-            describe=lambda: "; ".join(self.describe(node, self.survey.fleet.etcd.container) for node in step.nodes),
-        )
+        try:
+            self.wait(
+                lambda: next((node for node in step.nodes if self.healthy(node)), None),
+                what=f"a leader among {', '.join(step.nodes)}",
+                timeout=HEALTH_TIMEOUT,
+                host=step.node,
+                interval=0.5,
+                describe=lambda: "what each member says:\n" + "\n".join(self.says(node) for node in step.nodes),
+            )
+        except WaitTimeout as error:
+            raise WaitTimeout(
+                error.host,
+                error.reason,
+                hint="mend what they name, then run the same command again; or have one of them reset: --survivor NAME",
+            ) from error
         self.moments.setdefault("writable", self.clock())
         return "quorum stands"
 
@@ -536,7 +591,7 @@ class Applier:
             raise CommandFailed(
                 step.node, f"files that its etcd needs are not there: {', '.join(missing)}", exit_code=1
             )
-        return f"{len(step.files)} files"
+        return counted(len(step.files), "file")
 
     @do.register
     def _(self, step: s.RemoveMember) -> str:
@@ -583,9 +638,29 @@ class Applier:
         policy.with_sleep(self.sleep, self.clock).run(attempt, before_retry=tell)
 
     @do.register
+    def _(self, step: s.UpdateMember) -> str:
+        def so() -> bool:
+            listed = self.try_read(step.leader, self.ctl(step.leader).members()) or ()
+            return any(m.id == step.member_id and set(m.peer_urls) == set(step.peer_urls) for m in listed)
+
+        said = f"{step.member_name} ({step.member_id:x}) at {', '.join(step.peer_urls)}"
+        if so():
+            return f"{said} already"
+        asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
+        update = self.ctl(step.leader).update(step.member_id, step.peer_urls)
+        self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, update, look=so), so)
+        return said
+
+    @do.register
+    def _(self, step: s.RemoveLeftover) -> str:
+        self.update(step, actions.remove_container(self.cli, step.name, RUN_LABEL, step.made_by))
+        return f"{step.name} of run {step.made_by}"
+
+    @do.register
     def _(self, step: s.AddMember) -> str:
         there = self.member_at(step.leader, step.peer_urls)
         if there is not None:
+            self.refuse_other(step, there)
             return f"already a member ({there.id:x})"
         ctl = self.ctl(step.leader)
         asked = replace(step, node=step.leader, paths=self.paths_on(step, step.leader))
@@ -597,6 +672,18 @@ class Applier:
         self.insist(MEMBER_ADD_POLICY, lambda: self.act(asked, add, look=there_now), there_now)
         added = self.member_at(step.leader, step.peer_urls)
         return f"{'learner' if step.learner else 'voter'} {added.id:x}" if added else "added"
+
+    def refuse_other(self, step: s.AddMember, there: Member) -> None:
+        """Raise CommandFailed where the member that has the URL is another host's: it would never be this one's."""
+        mine = self.survey.node(step.node)
+        other = next((n.name for n in self.survey.nodes if n is not mine and own_id(n) == there.id), None)
+        if other is not None:
+            raise CommandFailed(
+                step.node,
+                f"its peer URL {', '.join(step.peer_urls)} is that of member {there.id:x}, which runs on {other}",
+                exit_code=1,
+                hint=f"give that member the URL of {other}: `etcdctl member update {there.id:x} --peer-urls=URL`",
+            )
 
     @do.register
     def _(self, step: s.Join) -> str:
@@ -742,6 +829,24 @@ class Applier:
             "did not join",
         )
         self.step(remove)
+
+
+_GRAVE = re.compile(
+    r'"level":"(?:fatal|panic|error)"|(?:^|\s)[CE] \||\bpanic:|no such file|permission denied|refused to start'
+)
+"""How etcd marks what it dies of: JSON logs (3.4 and later), capnslog before, and Go itself."""
+
+
+def reason_of(lines: Sequence[str]) -> tuple[str, list[str]]:
+    """The last line of a log that tells why etcd ended or cannot go on, the most fatal first; and the other lines.
+
+    >>> reason_of(["I | starting", "C | etcdmain: open /ca.pem: no such file or directory", "I | bye"])
+    ('C | etcdmain: open /ca.pem: no such file or directory', ['I | starting', 'I | bye'])
+    """
+    grave = [line for line in lines if _GRAVE.search(line)]
+    fatal = [line for line in grave if '"level":"error"' not in line and " E | " not in line]
+    reason = next(reversed(fatal or grave), "")
+    return reason, [line for line in lines if line != reason]
 
 
 def member_with(members: Sequence[Member], peer_urls: Sequence[str]) -> Member | None:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fleetrecover import __version__
+from fleetrecover.cli_group import Group
+from fleetrecover.ending import Terminated, heed_signals
 from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
-from fleetrecover.plain import dumps
+from fleetrecover.interrupt import Interruption, listening
+from fleetrecover.plain import counted, dumps, visible
+from fleetrecover.report.waits import PatientTransport, Waits
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,10 +30,12 @@ if TYPE_CHECKING:
     from fleetrecover.facts import Survey
     from fleetrecover.model import Fleet, Transport
     from fleetrecover.recover import Recovery
+    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.trial import Trial
 
 app = typer.Typer(
     name="fleetrecover",
+    cls=Group,
     help="Bring a Docker-run etcd cluster back from permanent quorum loss, and prove that nothing was lost.",
     no_args_is_help=True,
     add_completion=False,
@@ -47,6 +53,8 @@ class Settings:
     json: bool = False
     verbose: bool = False
     no_color: bool = False
+    command: str = ""
+    waits: Waits = field(default_factory=lambda: Waits(say_wait))
     _consoles: dict[bool, Any] = field(default_factory=dict)
 
     def console(self, *, stderr: bool) -> Console:
@@ -54,9 +62,7 @@ class Settings:
         if stderr not in self._consoles:
             from fleetrecover.report.terminal import SafeConsole
 
-            self._consoles[stderr] = SafeConsole(
-                stderr=stderr, no_color=self.no_color, highlight=False, width=None if sys.stdout.isatty() else 160
-            )
+            self._consoles[stderr] = SafeConsole.on(stderr=stderr, colours=not self.no_color)
         console: Console = self._consoles[stderr]
         return console
 
@@ -69,6 +75,18 @@ class Settings:
     def err(self) -> Console:
         """For progress and prose."""
         return self.console(stderr=True)
+
+    def events(self) -> ConsoleEvents:
+        """What tells the story on stderr, waits too."""
+        from fleetrecover.report.console import ConsoleEvents
+
+        self.waits.watch()
+        return ConsoleEvents(self.err, verbose=self.verbose, waits=self.waits)
+
+
+def say_wait(text: str) -> None:
+    """Tell of a wait."""
+    settings.err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 settings = Settings()
@@ -90,6 +108,12 @@ WorkDir = Annotated[
 Yes = Annotated[str | None, typer.Option("--yes", metavar="CLUSTER", help="Confirm with the cluster's name.")]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"fleetrecover {__version__}")
+        raise typer.Exit(0)
+
+
 @app.callback()
 def options(
     inventory: Annotated[
@@ -100,25 +124,63 @@ def options(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help="No colours; $NO_COLOR, set to anything, does the same.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", help="Show the version and exit.", is_eager=True, callback=_version),
+    ] = False,
 ) -> None:
-    """These options stand before or after any command."""
+    """Bring a Docker-run etcd cluster back from permanent quorum loss, and prove that nothing was lost.
+
+    These options stand before or after any command. The answer goes to stdout, progress to stderr.
+    """
     settings.inventory, settings.json, settings.verbose, settings.no_color = inventory, as_json, verbose, no_color
+    if verbose:
+        show_odd_answers()
+
+
+def show_odd_answers() -> None:
+    """Show the traceback of what nobody foresaw in a node's answer: it may be a fault of this program."""
+    import logging
+
+    from fleetrecover import answers
+
+    class ToStderr(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            settings.err.print(self.format(record), markup=False, soft_wrap=True)
+
+    answers.LOG.setLevel(logging.DEBUG)
+    answers.LOG.handlers = [ToStderr()]
+    answers.LOG.propagate = False
 
 
 # --- the means ---
 
 
 @contextmanager
-def reached() -> Iterator[tuple[Fleet, Transport]]:
-    """The fleet of the inventory, and what reaches it."""
+def reached(only: str | None = None) -> Iterator[tuple[Fleet, Transport]]:
+    """The fleet of the inventory, and what reaches it; says at once who is asked (`only`: one host)."""
     from fleetrecover.inventory import load_fleet
-    from fleetrecover.remote import SshTransport
 
     fleet = load_fleet(settings.inventory)
-    transport = SshTransport(fleet)
-    try:
+    names = [host.name for host in fleet.hosts if only in (None, host.name)]
+    if names:
+        say_wait(f"asking {counted(len(names), 'node')}: {', '.join(names)} …")
+    with connected(fleet) as transport:
         yield fleet, transport
+
+
+@contextmanager
+def connected(fleet: Fleet) -> Iterator[Transport]:
+    """What reaches the hosts of a fleet; tells where one takes its time."""
+    from fleetrecover.remote import open_transport
+
+    settings.waits.watch()
+    transport = PatientTransport(open_transport(fleet), settings.waits, fleet.ssh.connect_timeout)
+    try:
+        yield transport
     finally:
         transport.close()
 
@@ -140,11 +202,8 @@ def wish_of(dead: Sequence[str] | None, survivor: str | None, work_dir: str | No
 def means(fleet: Fleet, transport: Transport, yes: str | None, command: str = "recover") -> Recovery:
     """What a recovery needs from outside."""
     from fleetrecover.recover import Recovery
-    from fleetrecover.report.console import ConsoleEvents
 
-    return Recovery(
-        fleet, transport, ConsoleEvents(settings.err, verbose=settings.verbose), confirmer(fleet, yes), command=command
-    )
+    return Recovery(fleet, transport, settings.events(), confirmer(fleet, yes), command=command)
 
 
 def confirmer(fleet: Fleet, yes: str | None) -> Any:
@@ -174,8 +233,17 @@ def ask(cluster: str, yes: str | None) -> None:
             "nobody can be asked here, since this is no terminal; nothing was changed",
             hint=f"confirm with --yes {cluster}",
         )
-    settings.err.print(f"\nType the cluster's name ({cluster}) to do this, anything else to leave: ", end="")
-    if input().strip() != cluster:
+    # not through the console: what it holds back when it is interrupted would be printed again
+    print(
+        f"\nType the cluster's name ({visible(cluster)}) to do this, anything else to leave: ", end="", file=sys.stderr
+    )
+    sys.stderr.flush()
+    try:
+        answer = input()
+    except EOFError:
+        answer = ""
+        settings.err.print()
+    if answer.strip() != cluster:
         raise Refused("not confirmed; nothing was changed")
 
 
@@ -207,14 +275,14 @@ def diagnose(
 ) -> None:
     """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
     from fleetrecover.decide.diagnosis import diagnose as judge
-    from fleetrecover.recover import survey_for
+    from fleetrecover.recover import concluded, survey_for
     from fleetrecover.report.console import print_diagnosis
     from fleetrecover.report.document import diagnosis_document
     from fleetrecover.snapshots.advice import advised
 
     with reached() as (fleet, transport):
         found, wish = survey_for(fleet, transport, wish_of(dead, survivor))
-        diagnosis = judge(found, wish)
+        diagnosis = concluded(found, judge(found, wish), transport).diagnosis
         diagnosis = advised(fleet, transport, found, diagnosis)
         trials = tried(found, diagnosis, transport) if trial else []
     if settings.json:
@@ -224,17 +292,17 @@ def diagnose(
     else:
         print_diagnosis(settings.out, found, diagnosis)
         for each in trials:
-            said = each.error or f"revision {each.revision}, {each.keys} keys, hash {each.hash} ({each.seconds:.1f} s)"
+            keys = counted(each.keys or 0, "key")
+            said = each.error or f"revision {each.revision}, {keys}, hash {each.hash} ({each.seconds:.1f} s)"
             settings.out.print(f"Trial of {each.node}: {said}", markup=False, soft_wrap=True)
     raise typer.Exit(diagnosis.verdict.exit_code)
 
 
 def tried(found: Survey, diagnosis: Diagnosis, transport: Transport) -> list[Trial]:
     """What copies of the candidates answered."""
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.trial import try_all
 
-    return try_all(found, diagnosis, transport, ConsoleEvents(settings.err, verbose=settings.verbose))
+    return try_all(found, diagnosis, transport, settings.events())
 
 
 @app.command()
@@ -250,7 +318,7 @@ def plan(
     from fleetrecover.recover import look
     from fleetrecover.report.console import print_plan
     from fleetrecover.report.document import plan_document
-    from fleetrecover.report.files import write_private
+    from fleetrecover.report.files import plan_text, write_private
 
     with reached() as (fleet, transport):
         found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir))
@@ -262,7 +330,7 @@ def plan(
         return
     document = plan_document(found, diagnosis, made)
     if output is not None:
-        write_private(output, dumps(document, indent=2) + "\n")
+        write_private(output, plan_text(document))
         settings.err.print(
             f"saved to {output}; `fleetrecover recover --plan {output}` does just this or nothing", markup=False
         )
@@ -295,28 +363,30 @@ def recover(
         print_json(report_document(report))
     else:
         print_report(settings.out, report)
+    raise typer.Exit(report.exit_code)
 
 
 @app.command()
 def verify() -> None:
     """Is the cluster whole, and is nothing left over that will hurt later; read only. Exit code 0, or diagnose's."""
-    from fleetrecover.decide.diagnosis import Verdict, Wish
+    from fleetrecover.decide.diagnosis import Wish
     from fleetrecover.decide.diagnosis import diagnose as judge
+    from fleetrecover.recover import concluded, survey_for
     from fleetrecover.report.console import print_judgement
     from fleetrecover.report.document import judgement_document
-    from fleetrecover.verify import verify as check
+    from fleetrecover.report.tables import prose
 
     with reached() as (fleet, transport):
-        found, judgement = check(fleet, transport)
-    verdict = judge(found, Wish()).verdict
-    if not judgement.ok and verdict is Verdict.HEALTHY:
-        verdict = Verdict.DEGRADED
+        found, wish = survey_for(fleet, transport, Wish())
+        told = concluded(found, judge(found, wish), transport)
     if settings.json:
-        print_json(judgement_document(judgement) | {"cluster": fleet.cluster, "verdict": verdict.value})
+        rest = {"cluster": fleet.cluster, "verdict": told.verdict.value, "missing": list(told.missing)}
+        print_json(judgement_document(told.judgement) | rest | {"next": told.next})
     else:
-        print_judgement(settings.out, judgement)
-        settings.out.print(verdict.value, markup=False)
-    raise typer.Exit(0 if judgement.ok else verdict.exit_code)
+        print_judgement(settings.out, told.judgement)
+        prose(settings.out, f"{told.verdict.value}: {told.diagnosis.why}")
+        prose(settings.out, told.next)
+    raise typer.Exit(told.exit_code)
 
 
 @app.command()
@@ -341,13 +411,7 @@ def runs() -> None:
         ]
         print_json({"schema": 1, "runs": rows})
         return
-    print_runs(
-        settings.out,
-        [
-            (r.run, r.cluster, r.command, r.started, r.ended or "", r.outcome or "did not end", r.survivor or "")
-            for r in found
-        ],
-    )
+    print_runs(settings.out, found)
 
 
 @app.command(name="run-config")
@@ -361,7 +425,7 @@ def run_config(
     from fleetrecover.docker.argv import render, to_json
     from fleetrecover.run_config import read_config
 
-    with reached() as (fleet, transport):
+    with reached(host) as (fleet, transport):
         found = read_config(fleet, transport, host, container)
     if settings.json:
         print_json(
@@ -385,9 +449,10 @@ def inspect(
     full: Annotated[bool, typer.Option("--full", help="Read and hash every page of a database or snapshot.")] = False,
 ) -> None:
     """The facts of a data directory, WAL file, database or snapshot lying on this machine; read only."""
-    from fleetrecover.etcd import describe, local
+    from fleetrecover.etcd import describe
+    from fleetrecover.inspecting import inspect as look_inside
 
-    found = local.inspect(path, full=full)
+    found = look_inside(path, full=full)
     if settings.json:
         print_json({"schema": 1} | describe.to_json(found))
     else:
@@ -442,19 +507,36 @@ def step(
     yes: Yes = None,
 ) -> None:
     """One kind of step, as the tasks of `fab` do it."""
-    from fleetrecover.single import do_next
+    from fleetrecover.report.console import print_steps
+    from fleetrecover.single import KINDS, do_next, ready, what_next
+
+    told = ""
+
+    def confirm(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> None:
+        nonlocal told
+        chosen, _ = ready(plan, KINDS[task], host)
+        told = what_next(plan, chosen)
+        print_steps(
+            settings.err, f"fab {task}, of run {plan.run}: {diagnosis.verdict.value}", chosen, survey.fleet.etcd.cli
+        )
+        ask(survey.fleet.cluster, yes)
 
     with reached() as (fleet, transport):
-        outcomes = do_next(means(fleet, transport, yes, task), wish_of(dead, survivor), task, host)
+        with_words = replace(means(fleet, transport, yes, task), confirm=confirm)
+        outcomes = do_next(with_words, wish_of(dead, survivor), task, host)
     if settings.json:
         from fleetrecover.report.document import outcome_document
 
-        print_json({"schema": 1, "task": task, "steps": [outcome_document(outcome) for outcome in outcomes]})
+        steps = [outcome_document(outcome) for outcome in outcomes]
+        print_json({"schema": 1, "task": task, "steps": steps, "next": told})
+    else:
+        names = ", ".join(dict.fromkeys(outcome.node for outcome in outcomes))
+        settings.out.print(f"{task}: done on {names}; {told}", markup=False, soft_wrap=True)
 
 
 # --- the entry point ---
 
-_FLAGS = {"--json", "-v", "--verbose", "--no-color"}
+_FLAGS = {"--json", "-v", "--verbose", "--no-color", "-V", "--version"}
 
 # Typer 0.29 carries its own Click, earlier ones use the package: the class is reached by way of one that both export.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
@@ -485,11 +567,13 @@ def hoist(argv: Sequence[str]) -> list[str]:
 
 def add_parts() -> None:
     """Mount the commands that live in modules of their own."""
+    from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
     from fleetrecover.cli_snapshot import app as snapshot_app
     from fleetrecover.lab.cli import app as lab_app
 
+    app.add_typer(hosts_app)
     app.add_typer(runs_app)
     app.add_typer(init_app)
     app.add_typer(snapshot_app, name="snapshot", help="Snapshots: list, save, restore, and take them regularly.")
@@ -499,17 +583,48 @@ def add_parts() -> None:
 def run(argv: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     add_parts()
+    heed_signals()
+    words = hoist(argv)
+    settings.command = command_of(words)
+    with listening(settings.waits) as heard:
+        return _run(words, heard)
+
+
+def _run(words: Sequence[str], heard: Interruption) -> int:
     try:
-        code = app(hoist(argv), standalone_mode=False, prog_name="fleetrecover")
+        code = app(list(words), standalone_mode=False, prog_name="fleetrecover")
         return code if isinstance(code, int) else 0
+    except Interrupted:
+        return fail(heard.error(settings.command))
+    except (KeyboardInterrupt, typer.Abort):  # before any command had begun
+        return fail(heard.error(settings.command))
     except FleetRecoverError as error:
         return fail(error)
-    except (KeyboardInterrupt, typer.Abort):
-        return fail(Interrupted("interrupted; run the same command again to go on where it stopped"))
+    except Terminated as ended:
+        with suppress(OSError):  # whoever hung up took the terminal along
+            told = heard.error(settings.command)
+            told.message = f"{ended}: {told.message}"
+            told.code = ended.code
+            fail(told)
+        return ended.code
     except typer.Exit as error:
         return int(error.exit_code)
     except USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the whole help, and nothing of ours around it
+            print(error.format_message(), file=sys.stderr)
+            return UsageError.code
         return fail(UsageError(error.format_message(), hint="see `fleetrecover --help`"))
+
+
+def command_of(words: Sequence[str]) -> str:
+    """The command of a command line whose common options stand in front; of `snapshot` and `lab` the one below.
+
+    >>> command_of(["--json", "--inventory", "h.toml", "snapshot", "restore", "x"])
+    'restore'
+    """
+    left = [word for word, before in zip(words, ["", *words], strict=False) if before != "--inventory"]
+    names = [word for word in left if not word.startswith("-")]
+    return next(iter(names[1:] if names[:1] in (["snapshot"], ["lab"]) else names), "")
 
 
 def fail(error: FleetRecoverError) -> int:
@@ -526,9 +641,6 @@ def fail(error: FleetRecoverError) -> int:
 
 def main() -> None:
     """Run as a program."""
-    if sys.argv[1:] == ["--version"]:
-        print(f"fleetrecover {__version__}")
-        raise SystemExit(0)
     raise SystemExit(run(sys.argv[1:]))
 
 

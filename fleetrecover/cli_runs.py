@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fleetrecover.cli import Yes, ask, print_json, reached, settings
+from fleetrecover.decide.run_names import LAST
+from fleetrecover.errors import UsageError
+from fleetrecover.plain import counted
+from fleetrecover.report.tables import prose
 
 app = typer.Typer()
 
-Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it; see `fleetrecover runs`.")
+_RUN_HELP = "The run's id, or enough of it: its beginning, or its last four characters; see `fleetrecover runs`."
+Run = Annotated[str, typer.Argument(metavar="RUN", help=_RUN_HELP)]
+MaybeRun = Annotated[str | None, typer.Argument(metavar="RUN", help=_RUN_HELP)]
+
+
+AcceptLoss = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-loss",
+        metavar="N|unknown",
+        help="What may be lost by this, beside the yes: so many revisions, or `unknown` where it cannot be told.",
+    ),
 ]
 
 
 @app.command()
-def undo(run: Run, yes: Yes = None) -> None:
+def undo(
+    run: MaybeRun = None,
+    last: Annotated[bool, typer.Option("--last", help="The youngest run that is not undone.")] = False,
+    yes: Yes = None,
+    accept_loss: AcceptLoss = None,
+) -> None:
     """Put everything back as it was before a run: containers, restart policies, data. The same command again resumes."""
     from fleetrecover.undo import undo as work
 
+    wanted = _one(run, LAST if last else None, "--last")
+    accepted = _accepted(accept_loss)
     with reached() as (fleet, transport):
-        done = work(_means(fleet, transport, yes), run)
+        done = work(_means(fleet, transport, yes), wanted, accepted)
     if settings.json:
         print_json(_document(done))
     elif done.outcome == "nothing":
@@ -31,25 +53,53 @@ def undo(run: Run, yes: Yes = None) -> None:
         settings.out.print(
             f"Run {done.run} is undone on {', '.join(done.nodes)}: all is as it was before.", markup=False
         )
+        for note in done.notes:
+            prose(settings.out, f"But {note}.")
         if done.written_since:
-            settings.out.print(
-                f"{done.written_since} revisions that were written since are not in the cluster any more; they lie kept, "
-                "below withdrawn/ in the run's directory.",
-                markup=False,
+            prose(
+                settings.out,
+                f"{counted(done.written_since, 'revision')} written since {'is' if done.written_since == 1 else 'are'} not in "
+                "the cluster any more; what was written lies kept, below withdrawn/ in the run's directory.",
             )
 
 
 @app.command()
-def clean(run: Run, yes: Yes = None) -> None:
+def clean(
+    run: MaybeRun = None,
+    finished: Annotated[bool, typer.Option("--finished", help="Every run that is finished or undone.")] = False,
+    yes: Yes = None,
+    accept_loss: AcceptLoss = None,
+) -> None:
     """Remove what a run kept aside, once the cluster is whole; says how much space that frees."""
     from fleetrecover.undo import clean as work
 
+    wanted = _one(run, "" if finished else None, "--finished")
+    accepted = _accepted(accept_loss)
     with reached() as (fleet, transport):
-        done = work(_means(fleet, transport, yes), run)
+        runs = [wanted] if wanted else _closed(fleet, transport)
+        means = _means(fleet, transport, yes, of=runs)
+        done = [work(means, each, accepted) for each in runs]
     if settings.json:
-        print_json(_document(done))
-    else:
-        settings.out.print(f"What run {done.run} had kept is removed: {done.bytes / 1e6:,.1f} MB freed.", markup=False)
+        print_json(_document(done[0]) if wanted else {"schema": 1, "runs": [_document(each) for each in done]})
+        return
+    for each in done:
+        prose(settings.out, f"What run {each.run} had kept is removed: {each.bytes / 1e6:,.1f} MB freed.")
+    if not done:
+        prose(settings.out, "Nothing to do: no run that is finished or undone keeps anything.")
+
+
+def _one(run: str | None, instead: str | None, option: str) -> str:
+    """Either the run that was named, or what the option stands for. Raises UsageError for none and for both."""
+    if (run is None) == (instead is None):
+        raise UsageError(f"name one RUN, or give {option}", hint="`fleetrecover runs` lists them")
+    return run if run is not None else instead or ""
+
+
+def _closed(fleet: Any, transport: Any) -> list[str]:
+    from fleetrecover.decide.undo import closed_runs
+    from fleetrecover.survey import take_survey
+
+    return list(closed_runs(take_survey(fleet, transport, logs=False)))
 
 
 @app.command()
@@ -77,34 +127,57 @@ def report(
         print_story(settings.out, told)
 
 
-def _means(fleet: Any, transport: Any, yes: str | None) -> Any:
-    from fleetrecover.report.console import ConsoleEvents
+def _accepted(told: str | None) -> Any:
+    """What `--accept-loss` says. Raises UsageError."""
+    from fleetrecover.decide.kept import Loss
+
+    if told is None:
+        return Loss()
+    if told == "unknown":
+        return Loss(unknown=True)
+    if told.isascii() and told.isdigit():
+        return Loss(most=int(told))
+    raise UsageError(f"--accept-loss {told}: give a number of revisions, or the word unknown")
+
+
+def _means(fleet: Any, transport: Any, yes: str | None, of: Sequence[str] = ()) -> Any:
+    """What undo and clean need. Several runs are confirmed with one answer: all of them are named before it."""
     from fleetrecover.undo import Means
 
-    events = ConsoleEvents(settings.err, verbose=settings.verbose)
-    return Means(fleet, transport, events, lambda survey, plan: _confirm(survey, plan, yes))
+    asked: list[str] = []
+
+    def confirm(survey: Any, plan: Any) -> None:
+        if len(of) > 1 and not asked:
+            prose(settings.err, f"{len(of)} runs are cleaned, one after another: {', '.join(of)}")
+        _show(survey, plan)
+        if not asked:
+            ask(plan.cluster, yes)
+            asked.extend(of[1:])
+
+    return Means(fleet, transport, settings.events(), confirm)
 
 
-def _confirm(survey: Any, plan: Any, yes: str | None) -> None:
-    """Show what would be done, the dangers first, and want the cluster's name."""
-    from fleetrecover.decide.explain import explain
+def _show(survey: Any, plan: Any) -> None:
+    """What would be done, the dangers last."""
+    from fleetrecover.decide.step_words import headline
     from fleetrecover.decide.undo import CleanPlan
 
     err = settings.err
     for part in plan.stages:
         err.print(f"{part.title}:", markup=False)
         for step in part.steps:
-            said = explain(step, survey.fleet.etcd.cli)
-            err.print(f"   {step.node}: {said.title}", markup=False, soft_wrap=True)
+            title, said = headline(step, survey.fleet.etcd.cli)
+            prose(err, f"{step.node}: {title}", first="   ", then=" " * 7)
             for command in said.commands if settings.verbose else ():
                 err.print(f"      {command}", markup=False, soft_wrap=True)
     if isinstance(plan, CleanPlan):
         told = ", ".join(f"{size / 1e6:,.1f} MB on {name}" for name, size in plan.frees.items())
-        err.print(f"This frees {plan.bytes / 1e6:,.1f} MB ({told}). It cannot be taken back.", markup=False)
+        for note in plan.notes:
+            prose(err, f"Note: {note}")
+        prose(err, f"This frees {plan.bytes / 1e6:,.1f} MB ({told}). It cannot be taken back.")
     else:
         for warning in plan.warnings:
-            err.print(f"WARNING: {warning}", style="bold red", markup=False, soft_wrap=True)
-    ask(plan.cluster, yes)
+            prose(err, f"WARNING: {warning}", style="bold red")
 
 
 def _document(done: Any) -> dict[str, Any]:
@@ -115,6 +188,7 @@ def _document(done: Any) -> dict[str, Any]:
         "nodes": list(done.nodes),
         "bytes": done.bytes,
         "written_since": done.written_since,
+        "notes": list(done.notes),
         "steps": [
             {"step": o.step, "node": o.node, "seconds": o.seconds, "detail": o.detail, "ok": o.ok}
             for o in done.outcomes

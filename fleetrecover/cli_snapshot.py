@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetrecover.cli import Dead, Yes, ask, print_json, reached, settings
-from fleetrecover.errors import Undetermined, UsageError
+from fleetrecover.cli_group import Group
+from fleetrecover.errors import Degraded, Refused, Undetermined, UsageError
 
 if TYPE_CHECKING:
     from fleetrecover.report.bars import Bars
+    from fleetrecover.snapshots.prune import Pruning
 
 app = typer.Typer(
     help="Snapshots: list, save, restore, and take them regularly.",
@@ -21,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     no_args_is_help=True,
+    cls=Group,
 )
 
 Local = Annotated[Path | None, typer.Option("--local", metavar="DIR", help="Look in this directory here, too.")]
@@ -53,6 +57,7 @@ def list_(
 ) -> None:
     """Every snapshot on every node: one row for each distinct content; read only."""
     from fleetrecover.report.snapshots import catalogue_document, print_catalogue
+    from fleetrecover.report.tables import prose
     from fleetrecover.snapshots.listing import list_snapshots
     from fleetrecover.survey import take_survey
 
@@ -64,7 +69,11 @@ def list_(
     else:
         print_catalogue(settings.out, found)
     if {node for node, _ in found.problems} >= {host.name for host in fleet.hosts}:
-        raise Undetermined("no node could be looked at", hint="`fleetrecover diagnose` says more")
+        prose(
+            settings.err,
+            "no node could be looked at, so it is not known what there is: `fleetrecover diagnose` says more",
+        )
+        raise typer.Exit(Undetermined.code)
 
 
 @app.command()
@@ -74,12 +83,11 @@ def save(
 ) -> None:
     """Take a snapshot now, with or without quorum, and put it on every node that answers."""
     from fleetrecover.errors import StoppedPartWay
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.report.snapshots import print_saved, saved_document
     from fleetrecover.snapshots.save import save as take
 
     with reached() as (fleet, transport), progress_shown() as progress:
-        events = ConsoleEvents(settings.err, verbose=settings.verbose)
+        events = settings.events()
         saved = take(fleet, transport, events, name, fetch_to=fetch, progress=progress)
     if settings.json:
         print_json(saved_document(fleet.cluster, saved))
@@ -112,7 +120,6 @@ def restore(
     ] = None,
 ) -> None:
     """Restore a snapshot on all nodes, proven first in quarantine. The same command again resumes."""
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.report.snapshots import print_restore_plan, print_restored, restored_document
     from fleetrecover.snapshots.restore import Means, Wanted
     from fleetrecover.snapshots.restore import restore as run
@@ -124,7 +131,7 @@ def restore(
             print_restore_plan(settings.err, survey, plan, commands=settings.verbose)
             ask(fleet.cluster, yes)
 
-        means = Means(fleet, transport, ConsoleEvents(settings.err, verbose=settings.verbose), confirm, progress)
+        means = Means(fleet, transport, settings.events(), confirm, progress)
         report = run(means, Wanted(snapshot, frozenset(dead or ()), local, replace_living, like, other_cluster))
     if settings.json:
         print_json(restored_document(fleet.cluster, report))
@@ -142,12 +149,11 @@ def schedule(
 ) -> None:
     """Have every node take snapshots regularly; nothing has to run here."""
     from fleetrecover.commands.snapshots import Schedule
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.snapshots import schedule as flow
 
     wanted = Schedule(seconds(every, "--every"), keep, seconds(keep_for, "--for") if keep_for else 0)
     with reached() as (fleet, transport):
-        events = ConsoleEvents(settings.err, verbose=settings.verbose)
+        events = settings.events()
         found = flow.schedule(fleet, transport, events, wanted)
     _show_schedule(fleet.cluster, found)
 
@@ -164,13 +170,15 @@ def unschedule() -> None:
 
 @app.command()
 def status() -> None:
-    """What every node has scheduled and what came of it; read only. Exit code 10 where a schedule fails."""
+    """What every node has scheduled and what came of it; read only. Exit code 10 where a schedule fails, 12 unknown."""
     from fleetrecover.snapshots import schedule as flow
 
     with reached() as (fleet, transport):
         found = flow.status(fleet, transport)
     _show_schedule(fleet.cluster, found)
-    raise typer.Exit(10 if any(row.problem for row in found) else 0)
+    if all(row.status is None for row in found):
+        raise typer.Exit(Undetermined.code)
+    raise typer.Exit(Degraded.code if any(row.problem for row in found) else 0)
 
 
 def _show_schedule(cluster: str, found: Any) -> None:
@@ -188,20 +196,42 @@ def prune(
     keep_for: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="Of the rest, keep those that are younger.")
     ] = None,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="Those that somebody gave a name, too; else they are asked for apart.")
+    ] = False,
     yes: Yes = None,
 ) -> None:
     """Remove what is superfluous: only whole snapshots, only with quorum, never the newest ones."""
-    from fleetrecover.report.snapshots import print_pruned, pruned_document
+    from fleetrecover.report.snapshots import print_pruned, print_pruning, pruned_document
     from fleetrecover.snapshots import prune as flow
 
     with reached() as (fleet, transport), progress_shown() as progress:
         plan = flow.plan(fleet, transport, keep, seconds(keep_for, "--for") if keep_for else 0, progress)
         progress.stop()
+        plan = plan.with_named() if by_hand else plan
         if plan.rows:
-            print_pruned(settings.err, plan)
+            print_pruning(settings.err, plan.rows)
             ask(fleet.cluster, yes)
-            flow.apply(fleet, transport, plan)
+        plan = named_too(fleet.cluster, plan, yes)
+        flow.apply(fleet, transport, plan)
     if settings.json:
         print_json(pruned_document(fleet.cluster, plan))
     else:
         print_pruned(settings.out, plan)
+
+
+def named_too(cluster: str, plan: Pruning, yes: str | None) -> Pruning:
+    """Ask apart for those that somebody has named: whoever gave a name to a snapshot wanted to find it again."""
+    from fleetrecover.report.snapshots import print_pruning
+
+    if not plan.by_hand:
+        return plan
+    print_pruning(settings.err, plan.by_hand, "named by hand, and superfluous")
+    if yes is not None or not sys.stdin.isatty():
+        settings.err.print("these stay; --by-hand removes them, too", markup=False)
+        return plan.without_named()
+    try:
+        ask(cluster, None)
+    except Refused:
+        return plan.without_named()
+    return plan.with_named()

@@ -107,7 +107,7 @@ def drill(
             )
         else:
             lab.down()
-            say("The fleet is gone. Next: `fleetrecover lab up` builds one to practise on; `fleetrecover init --from HOST` begins with yours")
+            say("The fleet is gone. Next: `fleetrecover lab up` builds one to practise on")
     if not proof.ok:
         raise CheckFailed(
             f"the drill failed: of {proof.acknowledged} acknowledged keys {proof.acknowledged - proof.found} are missing "

@@ -14,19 +14,27 @@
     ├── Held                    23   another run holds this cluster
     └── Interrupted            130   by the operator
 
-    RemoteError  1   (a value more often than an exception: one node's failure is shown beside the others)
+    RemoteError             12   one node's failure: a value beside the others more often than an exception
     ├── Unreachable       no connection: refused, timed out, no route, gateway down
     ├── HostKeyProblem    the host's key is unknown, changed or revoked
     ├── LoginFailed       no key was accepted
     ├── SudoFailed        `sudo -n` was refused
     ├── CommandFailed     it ran and returned an exit code that was not expected
+    ├── OddAnswer         it answered, and the answer could not be read; a FormatError, too
     └── OutcomeUnknown    it may have run: timed out, or the connection dropped; look before doing anything else
-        └── SudoHangs     `sudo -n` was waited for and has started nothing yet
+        ├── SudoHangs     `sudo -n` was waited for and has started nothing yet
+        └── TooMuch       it sent more, or for longer, than is taken from a node: see bounds.py
+
+A RemoteError that escapes before anything was changed says that something is not known: 12. One that escapes afterwards
+leaves things half done: within `changing` it becomes StoppedPartWay, 21. Nowhere else is such a code chosen.
 
 An error says which node or file, what is wrong, why, and the next command to type (`hint`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class FleetRecoverError(Exception):
@@ -122,6 +130,7 @@ class RemoteError(FleetRecoverError):
     """Something between us and a node; `host` names it."""
 
     kind = "remote"
+    code = 12
 
     def __init__(self, host: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(f"{host}: {message}", hint=hint)
@@ -177,3 +186,46 @@ class SudoHangs(OutcomeUnknown):
     """`sudo -n` has neither refused nor started anything in the time that was given to it."""
 
     kind = "sudo"
+
+
+class TooMuch(OutcomeUnknown):
+    """A node sent more than is taken from it, or went on sending for longer. Asking again would give the same."""
+
+    kind = "too-much"
+
+
+class OddAnswer(RemoteError, FormatError):
+    """A node answered, and what it answered could not be read: its own failure, never an input file's.
+
+    `source` names what it was asked.
+    """
+
+    kind = "answer"
+    code = 12
+
+    def __init__(self, host: str, message: str, *, source: str = "", hint: str | None = None) -> None:
+        RemoteError.__init__(self, host, message, hint=hint)
+        self.source = source
+        self.offset = None
+
+    @classmethod
+    def of(cls, host: str, error: FormatError, asked: str = "") -> OddAnswer:
+        """What a FormatError is once it is known whose answer it was, and to what."""
+        if isinstance(error, OddAnswer):
+            return error
+        prefix = "" if not asked or asked in error.source else f"{asked}: "
+        return cls(host, prefix + error.message, source=asked or error.source, hint=error.hint)
+
+
+AGAIN = "look with `fleetrecover survey`; the same command again goes on where this stopped"
+
+
+@contextmanager
+def changing(hint: str = AGAIN) -> Iterator[None]:
+    """From here on something may have been changed: a RemoteError that escapes leaves things half done."""
+    try:
+        yield
+    except RemoteError as error:
+        raise StoppedPartWay(
+            f"stopped part-way: {error.message}", hint=f"{error.hint}; {hint}" if error.hint else hint
+        ) from error

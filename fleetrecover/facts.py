@@ -106,8 +106,12 @@ class Container:
         """The run that is under way with it or set it aside, by its label or by its name."""
         if self.made_by is not None and not self.settled:
             return self.made_by
-        _, found, run = self.name.partition(KEPT_INFIX)
-        return run.rstrip("-") if found else None
+        return set_aside_by(self.name)
+
+    @property
+    def lies_aside(self) -> bool:
+        """Whether a run has set it aside and nothing would start it: it is kept, and does no harm whatever it carries."""
+        return self.kept_name is not None and self.restart_policy in ("no", "") and not self.running
 
     @property
     def kept_name(self) -> str | None:
@@ -116,12 +120,29 @@ class Container:
         return name if found else None
 
 
+def set_aside_by(name: str) -> str | None:
+    """The run that has given a container this name, to set it aside; None if none has.
+
+    >>> set_aside_by("etcd.fleetrecover-r20270101T000000Z-0123-"), set_aside_by("etcd")
+    ('r20270101T000000Z-0123', None)
+    """
+    _, found, run = name.partition(KEPT_INFIX)
+    return run.rstrip("-") if found else None
+
+
 def settle(containers: Iterable[Container], keeps: Iterable[Keep]) -> tuple[Container, ...]:
-    """The containers; those that a closed run has made to stay (or one that was cleaned away) are the node's own."""
+    """The containers; those that a closed run has made to stay (or one that was cleaned away) are the node's own.
+
+    A joiner is made for a while. It is the node's own only where the node has no other one that could be started.
+    """
+    there = tuple(containers)
     open_runs = {keep.run for keep in keeps if not (keep.finished or keep.undone)}
-    return tuple(
-        replace(c, settled=c.made_for in (Role.JOINING, Role.MEMBER) and c.made_by not in open_runs) for c in containers
-    )
+
+    def stays(container: Container, role: Role) -> bool:
+        return container.made_for is role and container.made_by not in open_runs
+
+    has_own = any((c.made_for is None and not c.forced) or stays(c, Role.MEMBER) for c in there)
+    return tuple(replace(c, settled=stays(c, Role.MEMBER) or (not has_own and stays(c, Role.JOINING))) for c in there)
 
 
 @dataclass(frozen=True)
@@ -194,6 +215,29 @@ class Pin:
 
 
 @dataclass(frozen=True)
+class KeptData:
+    """What one `member` directory that a run keeps would serve, were it put in place: `part` names where it lies.
+
+    `revision` is its database's, `index` and `commit` its log's; None where that cannot be read, and `problem` says why.
+    With neither, it cannot be told what is in it.
+    """
+
+    part: str
+    revision: int | None = None
+    index: int | None = None
+    commit: int | None = None
+    cluster_id: int | None = None
+    member_id: int | None = None
+    voters: frozenset[int] = frozenset()
+    problem: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether it can be told what is in it."""
+        return self.revision is not None or self.commit is not None
+
+
+@dataclass(frozen=True)
 class Keep:
     """One run's directory on a node: which of its parts are there. See docs/ON-NODE-STATE.md."""
 
@@ -208,6 +252,7 @@ class Keep:
     reset: bool = False
     finished: bool = False
     undone: bool = False
+    undoing: bool = False  # an undo has begun here and not ended; whether it was finished counts no more
     proof: Proof | None = None
     bytes: int = 0
     policies: Mapping[str, str] = field(default_factory=dict)  # container id → restart policy before the run
@@ -215,6 +260,8 @@ class Keep:
     names: Mapping[str, str] = field(default_factory=dict)  # container id → name before the run
     no_data: bool = False  # the node had no data when the run began
     discarded: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()  # what an undo has taken out
+    kept: tuple[KeptData, ...] | None = None  # what the data that it keeps says; None where nobody has looked
     elsewhere: str | None = None  # with --work-dir: where the original lies, or is being copied to
     elsewhere_bytes: int = 0
     stale: bool = False  # not marked as finished here, but nothing is to be done for it any more: see `close_stale`
@@ -277,8 +324,19 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class FileFault:
+    """A file that etcd's command names, and why etcd does not start with it: `what` completes "PATH …"."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Certificate:
-    """A certificate file that etcd's configuration names, as seen on the node. Times in ISO 8601, UTC."""
+    """A certificate file that etcd's configuration names, as seen on the node. Times in ISO 8601, UTC.
+
+    `faults` are of the certificate itself, its key and its CA: etcd does not start, or trusts nobody, with any of them.
+    """
 
     path: str
     subject: str
@@ -289,6 +347,9 @@ class Certificate:
     key_matches: bool | None
     ca_matches: bool | None
     problem: str | None = None
+    key: str = ""
+    ca: str = ""
+    faults: tuple[FileFault, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -309,6 +370,28 @@ class PeerPort:
     answer: str
 
 
+class StarterKind(StrEnum):
+    """What may start a container, or an etcd, without being asked."""
+
+    UNIT = "unit"
+    CRON = "cron"
+
+
+@dataclass(frozen=True)
+class Starter:
+    """One of them: a systemd unit by its name, or a file of cron's by its path; `commands`: what it runs, a line each.
+
+    `active`: it runs now; `enabled`: it runs at boot; `restarts`: it starts again what has ended.
+    """
+
+    kind: StarterKind
+    name: str
+    commands: str
+    active: bool = False
+    enabled: bool = True
+    restarts: bool = False
+
+
 @dataclass(frozen=True)
 class NodeFacts:
     """Everything that is known of one node."""
@@ -318,6 +401,7 @@ class NodeFacts:
     problem: Problem | None = None
     hostname: str = ""
     machine: str = ""
+    boot: str = ""  # the kernel's boot id: another one after each boot, and on each machine
     clock_offset: float | None = None
     cli_version: str | None = None
     cli_problem: Problem | None = None
@@ -338,7 +422,11 @@ class NodeFacts:
     alarms: tuple[str, ...] | None = None
     certificates: tuple[Certificate, ...] = ()
     signs: tuple[Sign, ...] = ()
+    made: float | None = (
+        None  # when the WAL's directory was made, by the node's clock; None where its filesystem does not tell
+    )
     ports: tuple[PeerPort, ...] = ()
+    starters: tuple[Starter, ...] = ()
     moved: bool = False  # the log moved while we looked: etcd is running and writing
     raw_inspect: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

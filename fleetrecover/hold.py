@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import posixpath
 import secrets
 import socket
 import threading
@@ -20,17 +21,28 @@ from pathlib import Path
 from types import TracebackType
 
 from fleetrecover.commands import actions, probes
-from fleetrecover.commands.base import Action
+from fleetrecover.commands.base import Action, busy_with
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.errors import Held, OutcomeUnknown, RemoteError, StoppedPartWay
+from fleetrecover.errors import (
+    FleetRecoverError,
+    Held,
+    OutcomeUnknown,
+    Refused,
+    RemoteError,
+    StoppedPartWay,
+    Undetermined,
+)
 from fleetrecover.facts import Hold as HoldFacts
 from fleetrecover.facts import NodeFacts
 from fleetrecover.journal import now
-from fleetrecover.model import Host, Transport
-from fleetrecover.remote import READ_POLICY, fan_out
+from fleetrecover.model import Command, Host, Result, Transport
+from fleetrecover.remote import READ_POLICY, fan_out, look_at
+from fleetrecover.survey import Reader
 
 BEAT_SECONDS = 3.0
 WATCH_SECONDS = 15.0
+NOTE_SECONDS = 9.0
+"""How often it is said what is waited for."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,27 @@ def surely_dead(hold: HoldFacts) -> bool:
     return hold.host == this_machine() and bool(hold.born) and born(hold.pid) != hold.born
 
 
+def not_taken(node: NodeFacts, keep_root: str, result: Result) -> FleetRecoverError:
+    """Why a node's hold could not be taken: nothing was changed there, nor anywhere else that is not let go again."""
+    said, where = result.error_text[-200:], posixpath.dirname(keep_root)
+    full = "No space left on device" in said or "Disk quota exceeded" in said
+    if full or (node.data is not None and node.data.free < 1 << 20):
+        return Refused(
+            f"{node.name}: no space is left on the filesystem of {keep_root}: neither etcd nor this command can write there; "
+            "nothing was changed",
+            hint=f"free some on {node.name} (`df -h {where}`), then run the same command again",
+        )
+    if result.exit_code in actions.REFUSALS:
+        return Refused(
+            f"{node.name}: {keep_root}: {actions.REFUSALS[result.exit_code]}; nothing was changed",
+            hint=f"`ls -ld {keep_root}` on {node.name} shows whose it is",
+        )
+    return StoppedPartWay(
+        f"{node.name}: its hold could not be taken: {said or f'exit code {result.exit_code}'}; nothing else was changed",
+        hint=f"see whether {keep_root} can be written on {node.name}, then run the same command again",
+    )
+
+
 class NodeHold:
     """Hold the nodes for as long as the context lasts. Raises Held."""
 
@@ -103,17 +136,28 @@ class NodeHold:
         try:
             for node in self.nodes:
                 self._take(node)
+            for host in self._taken:
+                self._threads.append(
+                    threading.Thread(target=self._beat, args=(host,), name=f"hold {host.name}", daemon=True)
+                )
+                self._threads[-1].start()
+            for node in self.nodes:
+                self._settle(node)
+        except RemoteError as error:
+            self._end()
+            raise Undetermined(
+                f"{error.message}; its hold could not be taken, so nothing was changed",
+                hint="run the same command again",
+            ) from error
         except BaseException:
-            self._release()
+            self._end()
             raise
-        for host in self._taken:
-            self._threads.append(
-                threading.Thread(target=self._beat, args=(host,), name=f"hold {host.name}", daemon=True)
-            )
-            self._threads[-1].start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._stop.set()
         end = time.monotonic() + BEAT_SECONDS + 12
         for thread in self._threads:
@@ -123,22 +167,44 @@ class NodeHold:
     def _take(self, node: NodeFacts) -> None:
         action = actions.take_hold(self.paths[node.name], asdict(self.holder), self.token)
         for _ in range(3):
-            code = self._run(node.host, action)
-            if code == 0:
+            result = self._run(node.host, action.command)
+            if result.exit_code == 0:
                 self._taken.append(node.host)
                 return
-            if code != actions.HELD:
-                raise StoppedPartWay(
-                    f"{node.name}: its hold could not be taken (exit code {code}); nothing else was changed",
-                    hint=f"see whether {self.paths[node.name].keep_root} can be written on {node.name}",
-                )
+            if result.exit_code != actions.HELD:
+                raise not_taken(node, self.paths[node.name].keep_root, result)
             self._break_if_dead(node)
         raise Held(f"{node.name} is held by another run, again and again")
 
-    def _run(self, host: Host, action: Action) -> int:
-        # taking the same hold twice is harmless, so an unknown outcome may be repeated
-        [result] = READ_POLICY.run(lambda: self.transport.batch(host, [action.command]))
-        return result.exit_code
+    def _settle(self, node: NodeFacts) -> None:
+        """Wait until nothing that an earlier run has begun on the node runs there any more, for as long as it may take.
+
+        Only then is what a look shows what is. Raises Held where it does not end.
+        """
+        command = actions.still_held().guarded(self.paths[node.name].hold, self.token)
+        waited, told = 0.0, -NOTE_SECONDS
+        limit: float | None = None
+        while (busy := busy_with(self._run(node.host, command))) is not None:
+            limit = busy.seconds if limit is None else limit
+            if waited >= limit:
+                raise Held(
+                    f"{node.name}: a command of an earlier run ({busy.name}) still runs there after {waited:.0f} s; nothing "
+                    "was changed",
+                    hint="wait until it has ended on the node, then run the same command again",
+                )
+            if waited - told >= NOTE_SECONDS:
+                told = waited
+                self._note(
+                    f"{node.name}: a command of an earlier run ({busy.name}) still runs there; waiting until it has ended "
+                    f"({waited:.0f} s of at most {limit:.0f} s)"
+                )
+            self._sleep(BEAT_SECONDS)
+            waited += BEAT_SECONDS
+
+    def _run(self, host: Host, command: Command) -> Result:
+        # taking or breaking the same hold twice is harmless, so an unknown outcome may be repeated
+        [result] = READ_POLICY.run(lambda: self.transport.batch(host, [command]))
+        return result
 
     def _break_if_dead(self, node: NodeFacts) -> None:
         hold = self._look(node)
@@ -146,16 +212,15 @@ class NodeHold:
             return
         if not surely_dead(hold):
             self._watch(node, hold)
-        self._run(node.host, actions.break_hold(self.paths[node.name], hold.token))
+        self._run(node.host, actions.break_hold(self.paths[node.name], hold.token).command)
 
     def _look(self, node: NodeFacts) -> HoldFacts | None:
         probe = probes.data_listing(self.data[node.name])
-        [result] = READ_POLICY.run(lambda: self.transport.batch(node.host, [probe.command]))
-        return probe.parse(result).hold
+        return READ_POLICY.run(lambda: Reader(node.host, self.transport).read(probe)).hold
 
     def _beats(self, token: str) -> Mapping[str, str]:
         by_name = {node.name: node for node in self.nodes}
-        found = fan_out([node.host for node in self.nodes], lambda host: self._look(by_name[host.name]))
+        found = look_at([node.host for node in self.nodes], lambda host: self._look(by_name[host.name]))
         return {name: hold.beat for name, hold in found.items() if isinstance(hold, HoldFacts) and hold.token == token}
 
     def _watch(self, node: NodeFacts, hold: HoldFacts) -> None:

@@ -6,6 +6,7 @@ checked and filled in. Every error names the file, the table, the key, what is w
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import ipaddress
 import os
@@ -14,7 +15,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,15 @@ SECTIONS: Mapping[str, type] = {"ssh": SshSettings, "etcd": EtcdSettings, "kuber
 """The tables that may stand once, and the dataclass of each."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_ADDRESS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._:-]*[A-Za-z0-9_])?(%[A-Za-z0-9._-]+)?|::[A-Fa-f0-9:.]*")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+_NUMBERS = re.compile(r"[0-9.]+")
+_ZONE = re.compile(r"[A-Za-z0-9._-]+")
+_BRACKETED = re.compile(r"\[([^\[\]]*)\](?::(.*))?", re.DOTALL)
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "client": ("paramiko", "openssh"),
+    "runtime": ("docker", "podman", "systemd", "static-pod"),
+}
+"""Keys that take one of a few words."""
 _TYPE_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
 
@@ -53,13 +62,16 @@ def load_fleet(path: Path | None = None) -> Fleet:
     """Read the inventory that `find` finds. InputError if anything in it is wrong."""
     path = find(path)
     try:
-        text = path.read_bytes().decode("utf-8")
+        data = path.read_bytes()
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise InputError(f"{path}, line 1: it is UTF-16, by its byte order mark", hint="save the file in UTF-8")
+        text = data.decode("utf-8-sig")  # editors on Windows begin a file with a byte order mark
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read: {error.strerror}", hint="it has to be a file you may read"
         ) from error
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = data[: error.start].count(b"\n") + 1
         raise InputError(f"{path}, line {line}: it is not UTF-8", hint="save the file in UTF-8") from error
     return parse_fleet(text, path)
 
@@ -105,9 +117,17 @@ def _host(source: Path, number: int, data: dict[str, Any]) -> Host:
     table.refuse_unknown([f.name for f in fields(Host)])
     table.name("name", "it stands in file names and containers' names")
     host: Host = table.build(Host)
-    for key in ("address", "etcd_address"):
-        table.check_address(key)
-    return host
+    address, port = table.address("address")
+    if port is not None and host.port is not None and port != host.port:
+        hint = "write the port once, as port = …"
+        raise table.error("address", f"is {host.address!r}, but port is {host.port}", hint)
+    changes: dict[str, Any] = {"address": address, "port": port or host.port}
+    if host.etcd_address is not None:
+        changes["etcd_address"], port = table.address("etcd_address")
+        if port is not None:
+            hint = f'write etcd_address = "{changes["etcd_address"]}": etcd\'s ports are found from its own flags'
+            raise table.error("etcd_address", f"is {host.etcd_address!r}, but takes no port", hint)
+    return replace(host, **changes)
 
 
 def _refuse_duplicates(source: Path, hosts: Sequence[Host], port: int) -> None:
@@ -134,6 +154,29 @@ def _refuse_duplicates(source: Path, hosts: Sequence[Host], port: int) -> None:
                     hint="one node, one table: two would stop, count or recover the same etcd twice",
                 )
             places[place] = (number, host.name)
+
+
+def _is_six(text: str) -> bool:
+    """Whether it is an IPv6 address, with or without a zone (fe80::1%eth0)."""
+    address, percent, zone = text.partition("%")
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return not percent or _ZONE.fullmatch(zone) is not None
+
+
+def _is_four(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a host's name; digits and dots alone are an address, and a wrong one."""
+    return _HOST_NAME.fullmatch(text) is not None and _NUMBERS.fullmatch(text) is None
 
 
 def _canonical(address: str) -> str:
@@ -185,11 +228,19 @@ class _Table:
             )
         return value
 
-    def check_address(self, key: str) -> None:
-        value = self.data.get(key)
-        if value is not None and not _ADDRESS.fullmatch(value):
+    def address(self, key: str) -> tuple[str, int | None]:
+        """Return the address without brackets, and the port if one stands behind it."""
+        value = self.data[key]
+        bracketed = _BRACKETED.fullmatch(value)
+        host, port = (bracketed[1], bracketed[2]) if bracketed else (value, None)
+        if bracketed is None and value.count(":") == 1:
+            host, _, port = value.partition(":")
+        if port is not None and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+            raise self.error(key, f"is {value!r}: {port!r} is not a port", "a port is between 1 and 65535; SSH's is 22")
+        if not (_is_six(host) if bracketed or ":" in host else _is_four(host) or _is_name(host)):
             hint = "write a host name or an IP address alone; the user and port have keys of their own"
             raise self.error(key, f"is {value!r}, which is neither a host name nor an IP address", hint)
+        return host, int(port) if port is not None else None
 
     def build(self, kind: type) -> Any:
         """Make the dataclass `kind` from the table."""
@@ -229,6 +280,8 @@ class _Table:
             )
         if key == "user" and (value.startswith("-") or re.search(r"[\s@:]", value)):
             raise self.error(key, f"is {value!r}, which is not a login name", "give the login name alone")
+        if key in CHOICES and value not in CHOICES[key]:
+            raise self.error(key, f"is {value!r}", f"it is one of {', '.join(CHOICES[key])}")
         if key == "gateway" and value.startswith("-"):
             raise self.error(key, f"is {value!r}", 'write it as gateway = "ops@bastion:22"')
         if wanted is Path:

@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from fleetrecover.decide.run_names import match_run
 from fleetrecover.errors import InputError
 from fleetrecover.plain import dumps
 
@@ -80,6 +81,14 @@ class PastRun:
     outcome: str | None
     survivor: str | None
     path: Path
+    members: tuple[int, int] | None = None  # of the report at the end: how many serve, of how many that should
+
+    @property
+    def told(self) -> str:
+        """The outcome for a person; where there were fewer members than hosts, how many of how many."""
+        if self.members is None or self.members[0] == self.members[1]:
+            return self.outcome or "did not end"
+        return f"{self.outcome or 'did not end'} ({self.members[0]} of {self.members[1]})"
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
@@ -114,16 +123,10 @@ def past_runs(directory: Path | None = None) -> Iterator[PastRun]:
 
 
 def find_run(run: str, directory: Path | None = None) -> Path:
-    """The journal of a run, by its id or an unambiguous beginning of it. Raises InputError."""
+    """The journal of a run, by its id, or enough of its beginning or end. Raises InputError."""
     root = directory or state_directory()
-    found = [path for path in root.glob("*/*.jsonl") if path.stem == run] or [
-        path for path in root.glob("*/*.jsonl") if path.stem.startswith(run)
-    ]
-    if len(found) != 1:
-        known = ", ".join(sorted(path.stem for path in root.glob("*/*.jsonl"))) or "none"
-        word = "is ambiguous" if found else "is not known on this bastion"
-        raise InputError(f"run {run} {word}", hint=f"runs in {root}: {known}")
-    return found[0]
+    paths = {path.stem: path for path in root.glob("*/*.jsonl")}
+    return paths[match_run(run, paths, where="on this bastion")]
 
 
 def summary(path: Path) -> PastRun:
@@ -140,4 +143,12 @@ def summary(path: Path) -> PastRun:
         outcome=ended.get("outcome"),
         survivor=begun.get("survivor"),
         path=path,
+        members=_members(ended.get("report")),
     )
+
+
+def _members(report: Any) -> tuple[int, int] | None:
+    if not isinstance(report, dict) or not isinstance(report.get("members"), list):
+        return None
+    there, missing = len(report["members"]), report.get("missing", report.get("left_out"))
+    return there, there + (len(missing) if isinstance(missing, list | dict) else 0)

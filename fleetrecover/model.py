@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from fleetrecover import bounds
+
 
 @dataclass(frozen=True)
 class SshSettings:
-    """`[ssh]` of the inventory. `key`, `known_hosts`: paths with ~ expanded; `connect_timeout` in seconds.
+    """`[ssh]` of the inventory. `key`, `gateway_key`, `known_hosts`: paths with ~ expanded; `connect_timeout` in seconds.
 
-    A value of None for `user`, `port`, `key` or `gateway` means: not said, so ~/.ssh/config decides.
+    A value of None for `user`, `port`, `key`, `gateway` or `gateway_key` means: not said, so the ssh configuration
+    decides. `client` is what carries everything: "paramiko", or "openssh", the machine's own ssh(1).
     """
 
     user: str | None = None
@@ -24,17 +27,24 @@ class SshSettings:
     key: Path | None = None
     known_hosts: Path | None = None
     gateway: str | None = None
+    gateway_key: Path | None = None
     connect_timeout: float = 10.0
     sudo: bool = False
+    client: str = "paramiko"
 
 
 @dataclass(frozen=True)
 class EtcdSettings:
-    """`[etcd]` of the inventory; the defaults are RKE1's."""
+    """`[etcd]` of the inventory; the defaults are RKE1's.
+
+    `runtime` is what runs etcd ("docker", "podman", "systemd" or "static-pod"), `unit` the name of its systemd unit.
+    """
 
     container: str = "etcd"
     cli: str = "docker"
     snapshots: str = "/opt/rke/etcd-snapshots"
+    runtime: str = "docker"
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,9 @@ class Host:
     port: int | None = None
     key: Path | None = None
     gateway: str | None = None
+    gateway_key: Path | None = None
+    container: str | None = None
+    runtime: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,8 @@ class Command:
     `script` is complete and already quoted (build it with `fleetrecover.commands.shell`). It is handed to `sh` on its
     standard input, never on a command line, so what it holds does not show in the node's process list.
     `shown` is what a person sees of it in a plan, a log or the journal: secrets are masked there.
-    `timeout`, seconds, is enforced on the node too, so that nothing of ours outlives it.
+    `timeout`, seconds, is enforced on the node too, so that nothing of ours outlives it. `most` is how many bytes are
+    taken from each of its output streams.
     """
 
     name: str
@@ -91,6 +105,7 @@ class Command:
     timeout: float = 30.0
     ok_codes: tuple[int, ...] = (0,)
     shown: str = ""
+    most: int = bounds.ANSWER
 
     @property
     def display(self) -> str:

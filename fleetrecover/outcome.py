@@ -29,7 +29,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What a recovery did. Seconds are counted from the confirmation; None where it never came to that."""
+    """What a recovery did. Seconds are counted from the confirmation; None where it never came to that.
+
+    `missing` are those of the inventory's `hosts` that are no members at the end; `exit_code` is that of a recovery that ended
+    well, and `next` says what is left to be done, where something is.
+    """
 
     run: str
     outcome: str
@@ -43,3 +47,16 @@ class Report:
     outcomes: tuple[Outcome, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, FleetRecoverError] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    hosts: int = 0
+    exit_code: int = 0
+    next: str = ""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the run has set anything aside: a container or data."""
+        return any(outcome.ok and outcome.step in _KEEPING for outcome in self.outcomes)
+
+
+_KEEPING = frozenset({"Fence", "KeepData", "KeepElsewhere", "AdoptRestored"})
+"""Steps after which something lies kept."""

@@ -42,3 +42,15 @@ def dumps(document: Any, *, indent: int | None = None) -> str:
 def _code(found: re.Match[str]) -> str:
     number = ord(found[0])
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun.
+
+    >>> counted(1, "entry"), counted(2, "entry"), counted(1234, "key")
+    ('1 entry', '2 entries', '1,234 keys')
+    """
+    if number == 1:
+        return f"1 {noun}"
+    many = plural or (noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s")
+    return f"{number:,} {many}"

@@ -17,26 +17,45 @@ from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.agreement import check_agreement
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
+from fleetrecover.decide.basis import basis, differences
+from fleetrecover.decide.conclusion import Conclusion, combine, conclude, fewer
+from fleetrecover.decide.dead import answers, refuse_living_dead, resolved
+from fleetrecover.decide.diagnosis import (
+    Diagnosis,
+    Finding,
+    Remedy,
+    Severity,
+    Verdict,
+    Wish,
+    close_stale,
+    diagnose,
+    find_open_run,
+)
+from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
+from fleetrecover.decide.seen import Seen, best_seen
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
+    Degraded,
     FleetRecoverError,
     Held,
     Refused,
     StoppedPartWay,
     Undetermined,
+    changing,
 )
 from fleetrecover.facts import NodeFacts, Proof, Survey, WorkDir
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Fleet, Transport
 from fleetrecover.outcome import Outcome, Report
+from fleetrecover.plain import counted
 from fleetrecover.report.document import diagnosis_document, plan_document, report_document
+from fleetrecover.report.files import Saved
 from fleetrecover.survey import Reader, take_survey
-from fleetrecover.verify import expectation, verify
+from fleetrecover.verify import expectation, take_hashes, verify
 
 Confirm = Callable[[Survey, Diagnosis, Plan], None]
 
@@ -54,39 +73,80 @@ class Recovery:
     command: str = "recover"
 
 
-def recover(means: Recovery, wish: Wish, *, agreed: str | None = None) -> Report:
-    """Bring the cluster back. `agreed` is the fingerprint of a saved plan: if the plan has changed, nothing is done.
+def recover(means: Recovery, wish: Wish, *, agreed: Saved | None = None) -> Report:
+    """Bring the cluster back. `agreed` is a saved plan: if what would be done is not that, nothing is done.
 
-    Raises Undetermined or Refused before anything was changed; StoppedPartWay, Held, CheckFailed after.
+    Raises Undetermined or Refused before anything was changed; StoppedPartWay, Held, CheckFailed after. Degraded where
+    nothing was to be done, but the cluster is not whole.
     """
-    survey, diagnosis, plan = look(means, wish)
+    survey, diagnosis, plan = look(means, wish, run=agreed.run if agreed else None)
     if plan is None:
         drop_dead_holds(means, survey)
-        return nothing_to_do(survey, diagnosis)
-    if agreed is not None and agreed != fingerprint(survey, plan):
-        raise Refused(
-            "the fleet is not as it was when that plan was made; nothing was changed",
-            hint="make a new one: fleetrecover plan",
-        )
+        return nothing_to_do(means, survey, diagnosis)
+    if agreed is not None:
+        refuse_other(survey, plan, agreed)
     means.confirm(survey, diagnosis, plan)
     with hold(means, survey, plan) as held:
         means.events.note("looking again, right before the first change")
         again, judged, fresh = look(means, wish, run=plan.run)
-        if fresh is None or fingerprint(again, fresh) != fingerprint(survey, plan):
-            raise Refused(
-                "the fleet changed while the plan was being read; nothing was changed",
-                hint="run the same command again",
-            )
+        if fresh is None:
+            # whoever was away for a moment is there again
+            refuse_behind(survey, again)
+            return nothing_to_do(means, again, judged)
+        refuse_changed(survey, plan, again, fresh)
         journal = Journal.open(means.fleet.cluster, plan.run)
         try:
-            return _Run(means, wish, journal, held.token).go(again, judged, fresh)
+            with changing():
+                return _Run(means, wish, journal, held.token).go(again, judged, fresh)
         finally:
             journal.close()
 
 
+def refuse_other(survey: Survey, plan: Plan, agreed: Saved) -> None:
+    """Raise Refused unless what would be done is what the saved plan says."""
+    done = [node.name for node in survey.nodes for keep in node.keeps if keep.run == agreed.run and not keep.stale]
+    if plan.run != agreed.run or (done and not plan.resumed):
+        why = f"run {agreed.run} of that plan has been closed on {', '.join(done)}"
+        if not done:
+            why = f"that plan is one of run {agreed.run}, and run {plan.run} is under way"
+        raise Refused(f"{why}; nothing was changed", hint="make a new one: fleetrecover plan")
+    if agreed.fingerprint != fingerprint(survey, plan):
+        raise Refused(
+            "the fleet, or what was asked for, is not as it was when that plan was made; nothing was changed",
+            hint="make a new one: fleetrecover plan",
+        )
+
+
+def refuse_behind(survey: Survey, again: Survey) -> None:
+    """Raise Undetermined where what serves now knows less than what a look before has seen: emptied members begun anew."""
+    best = max(
+        (node for node in survey.nodes if node.log), key=lambda node: node.log.commit if node.log else 0, default=None
+    )
+    before = (best.log.commit if best and best.log else 0, _revision(survey) or 0)
+    live = [node.status for node in again.nodes if node.healthy and node.status]
+    now = (max((s.commit for s in live), default=0), max((s.revision for s in live), default=0))
+    if now[0] < before[0] or now[1] < before[1]:
+        whose = f" by {best.name}'s log" if best else ""
+        raise Undetermined(
+            f"what serves now is at index {now[0]}, revision {now[1]}; a moment ago index {before[0]}, revision {before[1]} was "
+            f"known{whose}: members whose disks were emptied may have begun anew; nothing was changed",
+            hint="stop etcd on those members before more is written there; `fleetrecover diagnose` shows both sides",
+        )
+
+
+def refuse_changed(survey: Survey, plan: Plan, again: Survey, fresh: Plan) -> None:
+    """Raise Refused where the second look gives another plan than the one that was confirmed, and say in what they differ."""
+    changed = differences(basis(survey, plan), basis(again, fresh))
+    if changed:
+        raise Refused(
+            f"the fleet changed while the plan was being read: {'; '.join(changed)}; nothing was changed",
+            hint="run the same command again",
+        )
+
+
 def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, Diagnosis, Plan | None]:
     """Survey, judge, and plan; the plan is None where there is nothing to do. Raises Undetermined, Refused."""
-    survey, wish = survey_for(means.fleet, means.transport, wish)
+    survey, wish = survey_for(means.fleet, means.transport, wish, means.sleep)
     diagnosis = diagnose(survey, wish)
     if run is None:
         diagnosis = with_snapshots(means, survey, diagnosis)
@@ -102,14 +162,45 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
         tool=f"fleetrecover {__version__}",
         work=look_at_work_dir(means, wish, survey, diagnosis),
     )
-    return survey, diagnosis, None if plan.empty else plan
+    return survey, left_out(diagnosis, plan), None if plan.empty else plan
 
 
-def survey_for(fleet: Fleet, transport: Transport, wish: Wish) -> tuple[Survey, Wish]:
-    """A fresh survey, in which no run is open that nothing is to be done for, and the wish with what the open one was told."""
-    survey = take_survey(fleet, transport)
+def left_out(diagnosis: Diagnosis, plan: Plan) -> Diagnosis:
+    """The diagnosis, and why hosts are left out of the plan, where it does nothing at all."""
+    if not plan.empty:
+        return diagnosis
+    found = [
+        Finding(Severity.INFO, name, "left-out", f"{name} is left out: {why}") for name, why in plan.left_out.items()
+    ]
+    return replace(diagnosis, findings=(*diagnosis.findings, *found))
+
+
+def survey_for(
+    fleet: Fleet, transport: Transport, wish: Wish, sleep: Callable[[float], None] = time.sleep
+) -> tuple[Survey, Wish]:
+    """A fresh survey, in which no run is open that nothing is to be done for, and the wish with what the open one was told.
+
+    Of the wish, the dead are hosts and ids from here on. Raises Refused where a host that was declared dead answers.
+    """
+    survey = settled_survey(fleet, transport, sleep)
+    refuse_living_dead(survey, wish)
     survey = close_stale(survey, effective(wish, survey))
     return survey, effective(wish, survey)
+
+
+def settled_survey(fleet: Fleet, transport: Transport, sleep: Callable[[float], None] = time.sleep) -> Survey:
+    """A survey; where a leader is named though nothing is decided, one from after the time in which a dead one is dropped.
+
+    A follower drops its leader after one to two election timeouts without a word from it, a leader its own place after one.
+    """
+    survey = take_survey(fleet, transport)
+    timeout = election_timeout(survey)
+    for pause in (timeout, timeout + 1.0):
+        if not followers(survey):
+            break
+        sleep(pause)
+        survey = take_survey(fleet, transport)
+    return survey
 
 
 def look_at_work_dir(means: Recovery, wish: Wish, survey: Survey, diagnosis: Diagnosis) -> WorkDir | None:
@@ -117,7 +208,8 @@ def look_at_work_dir(means: Recovery, wish: Wish, survey: Survey, diagnosis: Dia
     if wish.work_dir is None or diagnosis.remedy is not Remedy.RESET or diagnosis.choice is None:
         return None
     run = diagnosis.open_run
-    survivor = run.survivor if run and run.pinned else diagnosis.choice.survivor
+    chosen = run is not None and run.pinned and run.kind == Remedy.RESET
+    survivor = run.survivor if run is not None and chosen else diagnosis.choice.survivor
     reader = Reader(survey.node(survivor).host, means.transport)
     return reader.read(probes.work_dir(wish.work_dir))
 
@@ -131,34 +223,41 @@ def with_snapshots(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Dia
 
 def effective(wish: Wish, survey: Survey) -> Wish:
     """The wish, and what the run that is under way was told: whoever was dead then is not waited for now."""
-    from fleetrecover.decide.diagnosis import find_open_run
-
-    run = find_open_run(survey)
+    wish, run = resolved(survey, wish), find_open_run(survey)
     if run is None or not run.pinned:
         return wish
-    remembered = frozenset(run.dead) & {node.name for node in survey.nodes if not node.reachable}
+    told = resolved(survey, Wish(frozenset(run.dead))).dead
+    remembered = told & {node.name for node in survey.nodes if not answers(node)}
     return replace(wish, dead=wish.dead | remembered)
 
 
 def refuse(diagnosis: Diagnosis) -> None:
     """Raise what the verdict calls for, where nothing safe can be done."""
+    forbids = diagnosis.refusal
+    if forbids is not None:
+        raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
     if diagnosis.remedy is not Remedy.BLOCKED:
         return
-    cause = next((finding for finding in diagnosis.findings if finding.message == diagnosis.why), None)
-    hint = cause.advice if cause else None
+    hint = diagnosis.cause.advice if diagnosis.cause else None
     if diagnosis.verdict is Verdict.UNDETERMINED:
         raise Undetermined(f"{diagnosis.why}; nothing was changed", hint=hint)
     raise Refused(f"{diagnosis.why}; nothing was changed", hint=hint)
 
 
-def nothing_to_do(survey: Survey, diagnosis: Diagnosis) -> Report:
-    """The report of a cluster that needs nothing, or nothing that we could do."""
-    if diagnosis.verdict is Verdict.DEGRADED:
-        from fleetrecover.errors import Degraded
-
-        raise Degraded(f"{diagnosis.why}; there is nothing that this command would do about it")
+def nothing_to_do(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Report:
+    """The report of a cluster that needs nothing. Raises Degraded where it is not whole, and nothing is ours to do."""
+    found = concluded(survey, diagnosis, means.transport)
+    if found.verdict is not Verdict.HEALTHY:
+        away = [finding.message for finding in found.diagnosis.findings if finding.code == "left-out"]
+        raise Degraded("; ".join([found.diagnosis.why, *away, "nothing was done"]), hint=found.next)
     revision = max((node.status.revision for node in survey.nodes if node.status), default=0)
     return Report("", "healthy", diagnosis.remedy, None, revision, revision, None, None, None)
+
+
+def concluded(survey: Survey, diagnosis: Diagnosis, transport: Transport) -> Conclusion:
+    """What is to be said of a diagnosis: only a cluster that seems healthy is asked for its members' content hashes, too."""
+    hashes = take_hashes(survey, transport) if diagnosis.verdict is Verdict.HEALTHY else None
+    return combine(survey, diagnosis, hashes)
 
 
 def new_run() -> str:
@@ -213,9 +312,11 @@ class _Run:
     outcomes: list[Outcome] = field(default_factory=list)
     failures: dict[str, FleetRecoverError] = field(default_factory=dict)
     writable: float | None = None
+    seen: Seen | None = None  # the best revision that was there before anything was changed
 
     def go(self, survey: Survey, diagnosis: Diagnosis, plan: Plan) -> Report:
         begun = self.means.clock()
+        self.seen = best_seen(survey, diagnosis)
         self.journal.write(
             "begin",
             command=self.means.command,
@@ -247,7 +348,7 @@ class _Run:
             applier = self.applier(survey)
         self.apply(applier, plan)
         if plan.remedy is Remedy.START:
-            survey, diagnosis, rest = look(self.means, self.wish, run=plan.run)
+            survey, diagnosis, rest = self.look_on(plan)
             if rest is not None and rest.remedy in (Remedy.REPAIR, Remedy.FINISH):
                 plan = rest
                 applier = self.applier(survey)
@@ -268,8 +369,20 @@ class _Run:
 
     def after_fence(self, plan: Plan, agreed: Choice | None) -> tuple[Survey, Diagnosis, Plan]:
         """Every etcd is stopped now and its log is final: choose once more, from that. `agreed` is what was confirmed."""
-        survey, diagnosis, fresh = look(self.means, self.wish, run=plan.run)
+        survey, diagnosis, fresh = self.look_on(plan)
         return survey, diagnosis, check_agreement(plan, agreed, fresh, diagnosis.choice)
+
+    def look_on(self, plan: Plan) -> tuple[Survey, Diagnosis, Plan | None]:
+        """Look once more, in the middle of the run. What would be refused at its beginning stops it part-way here."""
+        try:
+            return look(self.means, self.wish, run=plan.run)
+        except (Undetermined, Refused) as error:
+            said = error.message.removesuffix("; nothing was changed")
+            raise StoppedPartWay(
+                f"run {plan.run} has begun, and cannot go on: {said}; nothing was lost",
+                hint=(f"{error.hint}; " if error.hint else "")
+                + f"the same command goes on from there, `fleetrecover undo {plan.run}` takes it back",
+            ) from error
 
     def apply(self, applier: Applier, plan: Plan) -> None:
         for planned in plan.stages:
@@ -292,26 +405,30 @@ class _Run:
         self.means.events.note("checking the result with a fresh survey")
 
         def wanted(seen: Survey) -> Expectation:
-            return expectation(survey, hosts, away, proof_of(seen, plan))
+            return replace(expectation(survey, hosts, away, proof_of(seen, plan)), before=self.seen)
 
         seen, judgement = self.verify(wanted)
         if not judgement.ok:
             gone = [seen.node(name) for name in hosts if not seen.node(name).accessible]
             away |= {node.name: trouble.message for node in gone if (trouble := node.problem or node.cli_problem)}
         # what differs between members is never put down to a node that failed
+        behind = self.seen is not None and 0 < judgement.revision < self.seen.revision
         unfinished = (bool(self.failures) or bool(set(away) & set(hosts))) and judgement.hash_equal is not False
+        unfinished = unfinished and not behind
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)
         if closed and plan.closing is not None:
             applier.stage(plan.closing)
+        # a member that was removed by its name or id is nobody's name any more
+        told = conclude(seen, Wish(self.wish.dead & {node.name for node in seen.nodes}))
         proof = proof_of(seen, plan)
-        before = proof.revision if proof else _revision(survey)
+        revisions = [*([proof.revision] if proof else []), *([self.seen.revision] if self.seen else [])]
         return Report(
             run=plan.run,
             outcome="recovered" if closed else "partial" if judgement.ok or unfinished else "check-failed",
             remedy=plan.remedy,
             survivor=choice,
-            revision_before=before,
+            revision_before=max(revisions, default=None),
             revision_after=judgement.revision,
             judgement=judgement,
             seconds_to_writable=None if self.writable is None else round(self.writable - begun, 1),
@@ -319,6 +436,10 @@ class _Run:
             outcomes=tuple(self.outcomes),
             left_out=away,
             failures=dict(self.failures),
+            missing=told.missing,
+            hosts=len(seen.nodes),
+            exit_code=told.exit_code if closed else 0,
+            next="" if told.verdict is Verdict.HEALTHY else rest_to_do(told),
         )
 
     def verify(self, wanted: Callable[[Survey], Expectation]) -> tuple[Survey, Judgement]:
@@ -340,10 +461,14 @@ class _Run:
         if report.outcome == "partial":
             rest = "; ".join(f"{name}: {why}" for name, why in report.left_out.items())
             count = len(judgement.members) if judgement else 0
-            stands = f"the cluster serves again with {count} members" if count else "the cluster does not serve yet"
+            stands = (
+                f"the cluster serves again with {counted(count, 'member')}"
+                if count
+                else "the cluster does not serve yet"
+            )
             error: FleetRecoverError = StoppedPartWay(
                 f"{stands}, and nothing was lost; what remains: {rest}" + (f" (the check says: {bad})" if bad else ""),
-                hint="when that is mended, run the same command again; or declare it --dead",
+                hint="when that is mended, run the same command again; a host that is switched off for good: with --dead",
             )
         elif judgement is not None and not judgement.ok:
             error = CheckFailed(
@@ -354,6 +479,13 @@ class _Run:
             return report
         error.report = report  # type: ignore[attr-defined]
         raise error
+
+
+def rest_to_do(told: Conclusion) -> str:
+    """What a recovery that ended well leaves to be done, and what to type."""
+    if told.missing:
+        return fewer(told.missing, len(told.judgement.members) + len(told.missing))
+    return f"{told.diagnosis.why}. {told.next}"
 
 
 def proof_of(seen: Survey, plan: Plan) -> Proof | None:
@@ -371,7 +503,6 @@ def without(stage: Any, failed: set[str]) -> Any:
 
 
 def _revision(survey: Survey) -> int | None:
-    found = [node.db.revision for node in survey.nodes if node.db] + [
-        node.status.revision for node in survey.nodes if node.status
-    ]
-    return max(found, default=None)
+    """The greatest revision that any disk or any running etcd has."""
+    found = [node.db.revision for node in survey.nodes if node.db]
+    return max([*found, *(node.status.revision for node in survey.nodes if node.status)], default=None)

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from fleetrecover.apply import Applier
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish
-from fleetrecover.decide.plan import Plan
-from fleetrecover.errors import Refused, UsageError
+from fleetrecover.decide.plan import Plan, fingerprint
+from fleetrecover.decide.step_words import name_of
+from fleetrecover.errors import FleetRecoverError, Refused, StoppedPartWay, UsageError, changing
 from fleetrecover.journal import Journal
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
 
 KINDS: dict[str, tuple[type[s.Step], ...]] = {
-    "fence": (s.OpenRun, s.Fence),
+    "fence": (s.OpenRun, s.CloseEarlier, s.ProbeReflink, s.StopNeighbours, s.Fence),
     "keep-data": (s.KeepData, s.KeepElsewhere),
     "reset": (s.CopyData, s.RaiseCommit, s.Quarantine, s.Adopt),
-    "start": (s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy),
-    "member-add": (s.EnsureImage, s.CheckFiles, s.RemoveMember, s.AddMember),
+    "start": (s.RemoveLeftover, s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy),
+    "member-add": (s.EnsureImage, s.CheckFiles, s.RemoveMember, s.UpdateMember, s.AddMember),
     "join": (s.EnsureImage, s.CheckFiles, s.Join),
     "promote": (s.Promote,),
 }
@@ -33,7 +34,7 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
     """Do the steps of one task that can be done now, on one host or on all.
 
     Returns what came of them. Raises UsageError for a task or host that is not there, Refused where something else must
-    come first or nothing of that kind is left to do.
+    come first, nothing of that kind is left to do, or the fleet has changed meanwhile; StoppedPartWay where a step failed.
     """
     if task not in KINDS:
         raise UsageError(f"{task} is no task", hint=f"one of: {', '.join(KINDS)}")
@@ -50,18 +51,38 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
         )
     means.confirm(survey, diagnosis, plan)
     with hold(means, survey, plan) as held:
+        again, _, fresh = look(means, wish, run=plan.run)
+        if fresh is None or fingerprint(again, fresh) != fingerprint(survey, plan):
+            raise Refused(
+                "the fleet changed while the plan was being read; nothing was changed",
+                hint="run the same command again",
+            )
+        chosen, _ = ready(fresh, KINDS[task], host)
         journal = Journal.open(means.fleet.cluster, plan.run)
         try:
-            journal.write("begin", command=f"fab {task}", cluster=plan.cluster, survivor=plan.survivor)
-            applier = Applier(survey, means.transport, held.token, journal, means.events, means.sleep, means.clock)
-            outcomes = tuple(applier.step(step) for step in chosen)
+            journal.write("begin", command=f"fab {task}", cluster=fresh.cluster, survivor=fresh.survivor)
+            applier = Applier(again, means.transport, held.token, journal, means.events, means.sleep, means.clock)
+            with changing():
+                outcomes = tuple(applier.step(step) for step in chosen)
             bad = [outcome for outcome in outcomes if outcome.error is not None]
             journal.write("end", outcome="stopped" if bad else "step done")
         finally:
             journal.close()
     if bad and bad[0].error is not None:
-        raise bad[0].error
+        with changing():
+            raise stopped(task, bad[0].node, bad[0].error)
     return outcomes
+
+
+def stopped(task: str, node: str, error: FleetRecoverError) -> FleetRecoverError:
+    """The error that ends a task whose step has failed; one that has an exit code of its own stays what it is."""
+    if error.code != FleetRecoverError.code:
+        return error
+    return StoppedPartWay(
+        f"{task} on {node}: {error.message}",
+        hint=(f"{error.hint}; " if error.hint else "")
+        + "nothing was lost: what was there lies kept; the same task again goes on, or `fleetrecover undo`",
+    )
 
 
 def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[tuple[s.Step, ...], str]:
@@ -77,9 +98,24 @@ def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[
             for step in lane:
                 wanted = isinstance(step, tuple(kinds)) and host in (None, step.node)
                 if not wanted:
-                    waiting = waiting or f"{type(step).__name__} on {step.node}"
+                    waiting = waiting or by_hand(step)
                     break
                 chosen.append(step)
         if waiting:
             return tuple(chosen), waiting
     return tuple(chosen), ""
+
+
+def by_hand(step: s.Step) -> str:
+    """What to type for a step, and what that is: a task of `fab`, or the command that does the rest."""
+    task = next((name for name, kinds in KINDS.items() if isinstance(step, kinds)), None)
+    typed = f"`fab {task}`" if task is not None else "`fleetrecover recover`"
+    return f"{typed} ({name_of(step)}, on {step.node})"
+
+
+def what_next(plan: Plan, done: Sequence[s.Step]) -> str:
+    """What to type when these steps of the plan are done."""
+    left = [step for step in plan.steps if all(step is not each for each in done)]
+    if left:
+        return f"next: {by_hand(left[0])}"
+    return "every step is done; next: `fleetrecover recover` checks the result and closes the run"

@@ -7,21 +7,25 @@ segments and database pages that are needed to judge its log, and no more.
 from __future__ import annotations
 
 import posixpath
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from fleetrecover import bounds
+from fleetrecover.answers import understood
 from fleetrecover.commands import evidence, probes
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide.certificates import read_certificate
 from fleetrecover.decide.diagnosis import may_be_electing
 from fleetrecover.decide.membership import peer_addresses
+from fleetrecover.decide.regrown import adopted
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, etcdctl_tls, is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect, host_path
-from fleetrecover.errors import FleetRecoverError, FormatError, InputError, RemoteError
+from fleetrecover.errors import FleetRecoverError, FormatError, OddAnswer, RemoteError, TooMuch
 from fleetrecover.etcd import bbolt, wal
 from fleetrecover.etcd.etcdctl import EndpointStatus
 from fleetrecover.etcd.membership import Member
@@ -37,7 +41,7 @@ from fleetrecover.facts import (
 )
 from fleetrecover.journal import now
 from fleetrecover.model import Fleet, Host, Result, Transport
-from fleetrecover.remote import LOOK_POLICY, fan_out
+from fleetrecover.remote import LOOK_POLICY, look_at
 
 T = TypeVar("T")
 DEFAULT_DATA = "/var/lib/etcd"
@@ -67,23 +71,30 @@ class Reader:
         return LOOK_POLICY.run(lambda: self.transport.batch(self.host, commands))
 
     def read(self, probe: Probe[T]) -> T:
-        """Run one probe. Raises FormatError, RemoteError."""
+        """Run one probe. Raises RemoteError, of which OddAnswer is a FormatError, too."""
         [result] = self.batch([probe])
         return self.parse(probe, result)
 
     def parse(self, probe: Probe[T], result: Result) -> T:
-        """Make sense of a result; raises FormatError where the command failed."""
-        if not result.ok:
-            said = result.error_text or result.text.strip()
-            raise FormatError(f"exit code {result.exit_code}: {said[-300:]}", source=probe.command.name)
-        return probe.parse(result)
+        """Make sense of a result; raises OddAnswer where the command failed, or its answer cannot be read."""
+        try:
+            if not result.ok:
+                said = result.error_text or result.text.strip()
+                raise FormatError(f"exit code {result.exit_code}: {said[-300:]}", source=probe.command.name)
+            return probe.parse(result)
+        except FormatError as error:
+            raise OddAnswer.of(self.host.name, error, probe.command.name) from error
 
     def attempt(self, probe: Probe[T], result: Result) -> tuple[T | None, Problem | None]:
         """The value, or why there is none."""
+        return self.tried(probe.command.name, lambda: self.parse(probe, result))
+
+    def tried(self, asked: str, work: Callable[[], T]) -> tuple[T | None, Problem | None]:
+        """What `work` makes of this node's answers to what was `asked`, or why there is nothing."""
         try:
-            return self.parse(probe, result), None
+            return understood(asked, work), None
         except FormatError as error:
-            return None, Problem("format", error.message)
+            return None, Problem("format", OddAnswer.of(self.host.name, error, asked).reason)
 
 
 REREADS = 4
@@ -127,13 +138,13 @@ def _ask_again(survey: Survey, transport: Transport) -> Survey:
         asked = _status_probe(fleet, node)
         return _with_status(fleet, reader, node, asked, reader.batch([asked])[0]) if asked else node
 
-    found = fan_out([node.host for node in survey.nodes if running_container(fleet, node)], ask)
+    found = look_at([node.host for node in survey.nodes if running_container(fleet, node)], ask)
     fresh = {name: node for name, node in found.items() if isinstance(node, NodeFacts)}
     return replace(survey, nodes=tuple(fresh.get(node.name, node) for node in survey.nodes))
 
 
 def _look(fleet: Fleet, transport: Transport, logs: bool) -> Survey:
-    first = fan_out(fleet.hosts, lambda host: _first_look(fleet, Reader(host, transport)))
+    first = look_at(fleet.hosts, lambda host: _first_look(fleet, Reader(host, transport)))
     looked = {name: node for name, node in first.items() if isinstance(node, NodeFacts)}
     default = next((path for node in looked.values() if (path := _data_path(fleet, node))), DEFAULT_DATA)
 
@@ -143,13 +154,13 @@ def _look(fleet: Fleet, transport: Transport, logs: bool) -> Survey:
         seen = _second_look(fleet, reader, node, _data_path(fleet, node) or default, logs)
         return _surroundings(fleet, reader, seen, peer_addresses(looked.values())) if logs else seen
 
-    second = fan_out([host for host in fleet.hosts if host.name in looked], further)
+    second = look_at([host for host in fleet.hosts if host.name in looked], further)
     seen = {name: node for name, node in second.items() if isinstance(node, NodeFacts)}
     if logs:
         second |= read_again(
-            fleet, seen, lambda early: fan_out([host for host in fleet.hosts if host.name in early], further)
+            fleet, seen, lambda early: look_at([host for host in fleet.hosts if host.name in early], further)
         )
-    nodes = [_row(host, second.get(host.name, first[host.name])) for host in fleet.hosts]
+    nodes = [_row(host, second.get(host.name, first[host.name]), looked.get(host.name)) for host in fleet.hosts]
     return Survey(fleet=fleet, nodes=tuple(nodes), taken_at=now())
 
 
@@ -194,10 +205,16 @@ def read_early(fleet: Fleet, nodes: Iterable[NodeFacts], rounds: Mapping[str, in
     return frozenset(node.name for node, log in read if running_container(fleet, node) and lags(node, log))
 
 
-def _row(host: Host, found: NodeFacts | RemoteError) -> NodeFacts:
+def _row(host: Host, found: NodeFacts | RemoteError, looked: NodeFacts | None) -> NodeFacts:
+    """The node's row. One that answers, but oddly, is reachable: what was known of it before stays, and the rest is missing."""
     if isinstance(found, NodeFacts):
         return found
-    return NodeFacts(host, reachable=False, problem=Problem(found.kind, found.message, found.hint))
+    problem = Problem(found.kind, found.message, found.hint)
+    if not isinstance(found, OddAnswer | TooMuch):
+        return NodeFacts(host, reachable=False, problem=problem)
+    if looked is None:
+        return NodeFacts(host, reachable=True, problem=problem, cli_problem=problem)
+    return replace(looked, problem=problem, log_problem=problem)
 
 
 def _data_path(fleet: Fleet, node: NodeFacts) -> str | None:
@@ -218,19 +235,21 @@ def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
     who, _ = reader.attempt(machine, results[0])
     engine, engine_problem = reader.attempt(version, results[1])
     found, listing_problem = reader.attempt(listing, results[2])
-    if found is None and engine is not None:
-        engine, engine_problem = None, listing_problem
-    containers = _containers(fleet, reader, found or ())
+    containers, odd = reader.tried("containers", lambda: _containers(fleet, reader, found or ()))
+    if found is None or containers is None:
+        # what runs there is not known, so nothing there can be stopped
+        engine, engine_problem = None, engine_problem or listing_problem or odd
     return NodeFacts(
         host=reader.host,
         reachable=True,
         hostname=who.hostname if who else "",
         machine=who.machine_id if who else "",
+        boot=who.boot if who else "",
         clock_offset=_offset(who.clock, before, after) if who and who.clock else None,
         cli_version=engine or None,
         cli_problem=engine_problem,
-        containers=containers,
-        images=frozenset(i for c in containers for i in (c.image, c.image_id)),
+        containers=containers or (),
+        images=frozenset(i for c in containers or () for i in (c.image, c.image_id)),
         helpers=_helpers(found or ()),
     )
 
@@ -256,7 +275,11 @@ def _containers(fleet: Fleet, reader: Reader, found: Sequence[Mapping[str, Any]]
 
 
 def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> Container:
-    """One container's inspect document (and its image's, if it is there) as facts."""
+    """One container's inspect document (and its image's, if it is there) as facts. Raises FormatError."""
+    return understood("inspect", lambda: _container_facts(doc, image))
+
+
+def _container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> Container:
     spec: ContainerSpec | None = None
     problem = None
     try:
@@ -400,26 +423,37 @@ def live_members(found: Iterable[Member]) -> tuple[LiveMember, ...]:
 
 def _third_look(reader: Reader, node: NodeFacts, listing: probes.DataListing) -> NodeFacts:
     """Read the evidence: what a run has moved aside where it has, else what lies in place."""
-    moved = next((k for k in sorted(node.keeps, key=lambda k: k.run, reverse=True) if _evidence_moved(node, k)), None)
+    newest = sorted(node.keeps, key=lambda k: k.run, reverse=True)
+    moved = next((k for k in newest if _evidence_moved(node, k)), None)
     if moved is not None:
-        root, files = posixpath.join(moved.path, "original", "member"), listing.kept_files.get(moved.run, ())
-    else:
-        root, files = posixpath.join(listing.data.real, "member"), listing.files
+        return _read_evidence(reader, node, *_original_of(moved, listing))
+    seen = _read_evidence(reader, node, posixpath.join(listing.data.real, "member"), listing.files)
+    # in the survivor's place may lie what is not the copy that its run has proven
+    stranger = next((k for k in newest if _is_open_original(k, node) and k.proof and not adopted(seen, k.run)), None)
+    return seen if stranger is None else _read_evidence(reader, node, *_original_of(stranger, listing))
+
+
+def _original_of(keep: Keep, listing: probes.DataListing) -> tuple[str, Sequence[probes.WalFile]]:
+    return posixpath.join(keep.path, "original", "member"), listing.kept_files.get(keep.run, ())
+
+
+def _is_open_original(keep: Keep, node: NodeFacts) -> bool:
+    """Whether an open run that has chosen this node keeps its original."""
+    return bool(keep.pin and keep.pin.survivor == node.name and keep.original and not keep.finished and not keep.undone)
+
+
+def _read_evidence(reader: Reader, node: NodeFacts, root: str, files: Sequence[probes.WalFile]) -> NodeFacts:
     node = replace(node, log_path=root)
-    try:
-        node = replace(node, log=read_remote_log(reader, files))
-    except InputError as error:
+    log, bad = reader.tried("its log", lambda: read_remote_log(reader, files))
+    if bad is not None:
         absent = not any(file.path.endswith(".wal") for file in files)
-        kind = "missing" if absent else "corrupt"
-        message = "no WAL there" if absent else error.message
-        node = replace(node, log_problem=Problem(kind, message))
+        bad = Problem("missing", "no WAL there") if absent else Problem("corrupt", bad.message)
+    node = replace(node, log=log, log_problem=bad)
     database = next((file for file in files if file.path == posixpath.join(root, "snap", "db")), None)
     if database is None:
         return replace(node, db_problem=Problem("missing", "no database there"))
-    try:
-        return replace(node, db=read_remote_db(reader, database))
-    except InputError as error:
-        return replace(node, db_problem=Problem("corrupt", error.message))
+    db, bad = reader.tried("its database", lambda: read_remote_db(reader, database))
+    return replace(node, db=db, db_problem=Problem("corrupt", bad.message) if bad else None)
 
 
 # --- what etcd stands on ---
@@ -432,20 +466,25 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
     files = certificate_files(own) if own is not None else ()
     root = node.log_path or posixpath.join(node.data.real if node.data else DEFAULT_DATA, "member")
     wanted: list[Probe[Any]] = [evidence.signs(root), evidence.certificates(files), evidence.ports(targets)]
+    wanted.append(evidence.made(root))
     results = reader.batch(wanted)
-    signs, found, ports = (reader.attempt(probe, result)[0] for probe, result in zip(wanted, results, strict=True))
+    signs, found, ports, made = (
+        reader.attempt(probe, result)[0] for probe, result in zip(wanted, results, strict=True)
+    )
     moment = datetime.now(UTC).timestamp() + (node.clock_offset or 0.0)
     at = datetime.fromtimestamp(moment, UTC)
     return replace(
         node,
         signs=signs or (),
-        certificates=tuple(read_certificate(each, at) for each in found or ()),
+        certificates=reader.tried("certificates", lambda: tuple(read_certificate(each, at) for each in found or ()))[0]
+        or (),
         ports=ports or (),
+        made=made,
     )
 
 
 def certificate_files(container: Container) -> tuple[evidence.CertificateFiles, ...]:
-    """The certificates that an etcd's command names, each once, as paths on the host."""
+    """The certificates that an etcd's command names, each with its key and CA once, as paths on the host."""
     spec, config = container.spec, container.config
     if spec is None or config is None:
         return ()
@@ -453,12 +492,12 @@ def certificate_files(container: Container) -> tuple[evidence.CertificateFiles, 
         (config.cert_file, config.key_file, config.ca_file),
         (config.peer_cert_file, config.peer_key_file, config.peer_ca_file),
     ]
-    found: dict[str, evidence.CertificateFiles] = {}
+    found: list[evidence.CertificateFiles] = []
     for files in named:
         cert, key, ca = ((host_path(spec, path) or "") if path else "" for path in files)
         if cert:
-            found.setdefault(cert, evidence.CertificateFiles(cert, key, ca))
-    return tuple(found.values())
+            found.append(evidence.CertificateFiles(cert, key, ca))
+    return tuple(dict.fromkeys(found))
 
 
 def _evidence_moved(node: NodeFacts, keep: Keep) -> bool:
@@ -483,15 +522,32 @@ def read_remote_log(reader: Reader, files: Sequence[probes.WalFile]) -> wal.Log:
     if not segments:
         raise FormatError("there is no WAL", source="member/wal")
 
-    def fetch(needed: wal.Needed) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
-        names = [*needed.segments, *([needed.snap] if needed.snap else [])]
-        wanted = [probes.wal_file(by_name[name].path) for name in names]
-        results = reader.batch(wanted)
-        got = [(name, reader.parse(p, r)) for name, p, r in zip(names, wanted, results, strict=True)]
-        count = len(needed.segments)
-        return got[:count], got[count:]
+    def content(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """One file at a time is asked for, and held here."""
+        for name in names:
+            with _RECEIVING:
+                data = reader.read(probes.wal_file(by_name[name].path))
+            yield name, data
+
+    def fetch(needed: wal.Needed) -> tuple[Iterable[tuple[str, bytes]], Iterable[tuple[str, bytes]]]:
+        check_log_size(needed, segments)
+        return content(needed.segments), content([needed.snap] if needed.snap else [])
 
     return wal.load_log(segments, snaps, fetch)
+
+
+_RECEIVING = threading.BoundedSemaphore(bounds.SEGMENTS_AT_ONCE)
+
+
+def check_log_size(needed: wal.Needed, sizes: Mapping[str, int]) -> None:
+    """Raise FormatError for a log that is not asked for at all, since it is larger than any log of etcd."""
+    if len(needed.segments) > bounds.LOG_SEGMENTS:
+        raise FormatError(f"{len(needed.segments)} segments, more than {bounds.LOG_SEGMENTS}", source="member/wal")
+    if needed.size > bounds.LOG:
+        raise FormatError(f"{needed.size} bytes of WAL, more than {bounds.LOG}", source="member/wal")
+    for name in needed.segments:
+        if sizes[name] > bounds.SEGMENT:
+            raise FormatError(f"{sizes[name]} bytes, more than {bounds.SEGMENT}", source=name)
 
 
 def read_remote_db(reader: Reader, file: probes.WalFile) -> bbolt.DbFacts:

@@ -11,20 +11,34 @@ from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
 from fleetrecover.apply import Applier, Events
-from fleetrecover.commands import actions, snapshots
+from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
+from fleetrecover.decide.kept import Loss, check_kept
 from fleetrecover.decide.steps import RESTORE
-from fleetrecover.errors import CheckFailed, FleetRecoverError, Refused, RemoteError, StoppedPartWay, Undetermined
+from fleetrecover.errors import (
+    CheckFailed,
+    FleetRecoverError,
+    InputError,
+    Refused,
+    RemoteError,
+    StoppedPartWay,
+    Undetermined,
+    changing,
+)
 from fleetrecover.facts import RUN_LABEL, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal
+from fleetrecover.kept import look_at_kept
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import run_paths
-from fleetrecover.remote import fan_out
+from fleetrecover.remote import look_at
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import verify
+
+HEAD_START = 20.0
+"""Seconds that the member with the most data has before the others are started, if it does not answer sooner."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,7 @@ class Undone:
     bytes: int = 0
     written_since: int | None = 0
     outcomes: tuple[Outcome, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -61,6 +76,11 @@ class Undoer(Applier):
     def do(self, step: s.Step) -> str | None:
         """Do one step; returns what is worth telling of it."""
         return super().do(step)
+
+    @do.register
+    def _(self, step: u.BeginUndo) -> str:
+        self.act(step, actions.mark(step.paths, "undoing"))
+        return step.paths.run
 
     @do.register
     def _(self, step: u.RemoveOurs) -> str:
@@ -79,7 +99,22 @@ class Undoer(Applier):
             self.cli, step.container_id, step.name, step.restart_policy, start=step.start
         )
         self.act(step, action)
+        if step.wait:
+            self.let_it_answer(step)
         return f"{step.name}, restart policy {step.restart_policy}, {'started' if step.start else 'stopped'}"
+
+    def let_it_answer(self, step: u.PutContainerBack) -> None:
+        """Give the member with the most data a head start: it answers, or has ended, or the time is up."""
+
+        def told() -> bool:
+            state = self.try_read(step.node, probes.container_state(self.cli, step.name))
+            ended = ((state or {}).get("State") or {}).get("Status") in ("exited", "dead")
+            return ended or self.try_read(step.node, self.ctl(step.node).status()) is not None
+
+        try:
+            self.wait(told, what=f"etcd on {step.node} to answer", timeout=HEAD_START, host=step.node)
+        except RemoteError as error:
+            self.events.note(f"{error.message}; the others are started all the same")
 
     @do.register
     def _(self, step: u.StartStopped) -> str:
@@ -115,28 +150,36 @@ class Undoer(Applier):
                 self.failed.update(self.stage(rest))
 
 
-def undo(means: Means, wanted: str) -> Undone:
-    """Put back what was before the run. Raises InputError, Refused, Held before anything was changed; else StoppedPartWay."""
+def undo(means: Means, wanted: str, accepted: Loss | None = None) -> Undone:
+    """Put back what was before the run. `accepted` is what the operator has said may be lost by it, beside his yes.
+
+    Raises InputError, Refused, Held before anything was changed; else StoppedPartWay.
+    """
+    accepted = accepted or Loss()
     survey = take_survey(means.fleet, means.transport)
-    run = u.find_run(survey, wanted)
+    run = _run_meant(survey, wanted)
+    survey = look_at_kept(survey, means.transport, run)
     plan = _plan(means, survey, run)
     if not plan.stages:
         return _nothing_left(plan)
+    _refuse_blind(plan, accepted)
     means.confirm(survey, plan)
     journal = Journal.open(means.fleet.cluster, run)
     try:
         with _hold(means, survey, run) as held:
-            again = take_survey(means.fleet, means.transport)
+            again = look_at_kept(take_survey(means.fleet, means.transport), means.transport, run)
             fresh = _plan(means, again, run)
-            if fresh.nodes != plan.nodes or (fresh.written_since or 0) > (plan.written_since or 0) + 1000:
+            _refuse_blind(fresh, accepted)
+            if not _same(plan, fresh):
                 raise Refused(
                     "the fleet changed while that was being read; nothing was changed", hint="give the command again"
                 )
             journal.write("begin", command="undo", cluster=plan.cluster, survivor=plan.survivor)
             worker = _worker(means, again, held.token, journal)
             try:
-                worker.all_of(fresh.stages)
-                result = _judge_undo(means, fresh, worker)
+                with changing():
+                    worker.all_of(fresh.stages)
+                    result = _judge_undo(means, fresh, worker)
             except BaseException as error:
                 journal.write("end", outcome="undo-stopped", error=str(error), kind=type(error).__name__)
                 raise
@@ -144,6 +187,21 @@ def undo(means: Means, wanted: str) -> Undone:
         return result
     finally:
         journal.close()
+
+
+def _run_meant(survey: Survey, wanted: str) -> str:
+    """The run's id. Raises InputError; Undetermined where it may lie on a node that cannot be looked at now."""
+    away = [node.name for node in survey.nodes if not node.accessible]
+    known = any(keep.run.startswith(wanted) for node in survey.nodes for keep in node.keeps)
+    try:
+        return u.find_run(survey, wanted)
+    except InputError as error:
+        if known or not away:
+            raise
+        raise Undetermined(
+            f"{error.message}; not looked at: {', '.join(away)}; nothing was changed",
+            hint="`fleetrecover survey` shows why; then give the same command again",
+        ) from error
 
 
 def _plan(means: Means, survey: Survey, run: str) -> u.UndoPlan:
@@ -156,11 +214,34 @@ def _plan(means: Means, survey: Survey, run: str) -> u.UndoPlan:
             probe = snapshots.restore_state(run_paths(nodes[host.name], run))
             return Reader(host, means.transport).read(probe)
 
-        for name, found in fan_out([node.host for node in nodes.values()], one).items():
+        for name, found in look_at([node.host for node in nodes.values()], one).items():
             if isinstance(found, RemoteError):
                 raise Undetermined(f"{found.message}; nothing was changed", hint="give the command again") from found
             states[name] = found
     return u.make_undo(survey, run, states)
+
+
+def _refuse_blind(plan: u.UndoPlan, accepted: Loss) -> None:
+    """Nobody takes data out of service of which it is not known what clients wrote to it, unless that was said, too."""
+    if plan.blind and not accepted.unknown:
+        where = f" ({'; '.join(f'{name}: {why}' for name, why in plan.away.items())})" if plan.away else ""
+        raise Refused(
+            f"it cannot be told what clients have written since run {plan.run}{where}: its undo would take that out of "
+            "service; nothing was changed",
+            hint=f"bring {plan.survivor or 'all nodes'} back and give the command again; or, if it may be lost whatever it is: "
+            f"fleetrecover undo {plan.run} --accept-loss unknown",
+        )
+
+
+SLACK = 1000
+"""So many revisions may be written while an operator reads, without his yes being for something else."""
+
+
+def _same(agreed: u.UndoPlan, fresh: u.UndoPlan) -> bool:
+    """Whether what was agreed to is what would be done now."""
+    more = (fresh.written_since or 0) > (agreed.written_since or 0) + SLACK
+    known = fresh.written_since is not None or agreed.written_since is None
+    return fresh.nodes == agreed.nodes and set(fresh.held_back) == set(agreed.held_back) and known and not more
 
 
 def _nothing_left(plan: u.UndoPlan) -> Undone:
@@ -181,32 +262,38 @@ def _judge_undo(means: Means, plan: u.UndoPlan, worker: Undoer) -> Undone:
             + "; ".join(f"{name}: {why}" for name, why in away.items()),
             hint=f"when that is mended, give the same command again: fleetrecover undo {plan.run}",
         )
-    wrong = u.remains(take_survey(means.fleet, means.transport, logs=False), plan.run)
+    wrong = u.remains(take_survey(means.fleet, means.transport, logs=False), plan.run, plan.held_back)
     if wrong:
         raise CheckFailed(
             f"everything was done, but not all is as it was: {'; '.join(wrong)}", hint="see `fleetrecover survey`"
         )
-    return Undone(plan.run, "undone", plan.nodes, 0, plan.written_since, tuple(worker.outcomes))
+    told = tuple(f"{node}: {name} is not started: {why}" for (node, name), why in plan.held_back.items())
+    return Undone(plan.run, "undone", plan.nodes, 0, plan.written_since, tuple(worker.outcomes), told)
 
 
-def clean(means: Means, wanted: str) -> Undone:
-    """Remove what a run kept. Raises Refused unless the run is closed and the cluster is whole and healthy."""
-    survey, judgement = verify(means.fleet, means.transport)
-    run = u.find_run(survey, wanted)
-    plan = u.make_clean(survey, run)
-    if not judgement.ok:
-        bad = "; ".join(f"{check.name}: {check.detail}" for check in judgement.checks if not check.ok)
-        raise Refused(
-            f"the cluster is not whole, so what was kept may still be needed; nothing was removed ({bad})",
-            hint="see `fleetrecover verify`",
-        )
+def clean(means: Means, wanted: str, accepted: Loss | None = None) -> Undone:
+    """Remove what a run kept. `accepted` is what the operator has said may be lost by it, beside his yes.
+
+    Raises Refused unless the run is closed, the cluster is whole and healthy, and nothing that is kept is ahead of it: before
+    the question, and after it.
+    """
+    accepted = accepted or Loss()
+    survey, run, plan = _look_to_clean(means, wanted, accepted)
     means.confirm(survey, plan)
     journal = Journal.open(means.fleet.cluster, run)
     try:
         with _hold(means, survey, run) as held:
+            # what was well when the question was put may have burned down before it was answered
+            survey, run, fresh = _look_to_clean(means, run, accepted)
+            if set(fresh.frees) != set(plan.frees):
+                raise Refused(
+                    "the fleet changed while that was being read; nothing was removed", hint="give the command again"
+                )
+            plan = fresh
             journal.write("begin", command="clean", cluster=plan.cluster)
             worker = _worker(means, survey, held.token, journal)
-            worker.all_of(plan.stages)
+            with changing():
+                worker.all_of(plan.stages)
         outcome = "partial" if worker.failed else "cleaned"
         journal.write("end", outcome=outcome, bytes=plan.bytes)
     finally:
@@ -217,6 +304,22 @@ def clean(means: Means, wanted: str) -> Undone:
             hint=f"when that is mended, give the same command again: fleetrecover clean {run}",
         )
     return Undone(run, "cleaned", tuple(plan.frees), plan.bytes, None, tuple(worker.outcomes))
+
+
+def _look_to_clean(means: Means, wanted: str, accepted: Loss) -> tuple[Survey, str, u.CleanPlan]:
+    """A fresh look at the cluster and at what the run keeps. Raises Refused where it may still be needed."""
+    survey, judgement = verify(means.fleet, means.transport)
+    run = _run_meant(survey, wanted)
+    plan = u.make_clean(survey, run)
+    if not judgement.ok:
+        bad = "; ".join(f"{check.name}: {check.detail}" for check in judgement.checks if not check.ok)
+        raise Refused(
+            f"the cluster is not whole, so what was kept may still be needed; nothing was removed ({bad})",
+            hint="see `fleetrecover verify`",
+        )
+    survey = look_at_kept(survey, means.transport, run)
+    check_kept(survey, run, accepted)
+    return survey, run, plan
 
 
 def _worker(means: Means, survey: Survey, token: str, journal: Journal) -> Undoer:

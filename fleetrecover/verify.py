@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from fleetrecover.decide.plan import true_policy
+from fleetrecover.decide.policies import expectation, whole_fleet
 from fleetrecover.decide.verdict import Expectation, Hashes, Judgement, judge
 from fleetrecover.errors import FormatError, RemoteError
 from fleetrecover.etcd.etcdctl import HashKV
-from fleetrecover.facts import NodeFacts, Proof, Survey
+from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.model import Fleet, Host, Transport
-from fleetrecover.remote import fan_out
+from fleetrecover.remote import look_at
 from fleetrecover.survey import Reader, etcdctl_for, running_container, take_survey
+
+__all__ = ["expectation", "take_hashes", "verify", "whole_fleet"]
 
 
 def verify(
-    fleet: Fleet, transport: Transport, expected: Callable[[Survey], Expectation] | None = None
+    fleet: Fleet,
+    transport: Transport,
+    expected: Callable[[Survey], Expectation] | None = None,
+    seen: Survey | None = None,
 ) -> tuple[Survey, Judgement]:
-    """Look at the cluster afresh and judge it by what is expected of what is seen: else every host must be a member."""
-    survey = take_survey(fleet, transport, logs=False)
+    """Look at the cluster afresh and judge it by what is expected of what is seen: else every host must be a member.
+
+    `seen` is a survey that was just taken, with the logs, to be judged instead.
+    """
+    survey = seen if seen is not None else take_survey(fleet, transport, logs=False)
     wanted = (expected or whole_fleet)(survey)
     return survey, judge(survey, take_hashes(survey, transport), wanted)
-
-
-def whole_fleet(survey: Survey) -> Expectation:
-    """Every host of the inventory a member, and each with a restart policy."""
-    wanted = expectation(survey, tuple(node.name for node in survey.nodes), {}, None)
-    kept = {name: policy for name, policy in (wanted.policies or {}).items() if policy not in ("no", "")}
-    return replace(wanted, policies=kept)
-
-
-def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str], proof: Proof | None) -> Expectation:
-    """What a whole cluster of these hosts must look like; restart policies as the runs recorded them."""
-    policies = {}
-    for name in hosts:
-        node = survey.node(name)
-        own = node.original(survey.fleet.etcd.container)
-        if own is not None:
-            policies[name] = true_policy(node, own)
-    return Expectation(hosts=hosts, left_out=left_out, proof=proof, policies=policies)
 
 
 def take_hashes(survey: Survey, transport: Transport) -> Hashes | None:
@@ -52,7 +41,7 @@ def take_hashes(survey: Survey, transport: Transport) -> Hashes | None:
     def one(host: Host) -> HashKV | None:
         return _hash(survey.fleet, asked[host.name], Reader(host, transport), revision)
 
-    found = fan_out([node.host for node in asked.values()], one)
+    found = look_at([node.host for node in asked.values()], one)
     pairs = {name: (h.hash, h.compact_revision) if isinstance(h, HashKV) else None for name, h in found.items()}
     return Hashes(revision, pairs)
 

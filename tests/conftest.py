@@ -6,6 +6,11 @@ import os
 import random
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no-clock", deadline=None)
+settings.load_profile("no-clock")
+"""No test fails by being slow: on a busy machine the first example of a test may take a second."""
 
 SEED = "FLEETRECOVER_SEED"
 

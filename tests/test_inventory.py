@@ -201,3 +201,151 @@ def test_the_example_has_every_key(section: str) -> None:
         pattern = rf"^# {field.name} = " if field.default is None else rf"^{field.name} = "
         assert re.search(pattern, block, re.MULTILINE), f"{header} lacks {field.name}"
         assert field.default is not MISSING or section == "hosts"
+
+
+# --- addresses, byte order marks and line ends, as people write them
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("10.0.0.11", "10.0.0.11", None),
+        ("10.0.0.11:2222", "10.0.0.11", 2222),
+        ("etcd1.example.net:22", "etcd1.example.net", 22),
+        ("etcd_1", "etcd_1", None),
+        ("7seven", "7seven", None),
+        ("etcd1.example.net.", "etcd1.example.net.", None),
+        ("fd00::1", "fd00::1", None),
+        ("::1", "::1", None),
+        ("[fd00::1]", "fd00::1", None),
+        ("[fd00::1]:2222", "fd00::1", 2222),
+        ("fe80::1%eth0", "fe80::1%eth0", None),
+        ("[fe80::1%eth0.100]:23", "fe80::1%eth0.100", 23),
+        ("::ffff:10.0.0.1", "::ffff:10.0.0.1", None),
+        ("fd00::1:2222", "fd00::1:2222", None),  # an address like any other: a port stands behind brackets
+    ],
+)
+def test_an_address_may_have_a_port(tmp_path: Path, address: str, host: str, port: int | None) -> None:
+    [found] = load(tmp_path, f'cluster = "a"\n[[hosts]]\nname = "n"\naddress = "{address}"\n').hosts
+    assert (found.address, found.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('address = "10.0.0.300"', "'10.0.0.300', which is neither a host name nor an IP address"),
+        ('address = "010.0.0.1"', "neither a host name nor an IP address"),
+        ('address = "10.0.0.0/24"', "neither a host name nor an IP address"),
+        ('address = "10.0.0"', "neither a host name nor an IP address"),
+        ('address = "fd00:::1"', "neither a host name nor an IP address"),
+        ('address = "fd00::1%"', "neither a host name nor an IP address"),
+        ('address = "fd00::1%a b"', "neither a host name nor an IP address"),
+        ('address = "[10.0.0.1]:22"', "neither a host name nor an IP address"),
+        ('address = "[fd00::1"', "neither a host name nor an IP address"),
+        ('address = "[fd00::1]22"', "neither a host name nor an IP address"),
+        ('address = "ssh://etcd1"', "'//etcd1' is not a port"),
+        ('address = "root@etcd1"', "neither a host name nor an IP address"),
+        ('address = "etcd1:"', "'' is not a port"),
+        ('address = "etcd1:0"', "'0' is not a port"),
+        ('address = "etcd1:ssh"', "'ssh' is not a port"),
+        ('address = "etcd1:65536"', "'65536' is not a port"),
+        ('address = "etcd1:22"\nport = 23', "address is 'etcd1:22', but port is 23"),
+        ('address = "x"\netcd_address = "10.9.1.1:2380"', "etcd_address is '10.9.1.1:2380', but takes no port"),
+        ('address = "x"\netcd_address = "[fd00::1]:2380"', "etcd_address is '[fd00::1]:2380', but takes no port"),
+        ('address = "x"\netcd_address = "https://10.9.1.1:2380"', "etcd_address is 'https://10.9.1.1:2380'"),
+        ('address = "x"\netcd_address = "10.9.1.1:peer"', "'peer' is not a port"),
+    ],
+)
+def test_an_address_that_is_none(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, f'cluster = "a"\n[[hosts]]\nname = "n"\n{line}\n')
+    assert said in caught.value.message
+    assert caught.value.hint
+    assert "[[hosts]] number 1 (n)" in caught.value.message
+
+
+def test_the_same_port_twice_is_no_contradiction(tmp_path: Path) -> None:
+    [host] = load(tmp_path, 'cluster = "a"\n[[hosts]]\nname = "n"\naddress = "x:23"\nport = 23\n').hosts
+    assert (host.address, host.port) == ("x", 23)
+
+
+def test_brackets_are_no_part_of_an_address(tmp_path: Path) -> None:
+    text = 'cluster = "a"\n[[hosts]]\nname = "n"\naddress = "x"\netcd_address = "[fd00::1]"\n'
+    assert load(tmp_path, text).hosts[0].etcd_address == "fd00::1"
+
+
+def test_one_place_written_in_two_ways_is_one_node_twice(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"its address fd00::1 is also that of number 1 \(a\)"):
+        load(
+            tmp_path,
+            'cluster = "a"\n[[hosts]]\nname = "a"\naddress = "[FD00::1]:22"\n[[hosts]]\nname = "b"\naddress = "fd00::1"',
+        )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + MINIMAL.encode(),
+        MINIMAL.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode(),
+        f"# R\u00e4chner\r\n{MINIMAL}".encode(),
+        MINIMAL.rstrip("\n").encode(),
+    ],
+    ids=["bom", "crlf", "both", "umlaut", "no last newline"],
+)
+def test_files_of_other_editors(tmp_path: Path, data: bytes) -> None:
+    assert load(tmp_path, data).hosts == (Host("etcd1", "10.0.0.11"),)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_said_to_be_so(tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    with pytest.raises(InputError, match=r"hosts\.toml, line 1: it is UTF-16, by its byte order mark") as caught:
+        load(tmp_path, (mark + MINIMAL).encode(encoding))
+    assert caught.value.hint == "save the file in UTF-8"
+
+
+# --- the further keys
+
+
+def test_the_further_keys(tmp_path: Path) -> None:
+    fleet = load(
+        tmp_path,
+        f"""{MINIMAL}gateway_key = "~/j"
+        container = "etcd1"
+        runtime = "podman"
+        [ssh]
+        gateway_key = "/jump"
+        client = "openssh"
+        [etcd]
+        runtime = "systemd"
+        unit = "etcd.service"
+        """,
+    )
+    assert (fleet.ssh.gateway_key, fleet.ssh.client) == (Path("/jump"), "openssh")
+    assert (fleet.etcd.runtime, fleet.etcd.unit) == ("systemd", "etcd.service")
+    [host] = fleet.hosts
+    assert (host.gateway_key, host.container, host.runtime) == (Path("~/j").expanduser(), "etcd1", "podman")
+
+
+def test_the_further_keys_have_defaults(tmp_path: Path) -> None:
+    fleet = load(tmp_path, MINIMAL)
+    assert (fleet.ssh.gateway_key, fleet.ssh.client, fleet.etcd.runtime, fleet.etcd.unit) == (
+        None, "paramiko", "docker", None,
+    )  # fmt: skip
+    assert (fleet.hosts[0].gateway_key, fleet.hosts[0].container, fleet.hosts[0].runtime) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "said", "hint"),
+    [
+        ('[ssh]\nclient = "putty"', "[ssh]: client is 'putty'", "paramiko, openssh"),
+        ('[etcd]\nruntime = "lxc"', "[etcd]: runtime is 'lxc'", "docker, podman, systemd, static-pod"),
+        ('runtime = "Docker"', "runtime is 'Docker'", "docker, podman"),
+    ],
+)
+def test_a_word_that_is_none_of_the_few(tmp_path: Path, table: str, said: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, MINIMAL + table)
+    assert said in caught.value.message
+    assert hint in str(caught.value.hint)

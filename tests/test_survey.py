@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fleetrecover.errors import RemoteError
 from fleetrecover.facts import NodeFacts
@@ -75,3 +75,36 @@ def test_what_goes_on_taking_turns_is_not_read_for_ever() -> None:
     first = {name: found for name, found in look(terms).items() if isinstance(found, NodeFacts)}
     read_again(survey(*first.values()).fleet, first, look)
     assert asked == 1 + REREADS
+
+
+def test_one_segment_at_a_time_is_asked_for_and_held() -> None:
+    """A node's whole log at once would be as much memory as the node likes."""
+    from fleetrecover.commands.probes import WalFile
+    from fleetrecover.model import Command, Host, Result
+    from fleetrecover.survey import Reader, read_remote_log
+    from tests.etcd.writers import WalWriter, put
+    from tests.fakes.transport import FakeTransport
+
+    writer = WalWriter(node_id=1, cluster_id=9).open()
+    for index in range(1, 30):
+        writer.entry(1, index, put(f"k{index}"))
+        if index in (10, 20):
+            writer.state(1, 1, index).open(index + 1)
+    writer.state(1, 1, 29)
+    files = dict(writer.done())
+    batches: list[int] = []
+
+    class Counting(FakeTransport):
+        def batch(self, host: Host, commands: Sequence[Command]) -> list[Result]:
+            batches.append(len(commands))
+            return super().batch(host, commands)
+
+    def answer(_host: Host, command: Command) -> bytes:
+        data = next(data for name, data in files.items() if name in command.script)
+        return f"{len(data)} {len(data)} raw\n".encode() + data
+
+    reader = Reader(Host("etcd1", "10.0.0.1"), Counting({"etcd1": {"wal-file": answer}}))
+    listing = [WalFile(f"/d/member/wal/{name}", len(data)) for name, data in files.items()]
+    assert read_remote_log(reader, listing).last.index == 29
+    assert len(files) == 3
+    assert batches == [1, 1, 1]

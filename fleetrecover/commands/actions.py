@@ -10,9 +10,12 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from fleetrecover import bounds
+from fleetrecover.commands import busy
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import octal, quote, write_file
+from fleetrecover.commands.space import unless_free
 from fleetrecover.etcd.wal import Append
 from fleetrecover.model import Command
 
@@ -50,9 +53,17 @@ REFUSALS: Mapping[int, str] = {
 _SYNC = "sync -f {0} 2>/dev/null || sync"
 
 
-def _action(name: str, lines: Sequence[str], *, timeout: float = 60.0, undo: str = "", shown: str = "") -> Action:
+def _action(
+    name: str,
+    lines: Sequence[str],
+    *,
+    timeout: float = 60.0,
+    undo: str = "",
+    shown: str = "",
+    ends_alone: bool = False,
+) -> Action:
     script = "\n".join(["set -eu", "umask 077", *lines, ""])
-    return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo=undo)
+    return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo, ends_alone)
 
 
 def _sync(path: str) -> str:
@@ -68,6 +79,13 @@ def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
             "umask 077",
             f"mkdir -p {quote(paths.root)}",
             f"chmod 700 {quote(paths.keep_root)} {quote(paths.root)}",
+            # a run that was undone here begins anew: what was before it is what is now; `undone` goes last
+            f"if [ -e {quote(paths.at('undone'))} ]; then",
+            f"  cd {quote(paths.root)}",
+            "  for f in containers.json proof.json; do [ ! -e $f ] || mv -f $f $f.undone; done",
+            "  rm -f no-data stopped finished undoing; sync; rm -f undone",
+            "  cd /",
+            "fi",
             write_file(paths.pin, content, 0o600),
         ],
         undo="the directory stays, as the record of the run",
@@ -77,6 +95,7 @@ def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
 
 def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], data: str) -> Action:
     """Save what `inspect` says of the node's etcd containers, and whether there is data, once, before anything is touched."""
+    cli = quote(cli)
     target, temporary = quote(paths.containers), quote(paths.containers + ".new")
     ids = " ".join(quote(container) for container in container_ids)
     inspect = f"{cli} inspect --type container {ids}" if container_ids else "echo '[]'"
@@ -97,6 +116,7 @@ def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], d
 
 def fence(cli: str, container_id: str, name: str, kept_name: str, *, paused: bool = False) -> Action:
     """Stop an etcd gently, so that it flushes its commit; take its restart policy away; give it another name."""
+    cli = quote(cli)
     cid = quote(container_id)
     return _action(
         "fence",
@@ -131,14 +151,37 @@ def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> 
 
 
 def _refuse_running(cli: str, data: str) -> list[str]:
-    """Lines that exit with STILL_RUNNING if a running container has a bind on `data`."""
-    template = "{{range .Mounts}}{{println .Source}}{{end}}"
+    """Lines that exit with STILL_RUNNING if a running container may write below `data`.
+
+    That is one with a bind on `data`, on something below it, or on a directory above it; symbolic links are followed. A
+    bind above counts unless it is read-only or the container is known not to be an etcd: agents of many kinds have a bind
+    on the whole host. Where a container cannot be looked at, and runs on, it counts, too.
+    """
+    cli = quote(cli)
+    template = (
+        "is={{.Path}} {{range .Args}}{{.}} {{end}}{{.Config.Image}} {{println .Name}}"
+        "{{range .Mounts}}{{println .RW .Source}}{{end}}"
+    )
     return [
-        f"for c in $({cli} ps -q --no-trunc); do",
-        f'  {cli} inspect -f {quote(template)} "$c" | while read -r source; do',
-        f'    [ "$(readlink -f "$source" 2>/dev/null)" = {quote(data)} ] && echo "$c" && break',
-        "  done",
-        f"done | grep -q . && exit {STILL_RUNNING} || true",
+        f"data=$(readlink -f {quote(data)} 2>/dev/null) || data={quote(data)}",
+        f"running=$({cli} ps -q --no-trunc)",
+        "for c in $running; do",
+        f'  if ! said=$({cli} inspect -f {quote(template)} "$c" 2>/dev/null); then',
+        f'    if {cli} ps -q --no-trunc | grep -qxF "$c"; then exit {STILL_RUNNING}; fi',
+        "    continue",
+        "  fi",
+        "  other=0",
+        "  case $(printf '%s\\n' \"$said\" | head -n 1) in is=*[Ee][Tt][Cc][Dd]*) ;; is=*) other=1 ;; esac",
+        "  printf '%s\\n' \"$said\" | while read -r rw source; do",
+        '    case $rw in true|false) ;; is=*) continue ;; *) source="$rw${source:+ $source}"; rw=true ;; esac',
+        '    [ -n "$source" ] || continue',
+        '    real=$(readlink -f "$source" 2>/dev/null) || real=$source',
+        "    real=${real%/}",
+        '    case $real/ in "$data"/*) echo "$c"; break ;; esac',
+        '    [ "$rw" = true ] && [ "$other" = 0 ] || continue',
+        '    case $data/ in "$real"/*) echo "$c"; break ;; esac',
+        f"  done | grep -q . && exit {STILL_RUNNING} || true",
+        "done",
     ]
 
 
@@ -154,11 +197,8 @@ def _as_data(data: str, target: str) -> list[str]:
 def _enough(where: str, need: int) -> list[str]:
     """Lines that exit with NO_SPACE unless so many bytes, and a little, are free."""
     kib = need // 1024 + 1024
-    return [
-        f"free=$(df -Pk {quote(where)} | awk 'END {{ print $(NF-2) }}')",
-        f'if [ "$free" -lt {kib} ]; then'
-        f' echo "{kib} KiB needed, $free KiB free in" {quote(where)} >&2; exit {NO_SPACE}; fi',
-    ]
+    said = f'echo "{kib} KiB needed, $free KiB free in" {quote(where)} >&2; exit {NO_SPACE}'
+    return unless_free(quote(where), str(kib), said)
 
 
 def probe_reflink(paths: RunPaths) -> Action:
@@ -246,6 +286,7 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
         ],
         timeout=3600.0,
         undo=f"rm -rf {quote(partial)} (a copy of ours)",
+        ends_alone=True,
     )
 
 
@@ -296,11 +337,13 @@ def run_container(name: str, argv: Sequence[str], env_file: Sequence[str], shown
 
 def save_image(cli: str, reference: str) -> Command:
     """Write an image to standard output, as `load` reads it; a read, though a long one."""
-    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0)
+    cli = quote(cli)
+    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0, most=bounds.IMAGE)
 
 
 def load_image(cli: str, reference: str, image_id: str) -> Action:
     """Load an image from standard input and see that it can be named as the joiner's command names it."""
+    cli = quote(cli)
     tag = [
         f"{cli} inspect --type image {quote(reference)} >/dev/null 2>&1 || {cli} tag {quote(image_id)} {quote(reference)}"
     ]
@@ -318,6 +361,7 @@ def load_image(cli: str, reference: str, image_id: str) -> Action:
 
 def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
     """Stop and remove a container, but only if it carries this run's label."""
+    cli = quote(cli)
     template = quote("{{index .Config.Labels " + json.dumps(run_label) + "}}")
     return _action(
         "remove-container",
@@ -335,6 +379,7 @@ def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
 
 def stop_container(cli: str, name: str) -> Action:
     """Stop a container gently, so that etcd flushes its commit."""
+    cli = quote(cli)
     return _action("stop", [f"{cli} stop -t 30 {quote(name)} >/dev/null"], timeout=90.0)
 
 
@@ -366,6 +411,7 @@ def adopt(paths: RunPaths, data: str) -> Action:
 
 def start_original(cli: str, container_id: str, name: str, restart_policy: str) -> Action:
     """Start a node's own container as it was: its name, its restart policy, its unchanged command."""
+    cli = quote(cli)
     cid = quote(container_id)
     name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
     id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
@@ -375,20 +421,24 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
             f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
             f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
             f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
-            f"{cli} start {cid} >/dev/null",
+            # one that crashed again and again waits up to a minute for its next try, and `start` leaves it waiting
+            f"if [ \"$({cli} inspect -f '{{{{.State.Restarting}}}}' {cid})\" = true ];"
+            f" then {cli} restart -t 30 {cid} >/dev/null; else {cli} start {cid} >/dev/null; fi",
         ],
-        timeout=90.0,
+        timeout=120.0,
         undo="it is stopped and set aside again",
     )
 
 
 def start_existing(cli: str, name: str) -> Action:
     """Start a container that stands stopped; nothing happens if it runs."""
+    cli = quote(cli)
     return _action("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=90.0)
 
 
 def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
     """Give a container its restart policy."""
+    cli = quote(cli)
     return _action("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
 
 
@@ -405,8 +455,9 @@ def ensure_data_dir(data: str, owner: str | None, mode: str | None, label: str =
 
 
 def mark(paths: RunPaths, word: str) -> Action:
-    """Mark a run on a node: `finished` or `undone`."""
-    return _action(f"mark-{word}", [f": > {quote(paths.at(word))}", _sync(paths.root)])
+    """Mark a run on a node: `finished`, `undone`, or `undoing`, which says that what was finished is being taken back."""
+    ended = [f"rm -f {quote(paths.at('undoing'))}"] if word == "finished" else []
+    return _action(f"mark-{word}", [f": > {quote(paths.at(word))}", *ended, _sync(paths.root)])
 
 
 def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
@@ -433,6 +484,7 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
             f'  mv {quote(member)} "$away/member"',
             f"  {_sync(paths.root)}",
             "fi",
+            *_proof_aside(paths),
             f"[ -e {quote(original)} ] || exit 0",
             f"mv {quote(original)} {quote(member)}",
             f"rmdir {quote(paths.at('original'))} 2>/dev/null || true",
@@ -440,6 +492,12 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
         ],
         timeout=7200.0,
     )
+
+
+def _proof_aside(paths: RunPaths) -> list[str]:
+    """Lines that set the reset's proof aside: from now on nothing that lies in place is the copy that it is of."""
+    proof = quote(paths.proof)
+    return [f"if [ -e {proof} ]; then mv -f {proof} {quote(paths.proof + '.undone')}; {_sync(paths.root)}; fi"]
 
 
 def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
@@ -450,13 +508,12 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
     member, back, gone = posixpath.join(data, "member"), paths.at("back"), paths.at("withdrawn-copied")
     ours = " ".join(quote(paths.at(part)) for part in ("partial", "work", "booted", "reset"))
     size = "$(( $(du -sk {0} | cut -f1) + 1024 ))"
-    short = f'{{ echo "$need KiB needed there, $free KiB free" >&2; exit {NO_SPACE}; }}'
+    short = f'echo "$need KiB needed there, $free KiB free" >&2; exit {NO_SPACE}'
 
     def enough(what: str, where: str) -> list[str]:
         return [
             f"    need={size.format(what)}",
-            f"    free=$(df -Pk {where} | awk 'END {{ print $(NF-2) }}')",
-            f'    [ "$free" -ge "$need" ] || {short}',
+            *(f"    {line}" for line in unless_free(where, '"$need"', short)),
         ]
 
     return [
@@ -478,6 +535,7 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
         f"    rm -rf -- {quote(gone)}",
         "  fi",
         f"  rm -rf -- {ours}",
+        *(f"  {line}" for line in _proof_aside(paths)),
         f"  if [ ! -e {quote(member)} ]; then",
         *enough('"$there/member"', quote(data)),
         f"    mkdir {quote(back)}; chmod 700 {quote(back)}",
@@ -491,6 +549,7 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
 
 def put_container_back(cli: str, container_id: str, name: str, restart_policy: str, *, start: bool) -> Action:
     """Give a container the name and restart policy that it had, and start it if it ran."""
+    cli = quote(cli)
     cid = quote(container_id)
     name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
     id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
@@ -508,6 +567,7 @@ def put_container_back(cli: str, container_id: str, name: str, restart_policy: s
 
 def remove_kept_container(cli: str, container_id: str, kept_name: str) -> Action:
     """Remove a container that a run set aside, if it still has that name and does not run."""
+    cli = quote(cli)
     cid = quote(container_id)
     template = quote("{{.Name}} {{.State.Running}}")
     return _action(
@@ -557,10 +617,15 @@ def take_hold(paths: RunPaths, holder: Mapping[str, object], token: str) -> Acti
             f"[ ! -L {quote(paths.keep_root)} ] || exit {NOT_OURS}",
             f"mkdir -p {quote(paths.keep_root)}",
             f'[ "$(stat -c %u {quote(paths.keep_root)})" = "$(id -u)" ] || exit {NOT_OURS}',
-            f'if ! mkdir {hold} 2>/dev/null; then [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ]'
-            f" && exit 0 || exit {HELD}; fi",
+            f"if ! said=$(LC_ALL=C mkdir {hold} 2>&1); then",
+            '  case $said in *"File exists"*) ;; *) printf "%s\\n" "$said" >&2; exit 1 ;; esac',
+            f'  [ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] && exit 0 || exit {HELD}',
+            "fi",
+            # a hold that could not be written (a full disk) must not look like somebody's
+            f"trap {quote(f'rm -rf {hold}')} EXIT",
             write_file(posixpath.join(paths.hold, "holder.json"), json.dumps(holder).encode() + b"\n", 0o600),
             write_file(paths.token, token.encode(), 0o600),
+            "trap - EXIT",
         ],
         shown=f"mkdir {hold}",
     )
@@ -574,6 +639,8 @@ def break_hold(paths: RunPaths, dead_token: str) -> Action:
         [
             f"[ -d {quote(paths.hold)} ] || exit 0",
             f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(dead_token)} ] || exit {HELD}',
+            # what the dead holder has begun may run on: its mark stays, and is waited for
+            *busy.clear_stale(paths.keep_root, paths.hold),
             f"rm -rf -- {stale}",
             f"mv {quote(paths.hold)} {stale}",
             f"rm -rf -- {stale}",
@@ -587,6 +654,7 @@ def release_hold(paths: RunPaths, token: str) -> Action:
         "release-hold",
         [
             f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] || exit 0',
+            *busy.clear_stale(paths.keep_root, paths.hold),
             f"rm -rf -- {quote(paths.hold)}",
             f"rmdir {quote(paths.keep_root)} 2>/dev/null || true",
         ],

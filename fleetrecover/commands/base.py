@@ -6,10 +6,13 @@ the run's hold, so that a controller that was asleep while another one took over
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from fleetrecover.answers import understood
+from fleetrecover.commands import busy
 from fleetrecover.commands.shell import quote
 from fleetrecover.model import Command, Result
 
@@ -29,32 +32,68 @@ MAY_RUN_STILL = (TIMED_OUT, BUSY)
 class Probe(Generic[T_co]):
     """A read: a command, and a pure function from its result to a value.
 
-    `parse` is given the result only if its exit code is accepted.
+    `parse` is given the result only if its exit code is accepted. Whatever is wrong with an answer is a FormatError.
     """
 
     command: Command
-    parse: Callable[[Result], T_co]
+    meaning: Callable[[Result], T_co]
+
+    def parse(self, result: Result) -> T_co:
+        """Make sense of a result. Raises FormatError, and nothing else."""
+        return understood(self.command.name, lambda: self.meaning(result))
 
 
 @dataclass(frozen=True)
 class Action:
-    """A write. `undo` says, for a person, how it is taken back. What it makes is for the login user alone (umask 077)."""
+    """A write. `undo` says, for a person, how it is taken back. What it makes is for the login user alone (umask 077).
+
+    `ends_alone`: it may be ended at any moment without harm (it makes a copy that is thrown away unless it is whole), so
+    it does not outlive the connection over which it was started, where the node notices that.
+    """
 
     command: Command
     undo: str = ""
+    ends_alone: bool = False
 
     def guarded(self, hold: str, token: str) -> Command:
         """Return the command that does nothing unless the run with `token` holds the node, and nothing else of ours runs.
 
-        `hold` is the directory of the node's hold. A process number is told from a later process of the same number by
-        its start time, field 22 of /proc/PID/stat.
+        `hold` is the directory of the node's hold. Whether something runs is told by a mark beside it, which outlives the
+        hold: see `busy`. The token is looked at once more when the mark is set, since the hold may have been broken between.
         """
-        token_file, busy = quote(f"{hold}/token"), quote(f"{hold}/busy")
-        guard = (
-            f'umask 077\n[ "$(cat {token_file} 2>/dev/null)" = {quote(token)} ] || exit {LOST_HOLD}\n'
-            'born() { sed -e "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d" " -f20; }\n'
-            f"other=$(cat {busy} 2>/dev/null) || other=\n"
-            f'if [ -n "$other" ] && [ "$(born "${{other%%-*}}")" = "${{other##*-}}" ]; then exit {BUSY}; fi\n'
-            f'echo "$$-$(born $$)" > {busy}\n'
+        mine = f'[ "$(cat {quote(f"{hold}/token")} 2>/dev/null)" = {quote(token)} ] || '
+        name, limit = self.command.name, self.command.timeout
+        script = "\n".join(
+            [
+                "umask 077",
+                f"{mine}exit {LOST_HOLD}",
+                *busy.claim(hold, name, limit, refused=BUSY),
+                f'{mine}{{ rm -f "$busy"; exit {LOST_HOLD}; }}',
+                *(busy.WITH_THE_CONNECTION if self.ends_alone else ()),
+                "(",
+                self.command.script.rstrip("\n"),
+                ")",
+                "code=$?",
+                *(busy.LET_GO if self.ends_alone else ()),
+                'rm -f "$busy"',
+                'exit "$code"',
+                "",
+            ]
         )
-        return replace(self.command, script=guard + self.command.script, shown=self.command.display)
+        return replace(self.command, script=script, shown=self.command.display)
+
+
+@dataclass(frozen=True)
+class Busy:
+    """What a node said of the command of ours that runs there still: its name, and for how many seconds more it may."""
+
+    name: str
+    seconds: float
+
+
+def busy_with(result: Result) -> Busy | None:
+    """Who is in the way, of a result with the exit code BUSY; None for another result. Bounded, whatever the node says."""
+    if result.exit_code != BUSY:
+        return None
+    found = re.search(r"^busy: ([A-Za-z0-9._ -]{1,60}), at most (\d{1,6}) s more$", result.error_text, re.MULTILINE)
+    return Busy(found[1], float(min(int(found[2]), busy.LONGEST))) if found else Busy("a command", 120.0)

@@ -123,6 +123,13 @@ class Etcdctl:
             undo="it is added anew, as a new member",
         )
 
+    def update(self, member_id: int, peer_urls: Sequence[str]) -> Action:
+        """Give a member other peer URLs; etcd refuses one that another member has."""
+        words = ["member", "update", hex_id(member_id), f"--peer-urls={','.join(peer_urls)}"]
+        return Action(
+            self.command("member-update", words, timeout=10, json=False), undo="member update with the URLs of before"
+        )
+
     def promote(self, member_id: int) -> Action:
         """Make a learner a voter; etcd refuses until it has caught up."""
         return Action(

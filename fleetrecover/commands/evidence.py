@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleetrecover.commands.base import Probe
+from fleetrecover.commands.probes import WalFile
 from fleetrecover.commands.shell import quote
 from fleetrecover.facts import PeerPort, Sign
 from fleetrecover.model import Command, Result
@@ -27,9 +28,40 @@ def signs(member: str) -> Probe[tuple[Sign, ...]]:
 
     def parse(result: Result) -> tuple[Sign, ...]:
         rows = (line.partition(" ") for line in result.text.splitlines())
-        return tuple(Sign(name, int(when)) for when, found, name in rows if found and when.isdigit())
+        return tuple(Sign(name, int(when)) for when, found, name in rows if found and when.isdecimal())
 
     return Probe(Command("signs", script, timeout=20), parse)
+
+
+def kept_files(member: str) -> Probe[tuple[WalFile, ...] | None]:
+    """The files of a `member` directory that a run keeps; None where there is no such directory."""
+    script = (
+        f"[ -d {quote(member)} ] || {{ echo absent; exit 0; }}\n"
+        f"cd {quote(member)} || exit 1\n"
+        'for f in wal/*.wal snap/*.snap snap/db; do if [ -f "$f" ]; then stat -c "%s $PWD/%n" "$f"; fi; done\n'
+    )
+
+    def parse(result: Result) -> tuple[WalFile, ...] | None:
+        rows = [line.partition(" ") for line in result.text.splitlines()]
+        if rows and rows[0] == ("absent", "", ""):
+            return None
+        return tuple(WalFile(path, int(size)) for size, found, path in rows if found and size.isdigit())
+
+    return Probe(Command("kept-files", script, timeout=20), parse)
+
+
+def made(member: str) -> Probe[float | None]:
+    """When the WAL of a `member` directory was begun, in seconds by the node's clock; None where that cannot be told.
+
+    A move keeps it, a copy does not.
+    """
+    script = f"stat -c %W {quote(member)}/wal 2>/dev/null\n"
+
+    def parse(result: Result) -> float | None:
+        said = result.text.strip()
+        return float(said) if said.isdigit() and said != "0" else None
+
+    return Probe(Command("made", script, timeout=20, ok_codes=(0, 1)), parse)
 
 
 @dataclass(frozen=True)
@@ -45,6 +77,7 @@ class CertificateFiles:
 class CertificateBytes:
     """What came of CertificateFiles. `key_digest` is the SHA-256 of the key's public half (DER), None if not known.
 
+    `states` says of each of the three files (certificate, key, CA) how it lies on the node: one word of `FILE_STATES`.
     The private key itself never leaves the node.
     """
 
@@ -52,6 +85,26 @@ class CertificateBytes:
     cert: bytes
     ca: bytes
     key_digest: str | None
+    states: tuple[str, str, str] = ("", "", "")
+
+
+FILE_STATES = ("", "there", "missing", "empty", "directory", "foreign", "dangling", "hidden")
+"""How a file lies: not named, with something in it, not there, without any content, a directory in its place, without
+anything in PEM of the kind that it should hold, a link that leads nowhere on the host, not for our eyes."""
+
+_STATE = r"""state() {
+  if [ -z "$1" ]; then echo
+  elif [ -d "$1" ]; then echo directory
+  elif [ -s "$1" ]; then
+    if [ ! -r "$1" ]; then echo hidden
+    elif grep -q -e "-----BEGIN .*$2-----" -- "$1" 2>/dev/null; then echo there
+    else echo foreign; fi
+  elif [ -e "$1" ]; then echo empty
+  elif [ -L "$1" ]; then echo dangling
+  else case $(LC_ALL=C ls -d -- "$1" 2>&1) in *"No such file"*) echo missing ;; *) echo hidden ;; esac
+  fi
+}
+"""
 
 
 _KEY = (
@@ -62,8 +115,8 @@ _KEY = (
 
 
 def certificates(wanted: Sequence[CertificateFiles]) -> Probe[tuple[CertificateBytes, ...]]:
-    """The public files as they are, and of each private key only a digest of its public half."""
-    lines = []
+    """The public files as they are, of each private key only a digest of its public half, and how each file lies there."""
+    lines = [_STATE] if wanted else []
     for files in wanted:
         lines.append("k=\n" + (_KEY.format(quote(files.key)) if files.key else ""))
         shown = [
@@ -71,14 +124,18 @@ def certificates(wanted: Sequence[CertificateFiles]) -> Probe[tuple[CertificateB
             for p in (files.cert, files.ca)
         ]
         lines.append(f'echo "cert={shown[0]}"\necho "ca={shown[1]}"\necho "key=$k"\n')
+        kinds = ((files.cert, "CERTIFICATE"), (files.key, "PRIVATE KEY"), (files.ca, "CERTIFICATE"))
+        lines += [f'echo "state=$(state {quote(path)} {quote(kind)})"\n' for path, kind in kinds]
 
     def parse(result: Result) -> tuple[CertificateBytes, ...]:
         values = [line.partition("=")[2] for line in result.text.splitlines()]
         found = []
         for number, files in enumerate(wanted):
-            part = values[3 * number : 3 * number + 3]
-            if len(part) == 3:
-                found.append(CertificateBytes(files, _plain(part[0]), _plain(part[1]), part[2] or None))
+            part = values[6 * number : 6 * number + 6]
+            if len(part) == 6:
+                cert, key, ca = (state if state in FILE_STATES else "" for state in part[3:])
+                content = _plain(part[0]), _plain(part[1]), part[2] or None
+                found.append(CertificateBytes(files, *content, states=(cert, key, ca)))
         return tuple(found)
 
     return Probe(Command("certificates", "".join(lines) or "true\n", timeout=20), parse)

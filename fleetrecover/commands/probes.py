@@ -6,34 +6,34 @@ it knows and refuses the rest with FormatError, and nothing that a node says eve
 
 from __future__ import annotations
 
-import gzip
-import json
+import math
 import posixpath
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleetrecover import bounds
+from fleetrecover.answers import load_json, understood, unzipped
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
+from fleetrecover.commands.space import free_kib
 from fleetrecover.errors import FormatError
 from fleetrecover.facts import RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
 from fleetrecover.model import Command, Result
 
 KEEP_SUFFIX = ".fleetrecover"
-MAX_SEGMENT = 512 * 1024 * 1024
-"""More than this is never taken for a WAL segment (they are 64 MB, and one entry more)."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Who a node is. `clock` in seconds since the epoch."""
+    """Who a node is. `clock` in seconds since the epoch; `boot` is the kernel's id of this boot."""
 
     hostname: str
     machine_id: str
     clock: float
     uid: int
+    boot: str = ""
 
 
 def machine() -> Probe[Machine]:
@@ -41,6 +41,7 @@ def machine() -> Probe[Machine]:
     script = (
         "echo hostname=$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)\n"
         "echo machine=$(cat /etc/machine-id 2>/dev/null)\n"
+        "echo boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\n"
         "echo clock=$(date +%s.%N)\necho uid=$(id -u)\n"
     )
 
@@ -48,7 +49,11 @@ def machine() -> Probe[Machine]:
         values = _pairs(result.text)
         clock = values.get("clock", "0").removesuffix(".N").replace("%N", "0")
         return Machine(
-            values.get("hostname", ""), values.get("machine", ""), _number(clock), int(_number(values.get("uid", "0")))
+            values.get("hostname", ""),
+            values.get("machine", ""),
+            _number(clock),
+            int(_number(values.get("uid", "0"))),
+            values.get("boot", ""),
         )
 
     return Probe(Command("machine", script, timeout=20), parse)
@@ -74,7 +79,7 @@ def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
     )
 
     def parse(result: Result) -> tuple[Mapping[str, Any], ...]:
-        return tuple(item for item in _json_list(result.text, "inspect") if isinstance(item, dict))
+        return _inspected(result.text, "inspect")
 
     return Probe(Command("containers", script, timeout=40, ok_codes=(0, 1)), parse)
 
@@ -85,7 +90,7 @@ def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:
     script = f"{quote(cli)} inspect --type image {wanted} 2>/dev/null\n" if ids else "echo '[]'\n"
 
     def parse(result: Result) -> dict[str, Mapping[str, Any]]:
-        found = [item for item in _json_list(result.text or "[]", "image inspect") if isinstance(item, dict)]
+        found = _inspected(result.text or "[]", "image inspect")
         return {str(item.get("Id", "")): item for item in found}
 
     return Probe(Command("images", script, timeout=30, ok_codes=(0, 1)), parse)
@@ -115,8 +120,8 @@ def container_state(cli: str, name: str) -> Probe[dict[str, Any] | None]:
     script = f"{quote(cli)} inspect --type container {quote(name)} 2>/dev/null\n"
 
     def parse(result: Result) -> dict[str, Any] | None:
-        found = [item for item in _json_list(result.text or "[]", "inspect") if isinstance(item, dict)]
-        return found[0] if found else None
+        found = _inspected(result.text or "[]", "inspect")
+        return dict(found[0]) if found else None
 
     return Probe(Command("container-state", script, timeout=30, ok_codes=(0, 1)), parse)
 
@@ -127,9 +132,16 @@ def container_logs(cli: str, name: str, lines: int = 15) -> Probe[str]:
     return Probe(Command("container-logs", script, timeout=20, ok_codes=(0, 1)), lambda r: r.text)
 
 
+PEM_ENDINGS = (".pem", ".crt", ".cer", ".cert", ".key")
+"""How files are called that are nothing when they are empty."""
+
+
 def missing_files(paths: Sequence[str]) -> Probe[tuple[str, ...]]:
-    """Those of the paths that the node does not have."""
-    tests = "".join(f"[ -e {quote(path)} ] || printf '%s\\n' {quote(path)}\n" for path in paths)
+    """Those of the paths that the node does not have; of certificates and keys also those without any content."""
+    tests = "".join(
+        f"[ {'-s' if path.endswith(PEM_ENDINGS) else '-e'} {quote(path)} ] || printf '%s\\n' {quote(path)}\n"
+        for path in paths
+    )
     return Probe(Command("missing-files", tests + "true\n", timeout=20), lambda r: tuple(r.text.splitlines()))
 
 
@@ -168,7 +180,7 @@ if awk '$5 == ENVIRON["R"] { found = 1 } END { exit !found }' /proc/self/mountin
 elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" ]; then echo mount=1; fi
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-df -Pk "$near" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 printf 'fs=%s\n' "$(stat -f -c %T "$near" 2>/dev/null)"
 for o in member member/wal member/snap; do
   if [ -L "$r/$o" ]; then echo "inner=$o is a symbolic link"; fi
@@ -213,12 +225,15 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
     for part in original partial work booted reset; do
       if [ -e "$k/$part/member" ]; then echo "part=$part"; fi
     done
-    for part in containers.json no-data finished undone; do
+    for part in containers.json no-data finished undoing undone; do
       if [ -e "$k/$part" ]; then echo "part=$part"; fi
     done
     if [ -f "$k/containers.json" ]; then printf 'before=%s\n' "$(tr -d '\n' < "$k/containers.json")"; fi
     for part in "$k"/discarded-*; do
       if [ -e "$part" ]; then printf 'discarded=%s\n' "$(line "${part##*/}")"; fi
+    done
+    for part in "$k"/withdrawn*; do
+      if [ -e "$part/member" ]; then printf 'withdrawn=%s\n' "$(line "${part##*/}")"; fi
     done
     for part in original original-elsewhere; do
       if [ -L "$k/$part" ]; then
@@ -236,8 +251,9 @@ done
 
 def data_listing(path: str) -> Probe[DataListing]:
     """The data directory at `path` (as the container's bind names it) and all that runs keep beside it."""
+    script = _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path))
     return Probe(
-        Command("data-listing", _LISTING.replace("@PATH@", quote(path)), timeout=40),
+        Command("data-listing", script, timeout=40, most=bounds.LISTING),
         lambda result: parse_listing(path, result.text),
     )
 
@@ -249,7 +265,7 @@ r=$(readlink -f "$p")
 case $r in *"
 "*) exit 1 ;; esac
 echo "real=$r"
-df -Pk "$r" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 [ "$(stat -c %u "$r")" = "$(id -u)" ] || { echo "problem=it belongs to somebody else"; exit 0; }
 case $(stat -c %A "$r") in ????????w?) echo "problem=everybody may write there" ;; esac
 """
@@ -265,9 +281,10 @@ def work_dir(path: str) -> Probe[WorkDir]:
     def parse(result: Result) -> WorkDir:
         values = _pairs(result.text)
         real = values.get("real", path)
-        return WorkDir(path, real, int(_number(values.get("free", "0"))) * 1024, values.get("problem"))
+        return WorkDir(path, real, int(_number(values.get("free") or "0")) * 1024, values.get("problem"))
 
-    return Probe(Command("work-dir", _WORK_DIR.replace("@PATH@", quote(path)), timeout=20), parse)
+    script = _WORK_DIR.replace("@FREE@", free_kib('"$r"')).replace("@PATH@", quote(path))
+    return Probe(Command("work-dir", script, timeout=20), parse)
 
 
 def parse_listing(path: str, text: str) -> DataListing:
@@ -288,9 +305,9 @@ def parse_listing(path: str, text: str) -> DataListing:
         elif key == "file":
             files.append(_wal_file(value))
         elif key == "keep":
-            keeps.append({"path": value, "parts": set(), "files": [], "discarded": []})
-        elif key == "discarded" and keeps:
-            keeps[-1]["discarded"].append(value)
+            keeps.append({"path": value, "parts": set(), "files": [], "discarded": [], "withdrawn": []})
+        elif key in ("discarded", "withdrawn") and keeps:
+            keeps[-1][key].append(value)
         elif key in ("pin", "proof", "keepsize", "before", "elsewhere", "elsewheresize") and keeps:
             keeps[-1][key] = value
         elif key == "part" and keeps:
@@ -299,7 +316,7 @@ def parse_listing(path: str, text: str) -> DataListing:
             keeps[-1]["files"].append(_wal_file(value))
         else:
             single.setdefault(key, value)
-    real = single.get("real", path)
+    real = single.get("real", "")  # always said, and said first: without it this is no listing, and not an empty one
     if not real.startswith("/"):
         raise FormatError(f"the node gave {real!r} for the real path of {path}", source="data listing")
     mount = "mount" in single
@@ -310,7 +327,7 @@ def parse_listing(path: str, text: str) -> DataListing:
         has_member="member" in single,
         keep_root=posixpath.join(real, KEEP_SUFFIX) if mount else real.rstrip("/") + KEEP_SUFFIX,
         size=int(_number(single.get("size", "0"))) * 1024,
-        free=int(_number(single.get("free", "0"))) * 1024,
+        free=int(_number(single.get("free") or "0")) * 1024,
         owner=single.get("owner", ""),
         mode=single.get("mode", ""),
         mount_point=mount,
@@ -333,13 +350,13 @@ def _keep(found: Mapping[str, Any]) -> Keep:
     parts: set[str] = found["parts"]
     path = str(found["path"])
     problem = None
-    before: list[Any] = []
+    before: Sequence[Mapping[str, Any]] = []
     pin: Pin | None = None
     proof: Proof | None = None
     try:
         pin = parse_pin(found["pin"]) if "pin" in found else None
         proof = parse_proof(found["proof"]) if "proof" in found else None
-        before = _json_list(found["before"], "containers.json") if "before" in found else []
+        before = _before(found["before"]) if "before" in found else []
     except FormatError as error:
         problem = error.message
     return Keep(
@@ -352,21 +369,28 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         work="work" in parts,
         booted="booted" in parts,
         reset="reset" in parts,
-        finished="finished" in parts,
+        finished="finished" in parts and "undoing" not in parts,
         undone="undone" in parts,
+        undoing="undoing" in parts and "undone" not in parts,
         proof=proof,
         bytes=int(_number(str(found.get("keepsize", "0")))) * 1024,
-        policies={c["Id"]: restart_policy(c) for c in before if isinstance(c, dict) and "Id" in c},
-        ran=frozenset(
-            str(c["Id"]) for c in before if isinstance(c, dict) and "Id" in c and _running(c.get("State", {}))
-        ),
-        names={str(c["Id"]): str(c.get("Name", "")).lstrip("/") for c in before if isinstance(c, dict) and "Id" in c},
+        policies={c["Id"]: restart_policy(c) for c in before},
+        ran=frozenset(c["Id"] for c in before if _running(c.get("State") or {})),
+        names={c["Id"]: str(c.get("Name", "")).lstrip("/") for c in before},
         no_data="no-data" in parts,
         discarded=tuple(found["discarded"]),
+        withdrawn=tuple(found["withdrawn"]),
         elsewhere=_elsewhere(found.get("elsewhere"), posixpath.basename(path)),
         elsewhere_bytes=int(_number(str(found.get("elsewheresize", "0")))) * 1024,
         problem=problem,
     )
+
+
+def _before(text: str) -> list[Mapping[str, Any]]:
+    """The containers of `containers.json` that have an id. Raises FormatError."""
+    found = [each for each in _inspected(text, "containers.json") if "Id" in each]
+    understood("containers.json", lambda: [(restart_policy(each), _running(each.get("State") or {})) for each in found])
+    return found
 
 
 def _elsewhere(link: str | None, run: str) -> str | None:
@@ -377,8 +401,9 @@ def _elsewhere(link: str | None, run: str) -> str | None:
 def parse_pin(text: str) -> Pin:
     """`run.json` of a run's directory. Raises FormatError."""
     value = _json_object(text, "run.json")
-    try:
-        return Pin(
+    return understood(
+        "run.json",
+        lambda: Pin(
             run=str(value["run"]),
             cluster=str(value["cluster"]),
             survivor=str(value["survivor"]),
@@ -386,25 +411,24 @@ def parse_pin(text: str) -> Pin:
             kind=str(value["kind"]),
             dead=tuple(str(name) for name in value.get("dead", [])),
             tool=str(value.get("tool", "")),
-        )
-    except (KeyError, TypeError) as error:
-        raise FormatError(f"lacks {error}", source="run.json") from error
+        ),
+    )
 
 
 def parse_proof(text: str) -> Proof:
     """`proof.json` of a run's directory. Raises FormatError."""
     value = _json_object(text, "proof.json")
-    try:
-        return Proof(
+    return understood(
+        "proof.json",
+        lambda: Proof(
             revision=int(value["revision"]),
             hash=int(value["hash"]),
             compact_revision=int(value["compact_revision"]),
             member_id=int(value["member_id"]),
             cluster_id=int(value["cluster_id"]),
             version=str(value["version"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"lacks or garbles {error}", source="proof.json") from error
+        ),
+    )
 
 
 def restart_policy(inspect: Mapping[str, Any]) -> str:
@@ -423,17 +447,20 @@ def _hold(single: Mapping[str, str]) -> Hold | None:
         return None
     try:
         value = _json_object(single["hold"], "holder.json")
-        return Hold(
-            token=str(value["token"]),
-            run=str(value["run"]),
-            who=str(value["who"]),
-            host=str(value["host"]),
-            pid=int(value["pid"]),
-            born=str(value.get("born", "")),
-            since=str(value["since"]),
-            beat=single.get("beat", ""),
+        return understood(
+            "holder.json",
+            lambda: Hold(
+                token=str(value["token"]),
+                run=str(value["run"]),
+                who=str(value["who"]),
+                host=str(value["host"]),
+                pid=int(value["pid"]),
+                born=str(value.get("born", "")),
+                since=str(value["since"]),
+                beat=single.get("beat", ""),
+            ),
         )
-    except (FormatError, KeyError, TypeError, ValueError):
+    except FormatError:
         return Hold("", "?", "somebody whose record cannot be read", "?", 0, "", "?", single.get("beat", ""))
 
 
@@ -472,7 +499,9 @@ def wal_file(path: str) -> Probe[bytes]:
     A segment is 64 MB, preallocated with zeros: the node looks for the end of its content, proves that only zeros follow,
     and sends what is before, compressed where that helps. What comes back here has its full size again.
     """
-    return Probe(Command("wal-file", _SEGMENT.replace("@PATH@", quote(path)), timeout=600), lambda r: _unpack(path, r))
+    most = (bounds.SNAP if path.endswith(".snap") else bounds.SEGMENT) + bounds.MIB
+    command = Command("wal-file", _SEGMENT.replace("@PATH@", quote(path)), timeout=600, most=most)
+    return Probe(command, lambda r: _unpack(path, r))
 
 
 def _unpack(path: str, result: Result) -> bytes:
@@ -482,22 +511,13 @@ def _unpack(path: str, result: Result) -> bytes:
         size, end = int(size_word), int(end_word)
     except ValueError as error:
         raise FormatError("the node sent no header", source=path) from error
-    if not 0 <= end <= size <= MAX_SEGMENT:
+    if not 0 <= end <= size <= bounds.SEGMENT:
         raise FormatError(f"sizes {end} of {size} are not those of a WAL segment", source=path)
     if encoding == "gzip":
-        body = _gunzip(path, body, end)
+        body = unzipped(body, end, path)
     if len(body) != end:
         raise FormatError(f"{len(body)} bytes came, {end} were announced", source=path)
     return body + bytes(size - end)
-
-
-def _gunzip(path: str, body: bytes, size: int) -> bytes:
-    try:
-        stream = zlib.decompressobj(wbits=31)
-        content = stream.decompress(body, size + 1)
-    except zlib.error as error:
-        raise FormatError(f"not gzip: {error}", source=path) from error
-    return content
 
 
 def ranges(path: str, wanted: Sequence[tuple[int, int]]) -> Probe[list[bytes]]:
@@ -511,12 +531,11 @@ def ranges(path: str, wanted: Sequence[tuple[int, int]]) -> Probe[list[bytes]]:
         rows = result.text.splitlines()
         if len(rows) != len(wanted):
             raise FormatError(f"{len(rows)} pieces came, {len(wanted)} were asked for", source=path)
-        try:
-            return [gzip.decompress(bytes.fromhex(row)) for row in rows]
-        except (ValueError, OSError, EOFError, zlib.error) as error:
-            raise FormatError(f"a piece did not arrive whole: {error}", source=path) from error
+        return [unzipped(bytes.fromhex(row), size, path) for row, (_, size) in zip(rows, wanted, strict=True)]
 
-    return Probe(Command("ranges", f"[ -r {quote(path)} ] || exit 1\n{lines}", timeout=60), parse)
+    # in hexadecimal, and gzip's own frame for what does not pack
+    most = bounds.MIB + sum(2 * (size + size // 1000 + 64) for _, size in wanted)
+    return Probe(Command("ranges", f"[ -r {quote(path)} ] || exit 1\n{lines}", timeout=60, most=most), parse)
 
 
 def member_files(member: str) -> Probe[tuple[WalFile, ...]]:
@@ -530,7 +549,7 @@ def member_files(member: str) -> Probe[tuple[WalFile, ...]]:
     )
 
 
-def file_bytes(path: str, limit: int = 1 << 20) -> Probe[bytes]:
+def file_bytes(path: str, limit: int = bounds.MIB) -> Probe[bytes]:
     """The first `limit` bytes of a small file, such as a certificate."""
     return Probe(Command("file", f"head -c {limit} {quote(path)}\n", timeout=20), lambda r: r.stdout)
 
@@ -541,26 +560,41 @@ def _pairs(text: str) -> dict[str, str]:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError as error:
-        raise FormatError(f"{text!r} is not a number", source="a node's answer") from error
-
-
-def _json_list(text: str, source: str) -> list[Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", source=source) from error
-    if not isinstance(value, list):
-        raise FormatError("not a JSON list", source=source)
+        raise FormatError(f"{text[:80]!r} is not a number", source="a node's answer") from error
+    if not math.isfinite(value):
+        raise FormatError(f"{text[:80]!r} is not a number", source="a node's answer")
     return value
 
 
+def _inspected(text: str, source: str) -> tuple[Mapping[str, Any], ...]:
+    """Documents of `inspect`, of containers or images; their parts are of the kinds that they must be. Raises FormatError."""
+    value = load_json(text, source)
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise FormatError("not a JSON list of objects", source=source)
+    for each in value:
+        _check_shape(each, source)
+    return tuple(value)
+
+
+_SHAPE: Mapping[str, type] = {
+    **dict.fromkeys(("Id", "Name", "Image", "Created"), str),
+    **dict.fromkeys(("State", "Config", "HostConfig", "NetworkSettings"), dict),
+    "Mounts": list,
+}
+
+
+def _check_shape(document: Mapping[str, Any], source: str) -> None:
+    for key, kind in _SHAPE.items():
+        if document.get(key) is not None and not isinstance(document[key], kind):
+            raise FormatError(f"{key} is not what `inspect` gives: {str(document[key])[:80]!r}", source=source)
+    if not isinstance((document.get("Config") or {}).get("Labels") or {}, dict):
+        raise FormatError("Labels is not what `inspect` gives", source=source)
+
+
 def _json_object(text: str, source: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", source=source) from error
+    value = load_json(text, source)
     if not isinstance(value, dict):
         raise FormatError("not a JSON object", source=source)
     return value

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleetrecover import bounds
+from fleetrecover.answers import load_json
 from fleetrecover.commands.actions import DIFFERS, NAME_TAKEN, NO_SPACE, OCCUPIED
 from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import join, quote, write_file
+from fleetrecover.commands.space import free_kib, unless_free
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd.snapshot import TRAILER, has_trailer
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Role
@@ -81,7 +84,7 @@ echo "real=$r"
 [ "$r" = "$p" ] || echo symlink=1
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-df -Pk "$near" | awk 'END { print "free=" $(NF-2) }'
+echo "free=$(@FREE@)"
 [ -d "$r" ] || exit 0
 echo exists=1
 n=0
@@ -98,7 +101,8 @@ done
 
 def listing(directory: str) -> Probe[SnapshotDirectory]:
     """What lies in the snapshot directory; symbolic links are followed."""
-    script = _LISTING.replace("@DIR@", quote(directory)).replace("@MAX@", str(MAX_FILES))
+    values = {"@DIR@": quote(directory), "@MAX@": str(MAX_FILES), "@FREE@": free_kib('"$near"')}
+    script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
     return Probe(Command("snapshot-listing", script, timeout=40), lambda r: parse_listing(r.text))
 
 
@@ -172,7 +176,9 @@ def file_size(path: str) -> Probe[int]:
 
 def fetch(path: str, size: int) -> Command:
     """Stream a file to standard output."""
-    return Command("snapshot-fetch", f"cat {quote(path)}\n", timeout=_time_for(size, 120), shown=f"cat {quote(path)}")
+    shown = f"cat {quote(path)}"
+    most = size + bounds.MIB  # one that grows meanwhile is told by its size
+    return Command("snapshot-fetch", f"{shown}\n", timeout=_time_for(size, 120), shown=shown, most=most)
 
 
 def last_written(member: str) -> Probe[float | None]:
@@ -218,8 +224,7 @@ def _save(save: str, leftover: str, work: str, *, need: int, source: str) -> Act
         "umask 077",
         f"mkdir -p {quote(posixpath.dirname(work))}",
         f"for d in {quote(posixpath.dirname(work))} {quote(posixpath.dirname(leftover)) if leftover else ''}; do",
-        "  free=$(df -Pk \"$d\" | awk 'END { print $(NF-2) }')",
-        f'  if [ "$free" -lt {need_kib} ]; then echo "{need_kib} KiB needed in $d, $free KiB free" >&2; exit {NO_SPACE}; fi',
+        *unless_free('"$d"', str(need_kib), f'echo "{need_kib} KiB needed in $d, $free KiB free" >&2; exit {NO_SPACE}'),
         "done",
         clean,
         save,
@@ -250,9 +255,11 @@ def receive(path: str, size: int, sha256: str, *, parents: bool = True, replace:
         "umask 077",
         *([f"mkdir -p {quote(posixpath.dirname(path))}"] if parents else []),
         *([] if replace else taken),
-        f"free=$(df -Pk {quote(posixpath.dirname(path))} | awk 'END {{ print $(NF-2) }}')",
-        f'if [ "$free" -lt {size // 1024 + 1024} ]; then echo "{size // 1024 + 1024} KiB needed, $free KiB free" >&2;'
-        f" exit {NO_SPACE}; fi",
+        *unless_free(
+            quote(posixpath.dirname(path)),
+            str(size // 1024 + 1024),
+            f'echo "{size // 1024 + 1024} KiB needed, $free KiB free" >&2; exit {NO_SPACE}',
+        ),
         f"part={part}; trap 'rm -f \"$part\"' EXIT",
         f"cat > {part}",
         f'[ "$(stat -c %s {part})" = {size} ] || {{ echo "$(stat -c %s {part}) of {size} bytes came" >&2; exit {DIFFERS}; }}',
@@ -365,8 +372,9 @@ def restore_into(
         [
             f"[ ! -d {quote(posixpath.join(target, 'member'))} ] || exit 0",
             f"rm -rf -- {quote(work)} {quote(target)}",
-            f"free=$(df -Pk {quote(paths.root)} | awk 'END {{ print $(NF-2) }}')",
-            f'if [ "$free" -lt {need_kib} ]; then echo "{need_kib} KiB needed, $free KiB free" >&2; exit {NO_SPACE}; fi',
+            *unless_free(
+                quote(paths.root), str(need_kib), f'echo "{need_kib} KiB needed, $free KiB free" >&2; exit {NO_SPACE}'
+            ),
             f"[ -s {quote(snapshot)} ]",
             _tool_run(cli, image, *words, options=("--user", "0:0", "-v", f"{paths.root}:/run-of-ours"))
             + " >/dev/null",
@@ -483,10 +491,7 @@ def restore_state(paths: RunPaths) -> Probe[RestoreState]:
 
 
 def _object(text: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise FormatError(f"not JSON: {error}", source="restore.json") from error
+    value = load_json(text, "restore.json")
     if not isinstance(value, dict):
         raise FormatError("not a JSON object", source="restore.json")
     return value
@@ -564,11 +569,11 @@ def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
     target = quote(paths.at("stopped"))
     lines = ["umask 077", f"touch {target}"]
     for name in names:
-        state = f"$({cli} inspect --type container -f '{{{{.State.Running}}}}' {quote(name)} 2>/dev/null || echo gone)"
+        state = f"$({quote(cli)} inspect --type container -f '{{{{.State.Running}}}}' {quote(name)} 2>/dev/null || echo gone)"
         lines += [
             f'if [ "{state}" = true ]; then',
             f"  grep -qxF {quote(name)} {target} || {{ echo {quote(name)} >> {target}; {_SYNC.format(target)}; }}",
-            f"  {cli} stop -t 15 {quote(name)} >/dev/null",
+            f"  {quote(cli)} stop -t 15 {quote(name)} >/dev/null",
             "fi",
         ]
     return _action("stop-neighbours", lines, timeout=30.0 + 30 * len(names), undo=f"{cli} start {' '.join(names)}")
@@ -576,7 +581,7 @@ def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
 
 def start_neighbours(cli: str, names: Sequence[str]) -> Action:
     """Start them again, one after another."""
-    lines = [f"{cli} start {quote(name)} >/dev/null" for name in names]
+    lines = [f"{quote(cli)} start {quote(name)} >/dev/null" for name in names]
     return _action("start-neighbours", lines or [":"], timeout=30.0 + 30 * len(names), undo="they are stopped again")
 
 
@@ -628,14 +633,16 @@ def scheduler(cli: str) -> Probe[str]:
     return Probe(Command("scheduler", script, timeout=20), lambda r: r.text.strip() or LOOP)
 
 
-_SCRIPT = r"""#!/bin/sh
+_SCRIPT = (
+    r"""#!/bin/sh
 # Written by fleetrecover; changes are lost. Takes a snapshot of this node's etcd and keeps the newest ones.
 # What it never does: remove a snapshot unless a new one has just been written and checked and the cluster has quorum;
-# remove a snapshot that it did not write itself; remove the last one.
+# remove a snapshot that it did not write itself; remove the one that it has just written, whatever the clock did.
 umask 077
 cli=@CLI@; container=@CONTAINER@; every=@EVERY@; keep=@KEEP@; for=@FOR@
 dir=@DIR@; home=@HOME@; inside=@INSIDE@; onhost=@ONHOST@; prefix=@PREFIX@
 state=$home/state; lock=$home/lock
+LC_ALL=C; export LC_ALL
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin
 sha() { if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r; else sha256sum; fi | cut -d' ' -f1; }
 born() { sed -e 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
@@ -668,12 +675,19 @@ once() {
   echo "$$-$(born $$)" > "$lock/pid"
   trap 'rm -rf "$lock"; rm -f "$onhost" "$onhost.part" "$dir/.$prefix.part"' EXIT
   file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  tries=0
+  while [ -e "$dir/$file" ]; do # an older one has that name: a clock that went back has come to that second again
+    tries=$((tries + 1)); [ "$tries" -le 5 ] || fail "there is a snapshot called $file already: the clock stands still"
+    sleep 1; file=$prefix$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  done
   ctl --command-timeout=10s endpoint health >/dev/null 2>"$home/said" \
     || fail "no quorum: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   size=$(stat -c %s "${onhost%/*}/member/snap/db" 2>/dev/null || echo 0)
   for d in "$dir" "${onhost%/*}"; do
-    free=$(df -Pk "$d" | awk 'END { print $(NF-2) }')
-    [ "$free" -gt $((size / 512 + 4096)) ] || fail "only $free KiB free in $d"
+    free=$("""
+    + free_kib('"$d"')
+    + r""")
+    [ "${free:-0}" -gt $((size / 512 + 4096)) ] || fail "only $free KiB free in $d"
   done
   ctl snapshot save "$inside" >/dev/null 2>"$home/said" || fail "etcdctl: $(tail -c 200 "$home/said" | tr '\n' ' ')"
   whole "$onhost" || fail "what etcdctl wrote has a wrong checksum"
@@ -686,12 +700,23 @@ once() {
   prune
 }
 
-prune() { # only ever after a good one: the newest first, ours alone
-  n=0
-  ls -1 "$dir" | grep -E "^${prefix}[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\$" | sort -r | while read -r f; do
+others() { # ours but for the new one, the newest first; a name or a time that is yet to come was given by a wrong clock: oldest
+  ls -1 "$dir" | grep -E "^${prefix}[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z\$" | while read -r f; do
+    [ "$f" != "$file" ] || continue
+    at=$(stat -c %Y "$dir/$f" 2>/dev/null) || continue
+    rank=1
+    if [ "$at" -gt "$((now + 1))" ] || [ "$(printf '%s\n%s\n' "$f" "$file" | sort | tail -n 1)" = "$f" ]; then rank=0; fi
+    echo "$rank $f $at"
+  done | sort -r
+}
+
+prune() { # only ever after a good one, which counts as the first
+  n=1
+  # after a jump of the clock no age means anything: then only the number counts, until the next time
+  if [ -n "$last" ] && { [ "$last" -gt "$now" ] || [ "$((now - last))" -gt "$((for + every))" ]; }; then for=0; fi
+  others | while read -r rank f at; do
     n=$((n + 1))
-    [ "$n" -gt 1 ] || continue
-    age=$((now - $(stat -c %Y "$dir/$f")))
+    age=$((now - at))
     if [ "$n" -gt "$keep" ] || { [ "$for" -gt 0 ] && [ "$age" -gt "$for" ]; }; then rm -f -- "$dir/$f"; fi
   done
 }
@@ -702,6 +727,7 @@ case "${1:-now}" in
   *) once now ;;
 esac
 """
+)
 
 PREFIX = "fleetrecover-r_"
 """Names of scheduled snapshots begin so: retention touches no others. A time in RFC 3339 follows."""
@@ -737,10 +763,8 @@ def schedule_script(
         "@ENVIRONMENT@": join([word for entry in environment for word in ("-e", entry)]),
         "@TICK@": str(max(1, min(60, wanted.every))),
     }
-    text = _SCRIPT
-    for mark, value in values.items():
-        text = text.replace(mark, value)
-    return text
+    # all at once: a value may hold what looks like another mark
+    return re.sub("|".join(values), lambda mark: values[mark[0]], _SCRIPT)
 
 
 def systemd_units(paths: SchedulePaths, tick: int) -> Mapping[str, str]:

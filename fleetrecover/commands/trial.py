@@ -8,6 +8,7 @@ from fleetrecover.commands.actions import DIFFERS, NO_SPACE
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import quote
+from fleetrecover.commands.space import unless_free
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Role
 from fleetrecover.model import Command
 
@@ -24,9 +25,11 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int) -> Act
             "set -eu",
             "umask 077",
             f"mkdir -p {quote(paths.root)}",
-            f"free=$(df -Pk {quote(paths.root)} | awk 'END {{ print $(NF-2) }}')",
-            f'if [ "$free" -lt {need_kib} ]; then'
-            f' echo "{need_kib} KiB needed, $free KiB free" >&2; rmdir {quote(paths.root)}; exit {NO_SPACE}; fi',
+            *unless_free(
+                quote(paths.root),
+                str(need_kib),
+                f'echo "{need_kib} KiB needed, $free KiB free" >&2; rmdir {quote(paths.root)}; exit {NO_SPACE}',
+            ),
             "for attempt in 1 2 3; do",
             f"  rm -rf -- {partial}; mkdir {partial}",
             f"  cp -a --reflink=auto {source} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {source} {copy}; }}",
@@ -40,7 +43,8 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int) -> Act
         ]
     )
     shown = f"cp -a {source} {copy}; diff -rq {source} {copy}"
-    return Action(Command("trial-copy", script, timeout=3600.0, shown=shown), undo=f"rm -rf {quote(paths.root)}")
+    undo = f"rm -rf {quote(paths.root)}"
+    return Action(Command("trial-copy", script, timeout=3600.0, shown=shown), undo, ends_alone=True)
 
 
 def remove_trials(cli: str, keep_root: str) -> Action:

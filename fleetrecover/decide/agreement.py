@@ -25,7 +25,7 @@ def check_agreement(agreed: Plan, choice: Choice | None, fresh: Plan | None, jud
     if was_proven and judged is not None and judged.proof is not ProofKind.COMPLETE:
         raise StoppedPartWay(
             f"it was proven that {agreed.survivor} has every acknowledged write; with every etcd stopped it is not any more: "
-            f"{judged.logs_read} of the {judged.logs_needed} logs that are needed are evidence; no data was moved",
+            f"{_why_not(judged)}; no data was moved",
             hint=f"run the same command again to see and confirm what is known now, or {undo}",
         )
     again = fresh.stage("fence")
@@ -36,3 +36,10 @@ def check_agreement(agreed: Plan, choice: Choice | None, fresh: Plan | None, jud
             hint="stop what starts it (Rancher, RKE, a kubelet, cron), then run the same command again",
         )
     return fresh
+
+
+def _why_not(choice: Choice) -> str:
+    """Why a choice is not proven: too few logs, or what the logs say."""
+    if choice.logs_read < choice.logs_needed or not choice.doubts:
+        return f"{choice.logs_read} of the {choice.logs_needed} logs that are needed are evidence"
+    return "; ".join(choice.doubts)

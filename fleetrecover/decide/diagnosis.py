@@ -1,26 +1,48 @@
 """PURE: the judgement of a survey: one verdict, the findings behind it, and the remedy that would be safe.
 
-The order of the questions matters. Whether quorum stands is asked first, of running members only; whether every voter is
-accounted for is asked before any survivor is considered; and a run that has already moved data settles the survivor.
+The order of the questions matters. Whether each entry of the inventory is a machine of its own comes before all counting.
+Whether quorum stands is asked next, of running members only, and whether what serves is the best there is; then whether
+anybody names a leader, and whether every voter is accounted for, before any survivor is considered; and a run that has
+already moved data settles the survivor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
+from fleetrecover.decide.away import away_finding, engine_advice
+from fleetrecover.decide.barriers import barriers, half_undone
+from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
+from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.finding import Finding, Severity, ranked
+from fleetrecover.decide.leaders import led_finding, other_quorum
+from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
+from fleetrecover.decide.same_machine import same_machine
+from fleetrecover.decide.seen import given_up
+from fleetrecover.decide.sides import (
+    begun_anew,
+    beyond,
+    beyond_finding,
+    by_cluster,
+    histories,
+    never_written,
+    two_clusters,
+    two_histories,
+)
 from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
-from fleetrecover.etcd.wal import compare_logs
+from fleetrecover.etcd.wal import Log
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey, settle
+from fleetrecover.plain import counted
 
 __all__ = [
     "Diagnosis",
@@ -40,83 +62,10 @@ __all__ = [
     "may_be_electing",
     "ranked",
     "startable",
+    "superseded",
     "unaccounted",
     "unasked",
 ]
-
-
-class Verdict(StrEnum):
-    """The words of INTERFACE.md."""
-
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    QUORUM_LOST = "quorum-lost"
-    UNDETERMINED = "undetermined"
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code of `diagnose`."""
-        return {"healthy": 0, "degraded": 10, "quorum-lost": 11, "undetermined": 12}[self.value]
-
-
-class Remedy(StrEnum):
-    """What `recover` would do."""
-
-    NONE = "none"
-    FINISH = "finish"  # everything stands; a run has still to be closed
-    REPAIR = "repair"  # quorum stands: replace members one at a time
-    START = "start"  # enough members can simply be started
-    RESET = "reset"  # quorum is lost for good
-    BLOCKED = "blocked"  # not safe, or nothing to recover from
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the operator has said. `dead` and `survivor` are names of hosts (or of members that are no hosts).
-
-    `work_dir` is a directory on the survivor's node that takes the kept original, where there is no space for a copy.
-    """
-
-    dead: frozenset[str] = frozenset()
-    survivor: str | None = None
-    work_dir: str | None = None
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """A run that has begun and is not closed. `pinned` once data was moved: the survivor never changes after that."""
-
-    run: str
-    survivor: str
-    kind: str
-    pinned: bool
-    nodes: tuple[str, ...]
-    started: str
-    dead: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The judgement. `seats` are the cluster's members as far as known, `choice` the survivor where one is needed."""
-
-    verdict: Verdict
-    remedy: Remedy
-    seats: tuple[Seat, ...]
-    findings: tuple[Finding, ...]
-    choice: Choice | None = None
-    open_run: OpenRun | None = None
-    why: str = ""
-    startable: tuple[str, ...] = ()
-
-    @property
-    def voters(self) -> tuple[Seat, ...]:
-        """The members that vote."""
-        return tuple(seat for seat in self.seats if not seat.learner)
-
-    @property
-    def quorum(self) -> int:
-        """How many voters make a quorum."""
-        return quorum(len(self.voters)) if self.voters else 0
 
 
 def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
@@ -139,12 +88,34 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
 
 def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
-    clusters = cluster_ids(survey, wish)
-    found = [*_node_findings(survey, wish), *surroundings(survey), *_stale_findings(survey)]
+    wish = resolved(survey, wish)
     run = find_open_run(survey)
+    found = [
+        *_node_findings(survey, wish),
+        *surroundings(survey),
+        *_stale_findings(survey),
+        *_leftover_findings(survey),
+        *barriers(survey, run),
+    ]
+    twice = same_machine(survey)
+    if twice:
+        return _blocked(twice[0], (), None, [*found, *twice], run)
+    half = half_undone(survey)
+    if half is not None and not any(node.healthy for node in survey.nodes):
+        return Diagnosis(
+            Verdict.QUORUM_LOST,
+            Remedy.BLOCKED,
+            (),
+            ranked([*found, half]),
+            open_run=run,
+            why=half.message,
+            cause=half,
+        )
+    clusters = cluster_ids(survey, wish)
     if len(clusters) > 1:
         # a restore that was interrupted leaves the old identity on some nodes and the new one on others
-        return _restore_open(run, (), found) or _mixed(survey, clusters, found, run)
+        mixed = two_clusters(survey, by_cluster(survey, clusters.values()))
+        return _restore_open(run, (), found) or _blocked(mixed, (), None, found, run)
     live = [node for node in survey.nodes if node.healthy]
     if live:
         return _with_quorum(survey, wish, live, found, run)
@@ -152,10 +123,12 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
 
 
 def cluster_ids(survey: Survey, wish: Wish) -> dict[int, tuple[str, ...]]:
-    """Which cluster ids the nodes' etcd or data name, with the nodes of each."""
+    """Which cluster ids the nodes' etcd or data name, with the nodes of each. What is begun anew and empty does not count."""
     found: dict[int, list[str]] = {}
+    out = begun_anew(survey)
+    dead = resolved(survey, wish).dead
     for node in survey.nodes:
-        if node.name in wish.dead:
+        if node.name in dead or node.name in out:
             continue
         own = node.status.cluster_id if node.status else node.log.cluster_id if node.log else None
         if own is not None:
@@ -166,16 +139,23 @@ def cluster_ids(survey: Survey, wish: Wish) -> dict[int, tuple[str, ...]]:
 def find_open_run(survey: Survey) -> OpenRun | None:
     """The run that has begun and is not closed; the youngest of those that moved data, else the youngest.
 
-    A run that is closed on any node is closed: the others were away when it ended.
+    A run that is finished on any node is finished: the others were away when it ended. One that was only taken back on
+    some nodes is open on the others, unless the cluster serves without it. The cluster's name in the inventory of the
+    bastion that began it may be another: it is the same run all the same.
     """
-    closed = {keep.run for node in survey.nodes for keep in node.keeps if keep.finished or keep.undone}
+    closed = _over(survey)
     found: dict[str, list[tuple[str, Keep]]] = {}
     for node in survey.nodes:
         for keep in node.open_keeps():
-            if keep.run not in closed and keep.pin and keep.pin.cluster == survey.fleet.cluster:
+            if keep.pin and (keep.undoing or keep.run not in closed):
                 found.setdefault(keep.run, []).append((node.name, keep))
     runs = [_open_run(run, keeps) for run, keeps in found.items()]
     return max(runs, key=lambda run: (run.pinned, run.started, run.run), default=None)
+
+
+def _over(survey: Survey) -> set[str]:
+    """The runs that are closed, though a node that was away then may not show it: finished, or undone where etcd serves."""
+    return {keep.run for node in survey.nodes for keep in node.keeps if keep.finished or (keep.undone and node.healthy)}
 
 
 def close_stale(survey: Survey, wish: Wish) -> Survey:
@@ -185,8 +165,8 @@ def close_stale(survey: Survey, wish: Wish) -> Survey:
     but whose cluster has lost its quorum again, with every missing voter declared dead (`regrown`). The next run closes
     them on the nodes.
     """
-    over = {keep.run for node in survey.nodes for keep in node.keeps if keep.finished}
-    run = find_open_run(survey)
+    over = _over(survey)
+    run, wish = find_open_run(survey), resolved(survey, wish)
     if run is not None and run.pinned and run.kind == Remedy.RESET:
         chief = next((node for node in survey.nodes if node.name == run.survivor and node.accessible), None)
         grown = regrown(survey, wish.dead, run.run, run.survivor) if chief is not None else None
@@ -195,10 +175,15 @@ def close_stale(survey: Survey, wish: Wish) -> Survey:
     return replace(survey, nodes=tuple(_closed(node, over) for node in survey.nodes))
 
 
+def superseded(survey: Survey, run: str) -> Survey:
+    """The survey in which that run is over: another one takes its place."""
+    return replace(survey, nodes=tuple(_closed(node, {run}) for node in survey.nodes))
+
+
 def _closed(node: NodeFacts, over: Collection[str]) -> NodeFacts:
     if not any(keep.run in over for keep in node.open_keeps()):
         return node
-    stale = {keep.run for keep in node.open_keeps() if keep.run in over}
+    stale = {keep.run for keep in node.open_keeps() if keep.run in over and not keep.undoing}
     keeps = tuple(replace(keep, finished=True, stale=True) if keep.run in stale else keep for keep in node.keeps)
     return replace(node, keeps=keeps, containers=settle(node.containers, keeps))
 
@@ -206,7 +191,8 @@ def _closed(node: NodeFacts, over: Collection[str]) -> NodeFacts:
 def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
     moved = [(name, k) for name, k in keeps if k.original or k.partial or k.work or k.booted or k.reset or k.proof]
     pins = [keep.pin for _, keep in moved or keeps if keep.pin]
-    newest = max(pins, key=lambda pin: pin.started)
+    # a run that began to start members, and then had to reset one, is of the kind that it has become
+    newest = max(pins, key=lambda pin: (pin.kind == Remedy.RESET, pin.started))
     return OpenRun(
         run=run,
         survivor=newest.survivor,
@@ -215,16 +201,8 @@ def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
         nodes=tuple(name for name, _ in keeps),
         started=newest.started,
         dead=newest.dead,
+        cluster=newest.cluster,
     )
-
-
-def _mixed(
-    survey: Survey, clusters: dict[int, tuple[str, ...]], found: list[Finding], run: OpenRun | None
-) -> Diagnosis:
-    told = "; ".join(f"{', '.join(names)}: cluster {cluster:x}" for cluster, names in clusters.items())
-    message = f"the nodes belong to {len(clusters)} different clusters ({told})"
-    advice = "take the nodes of the other cluster out of the inventory, or declare them --dead to have them wiped aside"
-    return _blocked(Finding(Severity.ERROR, None, "two-clusters", message, advice), (), None, found, run)
 
 
 def _blocked(
@@ -239,6 +217,7 @@ def _blocked(
         choice=choice,
         open_run=run,
         why=cause.message,
+        cause=cause,
     )
 
 
@@ -250,9 +229,12 @@ def _with_quorum(
 ) -> Diagnosis:
     known = live_seats(survey, live)
     check_wish(survey, wish, known)
-    forgotten = _forgotten(survey, wish, live, known)
-    if forgotten is not None:
-        return _blocked(forgotten, known, None, found, run)
+    beside = other_quorum(survey, known)
+    if beside is not None:
+        return _blocked(beside, known, None, found, run)
+    better = beyond(survey, given_up(survey, run))
+    if better:
+        return _blocked(beyond_finding(survey, better), known, None, found, run)
     ill = list(_membership_findings(survey, live, known, wish))
     ill += [finding for finding in found if finding.severity is not Severity.INFO and finding.code not in _COSMETIC]
     ill += _returned_findings(survey, wish, known)
@@ -265,53 +247,28 @@ def _with_quorum(
         found.append(_run_finding(run))
     if not ill:
         remedy = Remedy.FINISH if run else Remedy.NONE
-        why = f"all {len(known)} members are voters, healthy and agree"
+        why = (
+            f"all {len(known)} members are voters, healthy and agree"
+            if len(known) != 1
+            else "its only member is healthy"
+        )
         return Diagnosis(Verdict.HEALTHY, remedy, known, ranked(found), open_run=run, why=why)
     remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
     why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
     return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
 
 
-MOVING = 5000
-"""Entries that a serving cluster may be ahead while we look at it."""
-
-
-def _forgotten(survey: Survey, wish: Wish, live: Sequence[NodeFacts], known: Sequence[Seat]) -> Finding | None:
-    """Whether what serves has forgotten entries that another member's log knows to be decided.
-
-    Members whose disks were emptied and that start again with their old command make a new cluster under the old ids.
-    It answers, and it is empty: repairing it would replace the one member that still has the data.
-    """
-    ids = {seat.id for seat in known if not seat.learner}
-    ends = [node.status.commit for node in live if node.status] + [n.log.last.index for n in live if n.log]
-    cluster = next((node.status.cluster_id for node in live if node.status), None)
-    for node in survey.nodes:
-        log = node.log
-        if log is None or node.healthy or node.name in wish.dead or log.cluster_id != cluster or log.node_id not in ids:
-            continue
-        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
-        ahead = log.commit - max(ends, default=0)
-        forks = any(other.log is not None and compare_logs(log, other.log).fork is not None for other in live)
-        if ahead > (MOVING if runs else 0) or forks:
-            names = ", ".join(each.name for each in live)
-            what = f"{ahead} entries" if ahead > 0 else "a history"
-            return Finding(
-                Severity.ERROR,
-                node.name,
-                "forgotten",
-                f"{names} serve, but {node.name}'s log holds {what} that was decided and that they do not have: their disks "
-                "were emptied or rolled back, or the cluster was forked by an earlier reset",
-                f"stop etcd on {names} before more is written there, and compare both sides; then declare the side that is "
-                "to be given up --dead",
-            )
-    return None
-
-
-_MEMBERSHIP = frozenset({"host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"})
+_MEMBERSHIP = frozenset(
+    {
+        *("host-not-member", "member-unstarted", "member-unhealthy", "learner", "member-gone"),
+        *("wrong-host", "leftover-container"),
+    }
+)
 _COSMETIC = frozenset(
     {
         *("unreachable", "login", "host-key", "sudo", "no-engine", "no-container", "kept-data", "log-unsound"),
         *("clock", "certificate-expires", "certificate-unread", "certificate-names", "space", "peer-port"),
+        *("no-restart-policy", "other-name"),
     }
 )
 """What does not make a cluster degraded by itself."""
@@ -341,12 +298,42 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
             found.append(_warn(seat.host, "member-unhealthy", f"member {seat.label} is not healthy"))
         elif seat.learner:
             found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))
+    found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     for node in survey.nodes:
         if node.name not in seated and node.name not in wish.dead and known:
             found.append(_warn(node.name, "host-not-member", f"{node.name} is not a member of the cluster"))
         if node.alarms:
             found.append(_alarm_finding(node, node.alarms))
     return found
+
+
+def _misplaced_finding(one: Misplaced) -> Finding:
+    urls, named = ", ".join(one.seat.peer_urls), ", ".join(one.named)
+    advice = "`fleetrecover recover` gives it the peer URL of its host"
+    if not one.wanted:
+        advice = f"`etcdctl member update {hex_id(one.seat.id)} --peer-urls=URL` with that of {one.host}"
+    message = (
+        f"{one.host} runs member {one.seat.name or hex_id(one.seat.id)}, whose peer URL {urls} is that of {named}: the others do "
+        "not find it there"
+    )
+    if one.host in one.named or one.named == ():
+        message = f"{one.host}: its peer URL {urls} is one that an exchange of URLs was interrupted at"
+    return Finding(Severity.WARNING, one.host, "wrong-host", message, advice)
+
+
+def _leftover_findings(survey: Survey) -> list[Finding]:
+    """Containers that a run of ours left standing."""
+    return [
+        Finding(
+            Severity.WARNING,
+            node.name,
+            "leftover-container",
+            f"{node.name}: container {left.name} was made by run {left.made_by} for a while, and was left standing",
+            "`fleetrecover recover` takes it away, and starts the node's own one",
+        )
+        for node in survey.nodes
+        for left in leftovers(survey, node)
+    ]
 
 
 def _returned_findings(survey: Survey, wish: Wish, known: Sequence[Seat]) -> list[Finding]:
@@ -398,53 +385,74 @@ def _warn(node: str | None, code: str, message: str) -> Finding:
 
 def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenRun | None) -> Diagnosis:
     candidates = candidates_of(survey, wish)
+    anew = begun_anew(survey)
+    candidates = tuple(candidate for candidate in candidates if candidate.host not in anew)
     known = _known_seats(survey, candidates)
-    check_wish(survey, wish, known)
+    check_wish(survey, wish, accountable(survey, wish, known))
     if run is not None:
         found.append(_run_finding(run))
+    led = led_finding(survey, known)
+    if led is not None:
+        return _blocked(led, known, None, found, run)
     repairing = run is not None and run.kind == Remedy.REPAIR  # it never resets: what it left is judged afresh
     if run is not None and run.pinned and not repairing:
         return _resume(survey, wish, known, candidates, found, run)
     away = unaccounted(survey, wish, known)
     mute = unasked(survey, known)
-    choice = _choose(survey, wish, candidates, known)
+    if mute and not can_elect(survey, known, _running(survey, known)):
+        mute = ()  # they run, and cannot hear each other: nobody serves
+    choice = _choose(survey, wish, candidates, known, anew)
     found += _choice_findings(choice)
     chosen = choice if isinstance(choice, Choice) else None
+    found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     if away:
-        return _blocked_by(away, known, chosen, found, run)
+        return _blocked(away_finding(survey, away, known), known, chosen, found, run)
+    apart = _histories_finding(survey, choice, mute)
+    if apart is not None:
+        return _blocked(apart, known, chosen, found, run)
     if mute:
         return _blocked_by_silence(survey, mute, known, chosen, found, run)
-    leader = _agreed_leader(survey, known)
-    if leader is not None:
-        return _blocked_by_leader(leader, known, chosen, found, run)
     if isinstance(choice, NoChoice):
-        found.append(
-            Finding(
-                Severity.ERROR,
-                None,
-                "contradiction" if choice.contradiction else "no-survivor",
-                choice.reason,
-                "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot",
-            )
-        )
-        verdict = Verdict.UNDETERMINED if choice.contradiction else Verdict.QUORUM_LOST
-        return Diagnosis(verdict, Remedy.BLOCKED, known, ranked(found), open_run=run, why=choice.reason)
-    ready = startable(survey, wish, known, frozenset(aside.host for aside in choice.aside))
+        advice = "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot"
+        code = "contradiction" if choice.contradiction else "no-survivor"
+        nobody = _blocked(Finding(Severity.ERROR, None, code, choice.reason, advice), known, None, found, run)
+        return nobody if choice.contradiction else replace(nobody, verdict=Verdict.QUORUM_LOST)
+    aside = frozenset(found.host for found in choice.aside)
+    ready = startable(survey, wish, known, aside)
+    stuck = _waits_for_files(survey, wish, known, aside, choice, found, run)
+    if stuck is not None:
+        return stuck
+    voters = [seat for seat in known if not seat.learner]
     remedy = Remedy.RESET
-    why = f"no member has a leader, and all {len(known)} voters are accounted for"
+    all_of = f"all {len(known)} voters are" if len(known) != 1 else "its only voter is"
+    why = f"no member has a leader, and {all_of} accounted for"
     if run is not None and repairing:
         why = f"quorum was lost while run {run.run} was repairing"
-    voters = [seat for seat in known if not seat.learner]
-    if wish.survivor is None and len(ready) >= quorum(len(voters)):
+    if wish.survivor is None and len(ready) >= quorum(len(voters)) and can_elect(survey, known, ready):
         remedy = Remedy.START
-        why = f"{len(ready)} of {len(voters)} voters have sound data and can simply be started: {', '.join(ready)}"
+        have = "has" if len(ready) == 1 else "have"
+        why = f"{len(ready)} of {counted(len(voters), 'voter')} {have} sound data and can simply be started: {', '.join(ready)}"
     return Diagnosis(
         Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
     )
 
 
-def _choose(survey: Survey, wish: Wish, candidates: Sequence[Candidate], known: Sequence[Seat]) -> Choice | NoChoice:
+def _histories_finding(survey: Survey, choice: Choice | NoChoice, mute: Sequence[str]) -> Finding | None:
+    """That the logs at hand are of histories that exclude each other, or empty ones run beside data; None where not."""
+    contradiction = isinstance(choice, NoChoice) and choice.contradiction
+    empty = any(never_written(survey.node(name)) for name in mute)
+    sides = histories(survey) if contradiction or empty else ()
+    if len(sides) < 2:
+        return None
+    return two_histories(survey, sides, choice.reason if isinstance(choice, NoChoice) and contradiction else "")
+
+
+def _choose(
+    survey: Survey, wish: Wish, candidates: Sequence[Candidate], known: Sequence[Seat], anew: Mapping[str, str]
+) -> Choice | NoChoice:
     choice = choose_survivor(candidates, {seat.id: seat.label for seat in known}, wish.survivor)
+    out = tuple(Aside(host, "newborn", reason) for host, reason in anew.items())
+    choice = replace(choice, aside=(*choice.aside, *out))
     if isinstance(choice, NoChoice):
         return choice
     return replace(choice, may_miss=may_miss(choice, survey, known))
@@ -454,11 +462,16 @@ _ASIDE_ADVICE = {
     "wal-lost-data": "it is not used; if nothing else is left, its database can be restored: `fleetrecover snapshot restore "
     "…/member/snap/db`",
     "rolled-back": "it is not counted as evidence; find out whether that disk was restored from a backup or an image",
+    "unproven": "it is not counted as evidence, nor started with the others",
+    "same-member": "it is not counted as evidence; see which of the two hosts the member belongs to",
     "newborn": "it is not counted as evidence, nor started with the others; its data is kept aside when it joins again",
     "learner-log": "it is not counted as evidence",
     "removed-member": "its data is kept aside when the node joins again",
     "older-membership": "its data is kept aside when the node joins again",
 }
+
+
+_ASIDE_PLAIN = ("learner-log", "removed-member", "older-membership")
 
 
 def _choice_findings(choice: Choice | NoChoice) -> list[Finding]:
@@ -471,30 +484,8 @@ def _choice_findings(choice: Choice | NoChoice) -> list[Finding]:
 
 
 def _aside_finding(aside: Aside) -> Finding:
-    severity = Severity.WARNING if aside.code in ("wal-lost-data", "rolled-back", "newborn") else Severity.INFO
+    severity = Severity.WARNING if aside.code not in _ASIDE_PLAIN else Severity.INFO
     return Finding(severity, aside.host, aside.code, aside.reason, _ASIDE_ADVICE.get(aside.code, ""))
-
-
-def _agreed_leader(survey: Survey, known: Sequence[Seat]) -> NodeFacts | None:
-    """The leader that a quorum of running voters agrees on, itself among them: such a cluster is slow, not lost."""
-    voters = {seat.id for seat in known if not seat.learner}
-    says = [node for node in survey.nodes if node.status is not None and node.status.member_id in voters]
-    for node in says:
-        assert node.status is not None
-        leader, term = node.status.member_id, node.status.raft_term
-        with_it = [n for n in says if n.status and n.status.leader_id == leader and n.status.raft_term == term]
-        if node in with_it and voters and len(with_it) >= quorum(len(voters)):
-            return node
-    return None
-
-
-def _blocked_by_leader(
-    leader: NodeFacts, known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
-) -> Diagnosis:
-    said = leader.status.problem if leader.status and leader.status.problem else "no answer in time"
-    message = f"a quorum agrees that {leader.name} leads, but no linearizable read came back: {said}"
-    advice = "the cluster is slow or overloaded, not lost: look at its disks and load, then look again"
-    return _blocked(Finding(Severity.ERROR, leader.name, "slow", message, advice), known, choice, found, run)
 
 
 def may_be_electing(survey: Survey) -> bool:
@@ -521,9 +512,10 @@ def may_be_electing(survey: Survey) -> bool:
 
 def candidates_of(survey: Survey, wish: Wish) -> tuple[Candidate, ...]:
     """The members whose logs are evidence: sound, and not declared dead."""
+    dead = resolved(survey, wish).dead
     found = []
     for node in survey.nodes:
-        if node.log is None or node.name in wish.dead:
+        if node.log is None or node.name in dead:
             continue
         applied = node.db.consistent_index if node.db is not None and not _writes(node) else None
         container = node.original(survey.fleet.etcd.container)
@@ -559,11 +551,12 @@ def _known_seats(survey: Survey, candidates: Sequence[Candidate]) -> tuple[Seat,
 def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str, ...]:
     """The voters that nobody can vouch for: neither stoppable by us nor declared dead by the operator.
 
-    Where no configuration is known, every host of the inventory counts as a voter.
+    Those at the commit count beside those at the end of the log: an undecided removal may never come about. Where no
+    configuration is known, every host of the inventory counts as a voter.
     """
     away: list[str] = []
     names = {node.name: node for node in survey.nodes}
-    voters = [seat for seat in known if not seat.learner]
+    voters = [seat for seat in accountable(survey, wish, known) if not seat.learner]
     for seat in voters:
         if seat.among(wish.dead):
             continue
@@ -572,6 +565,29 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
     if not voters:
         away += [node.name for node in survey.nodes if not node.accessible and node.name not in wish.dead]
     return tuple(away)
+
+
+def accountable(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[Seat, ...]:
+    """The seats that are known by the end of the best log, and those that vote by its commit alone."""
+    best = next(iter(rank(candidates_of(survey, wish))), None)
+    if best is None:
+        return tuple(known)
+    ids = {seat.id for seat in known}
+    return (*known, *(seat for seat in seats_of(survey, best.log.configuration) if seat.id not in ids))
+
+
+def _running(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
+    """The hosts of the voters whose etcd runs in the open; not those that surely run as somebody else, or anew."""
+    found = []
+    for seat in known:
+        if seat.host is None or seat.learner:
+            continue
+        node = survey.node(seat.host)
+        other = node.log is not None and node.log.node_id != seat.id
+        anew = node.data is not None and not node.data.has_member
+        if not (other or anew) and any(c.state == "running" and c.network != "none" for c in node.containers):
+            found.append(seat.host)
+    return tuple(found)
 
 
 def unasked(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
@@ -607,38 +623,90 @@ def _blocked_by_silence(
     return _blocked(Finding(Severity.ERROR, mute[0], "not-asked", message, advice), known, choice, found, run)
 
 
+def _waits_for_files(
+    survey: Survey,
+    wish: Wish,
+    known: tuple[Seat, ...],
+    aside: frozenset[str],
+    choice: Choice,
+    found: list[Finding],
+    run: OpenRun | None,
+) -> Diagnosis | None:
+    """Where a start (or else the survivor's) only wants files that are missing: to put them there comes before all else."""
+    enough = quorum(len([seat for seat in known if not seat.learner]))
+    able = startable(survey, wish, known, aside, files=False)
+    starts = wish.survivor is None and len(able) >= enough
+    if starts and len(startable(survey, wish, known, aside)) >= enough:
+        return None
+    return _blocked_by_files(survey, able if starts else (choice.survivor,), known, choice, found, run)
+
+
+def _blocked_by_files(
+    survey: Survey,
+    hosts: Sequence[str],
+    known: tuple[Seat, ...],
+    choice: Choice | None,
+    found: list[Finding],
+    run: OpenRun | None,
+) -> Diagnosis | None:
+    """Nothing is begun while the etcd of one of these hosts cannot start for want of a file; None where all have theirs."""
+    cause = start_blocked_by_files(survey, tuple(hosts))
+    if cause is None:
+        return None
+    blocked = _blocked(cause, known, choice, found, run)
+    return replace(blocked, verdict=Verdict.QUORUM_LOST)
+
+
 def startable(
-    survey: Survey, wish: Wish, known: Sequence[Seat], aside: frozenset[str] = frozenset()
+    survey: Survey, wish: Wish, known: Sequence[Seat], aside: frozenset[str] = frozenset(), *, files: bool = True
 ) -> tuple[str, ...]:
-    """The voters that could be started as they are: container there, own sound data in its place.
+    """The voters that could be started as they are: container there, own sound data in its place, with `files` those of TLS.
 
     Not those `aside`, whose logs are no evidence: members that have forgotten what they acknowledged could, with each
-    other, elect one of them.
+    other, elect one of them. Where they are a quorum of the voters, only those of them are named that could elect by what
+    their own logs say, at the commit and at the end: etcd goes by the one, and then by the other.
     """
-    ready = []
+    ready: dict[int, tuple[str, Log]] = {}
     for seat in known:
-        if seat.learner or seat.host is None or seat.host in aside or wish.dead & {seat.host, seat.name}:
+        if seat.learner or seat.host is None or seat.host in aside or seat.among(wish.dead):
             continue
         node = survey.node(seat.host)
         own = node.original(survey.fleet.etcd.container)
         in_place = node.data is not None and node.data.has_member
         honest = node.db is None or node.log is None or (node.db.consistent_index or 0) <= node.log.last.index
-        fits = own is not None and not own.forced
+        fits = own is not None and not own.forced and not (files and files_missing(node))
         if node.accessible and fits and in_place and honest and node.log is not None and node.log.node_id == seat.id:
-            ready.append(seat.host)
-    return tuple(ready)
+            ready[seat.id] = (seat.host, node.log)
+    voters = [seat for seat in known if not seat.learner]
+    if voters and len(ready) >= quorum(len(voters)):
+        ready = _electable(ready)
+    return tuple(host for host, _ in ready.values())
 
 
-def _blocked_by(
-    away: Sequence[str], known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun | None
-) -> Diagnosis:
-    names = ", ".join(away)
-    verb = "is" if len(away) == 1 else "are"
-    message = f"{names} {verb} neither reachable nor declared dead, and may be serving on the other side of a partition"
-    options = " ".join(f"--dead {name}" for name in away)
-    advice = f"make it reachable; or, if it is gone for good and switched off, say so: {options}"
-    who = away[0] if len(away) == 1 else None
-    return _blocked(Finding(Severity.ERROR, who, "unaccounted", message, advice), known, choice, found, run)
+def _electable(ready: dict[int, tuple[str, Log]]) -> dict[int, tuple[str, Log]]:
+    """Those of the members that vote, and have a quorum among each other, by their own configuration, now and at its end.
+
+    And that cannot elect apart: no configuration may differ from the best log's by more than one member, for the quorums of
+    two that do need not meet.
+    """
+    if not ready:
+        return ready
+    _, best = max(ready.values(), key=lambda found: found[1].last)
+    left = {
+        member_id: found
+        for member_id, found in ready.items()
+        if all(
+            member_id in voters
+            and len(voters & ready.keys()) >= quorum(len(voters))
+            and min(len(voters ^ other) for other in _own(best)) <= 1
+            for voters in _own(found[1])
+        )
+    }
+    return left if len(left) == len(ready) else _electable(left)
+
+
+def _own(log: Log) -> tuple[frozenset[int], frozenset[int]]:
+    return log.configuration.voters, log.configuration_at_end.voters
 
 
 def _resume(
@@ -669,9 +737,12 @@ def _resume(
         return _blocked(cause, known, None, found, run)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
+    stuck = _blocked_by_files(survey, [run.survivor], known, _pinned_choice(run), found, run)
+    if stuck is not None:
+        return stuck
     grown = regrown(survey, wish.dead, run.run, run.survivor)
     if grown is not None and not grown.enough:
-        return _blocked_by_voters(grown.away, known, choice if isinstance(choice, Choice) else None, found, run)
+        return _blocked_by_voters(survey, grown.away, known, choice if isinstance(choice, Choice) else None, found, run)
     why = f"run {run.run} is under way; its survivor is {run.survivor}"
     return Diagnosis(
         Verdict.QUORUM_LOST,
@@ -685,17 +756,20 @@ def _resume(
 
 
 def _blocked_by_voters(
-    away: Sequence[Seat], known: tuple[Seat, ...], choice: Choice | None, found: list[Finding], run: OpenRun
+    survey: Survey,
+    away: Sequence[Seat],
+    known: tuple[Seat, ...],
+    choice: Choice | None,
+    found: list[Finding],
+    run: OpenRun,
 ) -> Diagnosis:
     """Voters that were added since the reset are away: the survivor has no quorum without them."""
     labels = [seat.label for seat in away]
-    names, options = ", ".join(labels), " ".join(f"--dead {label}" for label in labels)
-    message = f"{run.survivor} was reset and {names} added as a voter since: without {names} there is no quorum"
-    advice = (
-        f"bring {names} back; or, if it is gone for good and switched off, the same command with {options}: what was "
-        "written since is kept"
-    )
-    return _blocked(Finding(Severity.ERROR, None, "unaccounted", message, advice), known, choice, found, run)
+    names = ", ".join(labels)
+    so = f"{run.survivor} was reset and {names} added as a voter since: without {names} there is no quorum"
+    cause = away_finding(survey, labels, known, so)
+    kept = f"{cause.advice}; what was written since the reset is kept"
+    return _blocked(replace(cause, node=None, advice=kept), known, choice, found, run)
 
 
 def _restore_open(run: OpenRun | None, known: tuple[Seat, ...], found: list[Finding]) -> Diagnosis | None:
@@ -725,12 +799,13 @@ def _pinned_choice(run: OpenRun) -> Choice:
 
 
 def _run_finding(run: OpenRun) -> Finding:
+    begun = run.started[:19].replace("T", " ")
     return Finding(
         Severity.WARNING,
         None,
         "run-open",
-        f"run {run.run} (survivor {run.survivor}, begun {run.started}) has not been finished",
-        "`fleetrecover recover` finishes it; `fleetrecover undo` takes it back",
+        f"run {run.run} ({f'survivor {run.survivor}, ' if run.survivor else ''}begun {begun} UTC) has not been finished",
+        f"`fleetrecover recover` finishes it; `fleetrecover undo {run.run}` takes it back",
     )
 
 
@@ -778,7 +853,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 node.name,
                 "no-engine",
                 f"{node.name}: `{survey.fleet.etcd.cli}` does not answer: {why}",
-                "start the container engine there; until then its etcd cannot be stopped or started",
+                engine_advice(survey, node),
             )
         )
     elif node.original(name) is None:
@@ -793,17 +868,18 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 "it will not be chosen; its data is kept",
             )
         )
-    found += [_container_finding(node, c, name) for c in node.containers if _dangerous(c, name)]
+    found += [_container_finding(survey, node, c) for c in node.containers if _dangerous(c, name)]
     return found
 
 
 def _dangerous(container: Container, name: str) -> bool:
-    forced = container.forced and container.role is None
+    forced = container.forced and container.role is None and not container.lies_aside
     fights = container.name != name and container.role is None and container.restart_policy not in ("no", "")
     return forced or fights
 
 
-def _container_finding(node: NodeFacts, container: Container, name: str) -> Finding:
+def _container_finding(survey: Survey, node: NodeFacts, container: Container) -> Finding:
+    name = survey.fleet.etcd.container
     if container.forced:
         return Finding(
             Severity.ERROR if container.restart_policy not in ("no", "") else Severity.WARNING,
@@ -812,11 +888,20 @@ def _container_finding(node: NodeFacts, container: Container, name: str) -> Find
             f"{node.name}: container {container.name} carries --force-new-cluster; its next start expels every other member",
             "`fleetrecover recover` takes it away",
         )
+    if node.named(name) is None and container is node.original(name):
+        # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
+        return Finding(
+            Severity.WARNING,
+            node.name,
+            "renamed-container",
+            f"{node.name}: its etcd container is called {container.name}, and there is no {name}",
+            f"leave it as it is: `fleetrecover recover` gives it the name {name} back",
+        )
     return Finding(
         Severity.WARNING,
         node.name,
         "second-container",
         f"{node.name}: container {container.name} has restart policy {container.restart_policy} beside {name}: "
         "after a reboot both would run on one data directory",
-        f"`docker update --restart=no {container.name}`",
+        f"`{survey.fleet.etcd.cli} update --restart=no {container.name}`",
     )

@@ -23,18 +23,20 @@ from fleetrecover.facts import RUN_LABEL
 
 @dataclass(frozen=True)
 class Explained:
-    """A step for the eye. `commands` run on `where`."""
+    """A step for the eye. `seconds` is the limit of its commands all together, 0 where it is not known from them."""
 
     title: str
     commands: tuple[str, ...]
     before: str
     after: str
     undo: str
+    seconds: float = 0.0
 
 
 def _said(title: str, did: Sequence[Action], before: str, after: str, undo: str = "") -> Explained:
     commands = tuple(action.command.display for action in did)
-    return Explained(title, commands, before, after, undo or "; ".join(a.undo for a in did if a.undo))
+    seconds = sum(action.command.timeout for action in did)
+    return Explained(title, commands, before, after, undo or "; ".join(a.undo for a in did if a.undo), seconds)
 
 
 def _run(spec: ContainerSpec, cli: str) -> str:
@@ -53,7 +55,7 @@ def _(step: s.OpenRun, cli: str) -> Explained:
         actions.open_run(step.paths, asdict(step.pin)),
         actions.record_containers(cli, step.paths, step.containers, step.data),
     ]
-    return _said("record the run, and what the containers are", did, "", "the record reads back")
+    return _said("note the run down, and what the containers are", did, "", "the record reads back")
 
 
 @explain.register
@@ -204,6 +206,27 @@ def _(step: s.RemoveMember, cli: str) -> Explained:
 
 
 @explain.register
+def _(step: s.UpdateMember, cli: str) -> Explained:
+    urls = ",".join(step.peer_urls)
+    title = f"give {step.member_name} the peer URL of the host that it runs on"
+    if step.detour:
+        title = f"give {step.member_name} another spelling of its host's peer URL for a moment, so that its present one is free"
+    return Explained(
+        title,
+        (f"{cli} exec … etcdctl member update {step.member_id:x} --peer-urls={urls}   (on {step.leader})",),
+        "no other member has that URL",
+        "the member list has it so",
+        "member update with the URL of before",
+    )
+
+
+@explain.register
+def _(step: s.RemoveLeftover, cli: str) -> Explained:
+    did = [actions.remove_container(cli, step.name, RUN_LABEL, step.made_by)]
+    return _said(f"stop and remove {step.name}, which run {step.made_by} left", did, "it carries that run's label", "")
+
+
+@explain.register
 def _(step: s.AddMember, cli: str) -> Explained:
     learner = " --learner" if step.learner else ""
     urls = ",".join(step.peer_urls)
@@ -266,6 +289,11 @@ def _(step: s.CloseEarlier, cli: str) -> Explained:
     return _said(
         f"mark the earlier run {step.earlier.run} as finished", did, "nothing is to be done for it any more", "", ""
     )
+
+
+@explain.register
+def _(step: u.BeginUndo, cli: str) -> Explained:
+    return _said("mark that the run is being taken back", [actions.mark(step.paths, "undoing")], "", "")
 
 
 @explain.register

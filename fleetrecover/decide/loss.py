@@ -14,6 +14,7 @@ from fleetrecover.decide.membership import Seat, quorum
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.etcd.wal import parse_name
 from fleetrecover.facts import Container, NodeFacts, Survey
+from fleetrecover.plain import counted
 
 MIN_SPAN = 10
 
@@ -36,8 +37,8 @@ def may_miss(choice: Choice, survey: Survey, known: Sequence[Seat]) -> tuple[str
     if survivor.log is not None and survivor.log.hard_state.term > survivor.log.last.term:
         vain = survivor.log.hard_state.term - survivor.log.last.term
         told.append(
-            f"since its last entry {choice.survivor} has seen {vain} elections without a leader that it heard of, so its "
-            "last entry may be older than its files"
+            f"since its last entry {choice.survivor} has seen {counted(vain, 'election')} without a leader that it heard of, so "
+            "its last entry may be older than its files"
         )
     return tuple(told)
 

@@ -48,8 +48,12 @@ class Seat:
         return self.host or self.name or f"member {self.id:x}"
 
     def among(self, names: frozenset[str]) -> bool:
-        """Whether an operator's words name it: as a host, as a member, or by its id in hex."""
-        return bool(names & {self.host, self.name, hex_id(self.id)})
+        """Whether it is one of these, as `decide.dead` makes them of an operator's words: hosts, and ids of members without.
+
+        A member whose name is that of another one's host is not meant by it.
+        """
+        own = {self.host} if self.host is not None else {self.name}
+        return bool(names & {*own, hex_id(self.id)})
 
 
 def host_of_url(url: str) -> str:
@@ -109,9 +113,9 @@ def seats(survey: Survey, members: tuple[Member, ...], learners: frozenset[int])
     taken: dict[str, int] = {}
     found: list[Seat] = []
     for member in sorted(members, key=lambda m: m.id not in by_id):
-        node = by_id.get(member.id) or _by_address(survey, member) or _by_name(survey, member)
-        if node is not None and node.name in taken:
-            node = None
+        # where disks were exchanged, the host at a member's address is another member's by its data
+        likely = (by_id.get(member.id), _by_address(survey, member), _by_name(survey, member))
+        node = next((each for each in likely if each is not None and each.name not in taken), None)
         if node is not None:
             taken[node.name] = member.id
         found.append(

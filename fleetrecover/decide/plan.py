@@ -12,15 +12,20 @@ missing comes out. Its invariants, checked by `check_plan` after each making:
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish
-from fleetrecover.decide.membership import Seat, host_of_url
+from fleetrecover.decide.basis import fingerprint
+from fleetrecover.decide.dead import resolved
+from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
+from fleetrecover.decide.diagnosis import OpenRun as UnderWay
+from fleetrecover.decide.leftovers import leftovers
+from fleetrecover.decide.membership import Seat, host_of_url, own_id, quorum, seats_of
+from fleetrecover.decide.placement import changes, misplaced
+from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.steps import (
     ROLLING,
@@ -42,6 +47,7 @@ from fleetrecover.decide.steps import (
     Promote,
     Quarantine,
     RaiseCommit,
+    RemoveLeftover,
     RemoveMember,
     RestorePolicy,
     Stage,
@@ -50,6 +56,7 @@ from fleetrecover.decide.steps import (
     StartRebuilt,
     Step,
     StopNeighbours,
+    UpdateMember,
     stage,
 )
 from fleetrecover.docker import rewrite
@@ -72,7 +79,7 @@ JOIN_MARGIN = 2 * 64 * 1024 * 1024
 class Plan:
     """Everything that would be done. `stages` in order; `closing` after the final check was good.
 
-    `basis` is a fingerprint of what the plan rests on; two plans with the same basis and steps are the same plan.
+    Two plans with the same `fingerprint` are the same plan.
     """
 
     run: str
@@ -85,6 +92,7 @@ class Plan:
     joins: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     resumed: bool = False
+    dead: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -119,6 +127,7 @@ def make_plan(
     """
     if diagnosis.remedy is Remedy.BLOCKED:
         raise Refused(diagnosis.why)
+    wish = resolved(survey, wish)
     for node in survey.nodes:
         why = cannot_fence(survey.fleet.etcd.cli, node.cli_version) if node.cli_version is not None else ""
         if why:
@@ -126,6 +135,9 @@ def make_plan(
                 f"{node.name}: {why}; nothing was changed", hint="podman 5.1 and later can; else use docker"
             )
     known = diagnosis.open_run
+    if known is not None and diagnosis.remedy is Remedy.RESET and known.kind == Remedy.REPAIR and known.run != run:
+        # a run that only changed a living membership and one that resets are taken back differently: they get two ids
+        survey, diagnosis, known = superseded(survey, known.run), replace(diagnosis, open_run=None), None
     maker = _Maker(
         survey=survey,
         diagnosis=diagnosis,
@@ -138,15 +150,6 @@ def make_plan(
     plan = maker.plan()
     check_plan(plan)
     return plan
-
-
-def true_policy(node: NodeFacts, container: Container) -> str:
-    """A container's restart policy as it was before any run took it away, the oldest record first."""
-    for keep in sorted(node.keeps, key=lambda k: k.run):
-        policy = keep.policies.get(container.id)
-        if policy:
-            return policy
-    return container.restart_policy
 
 
 @dataclass
@@ -167,7 +170,7 @@ class _Maker:
         survivor: str | None = None
         stages: list[Stage | None] = []
         joins: list[str] = []
-        open_run = self.diagnosis.open_run
+        open_run = self.open_run
         if remedy is Remedy.RESET and choice is not None:
             survivor = open_run.survivor if open_run and open_run.pinned else choice.survivor
             stages, joins = self.reset(survivor)
@@ -192,7 +195,8 @@ class _Maker:
             notes=tuple(self.notes),
             joins=tuple(joins),
             left_out=dict(self.left_out),
-            resumed=open_run is not None,
+            resumed=self.open_run is not None,
+            dead=tuple(sorted(self.wish.dead)),
         )
 
     # --- what every plan needs ---
@@ -200,6 +204,12 @@ class _Maker:
     @property
     def name(self) -> str:
         return self.survey.fleet.etcd.container
+
+    @property
+    def open_run(self) -> UnderWay | None:
+        """The run that this plan goes on with; None where it begins one."""
+        run = self.diagnosis.open_run
+        return run if run is not None and run.run == self.run else None
 
     def nodes(self) -> list[NodeFacts]:
         return [node for node in self.survey.nodes if node.accessible]
@@ -224,7 +234,8 @@ class _Maker:
         return any(isinstance(step, OpenRun) and step.node == node.name for s in stages if s for step in s.steps)
 
     def pin(self, survivor: str | None) -> Pin:
-        kind = Remedy.RESET if self.diagnosis.remedy is Remedy.RESET else Remedy.REPAIR
+        was_reset = self.open_run is not None and self.open_run.kind == Remedy.RESET
+        kind = Remedy.RESET if self.diagnosis.remedy is Remedy.RESET or was_reset else Remedy.REPAIR
         return Pin(
             run=self.run,
             cluster=self.survey.fleet.cluster,
@@ -238,17 +249,26 @@ class _Maker:
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
         keep, pin = self.keep(node), self.pin(survivor)
         theirs = tuple(c.id for c in node.containers if c.role is None)
-        if keep is not None and keep.containers and keep.pin is not None:
+        if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
-            if same or keep.original or self.diagnosis.remedy is not Remedy.RESET:
+            if same or self.diagnosis.remedy is not Remedy.RESET:
                 return []
         return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
 
     def close_stale(self, node: NodeFacts) -> list[Step]:
-        """Close the earlier runs for which nothing is to be done any more, before this one begins."""
+        """Close the earlier runs for which nothing is to be done any more, before this one begins.
+
+        What such a run has written down counts no more when it is closed, so the restart policy that it has taken is given
+        back first: this run takes it again, and writes it down.
+        """
         paths, data = self.paths(node), self.data(node)
         stale = [RunPaths(paths.keep_root, keep.run) for keep in node.keeps if keep.stale]
-        return [CloseEarlier(node.name, paths, data, earlier) for earlier in stale]
+        there = node.named(self.name)
+        loose = there is not None and there.role is None and there.restart_policy != true_policy(node, there)
+        steps: list[Step] = []
+        if stale and there is not None and loose:
+            steps.append(RestorePolicy(node.name, paths, data, self.name, true_policy(node, there)))
+        return [*steps, *(CloseEarlier(node.name, paths, data, earlier) for earlier in stale)]
 
     def rolling(self, node: NodeFacts) -> list[Step]:
         """Stop RKE's rolling snapshots while there is no quorum: they take none, but go on removing old ones."""
@@ -269,8 +289,8 @@ class _Maker:
         taken = {container.name for container in node.containers}
         targets: list[FenceTarget] = []
         for container in node.containers:
-            if container.role is not None:
-                continue
+            if container.role is not None or (container.spec is not None and container.spec.auto_remove):
+                continue  # who was started with --rm would be destroyed; see `barriers`, which forbids the whole
             harmless = not container.running and container.restart_policy in ("no", "")
             if harmless and container.name != self.name:
                 continue
@@ -291,7 +311,7 @@ class _Maker:
             # once it is fenced nothing is left to be spared
             probing = self.probe_reflink(node) if fences and node.name == survivor else []
             opening = [*self.close_stale(node), *self.open(node, survivor)]
-            fence_lanes.append([*opening, *probing, *self.rolling(node), *fences])
+            fence_lanes.append([*opening, *self.leftovers(node), *probing, *self.rolling(node), *fences])
         chief = self.survey.node(survivor)
         pending = self.pending(chief)
         joiners = sorted(self.joiners(survivor), key=lambda node: node.name not in pending)
@@ -300,10 +320,40 @@ class _Maker:
         stages: list[Stage | None] = [
             stage("fence", "Fence every node", fence_lanes, essential=[n.name for n in self.nodes()]),
             stage("reset", f"Reset a copy on {survivor}, prepare the others", reset_lanes, essential=[survivor]),
+            None if pending else self.place_survivor(chief),
         ]
         stages += [self.grow(node, chief, pending.get(node.name)) for node in joiners]
         stages.append(self.settle([(node, True) for node in joiners]))
         return stages, [node.name for node in joiners]
+
+    def place_survivor(self, chief: NodeFacts) -> Stage | None:
+        """Alone in its cluster, the survivor gets the peer URL of its host before anybody is told of it."""
+        if chief.log is None:
+            return None
+        known = seats_of(self.survey, chief.log.configuration_at_end)
+        alone = [seat for seat in known if seat.id == chief.log.node_id]
+        wrong = misplaced(self.survey, alone, sole=(chief.name,))
+        made, _ = changes(wrong, alone)
+        steps = [self.update(chief, change.seat, change.peer_urls, detour=False) for change in made]
+        return stage("place", f"Give {chief.name} the peer URL of its host", [steps], essential=[chief.name])
+
+    def update(self, chief: NodeFacts, seat: Seat, urls: tuple[str, ...], *, detour: bool) -> UpdateMember:
+        """A change of a member's peer URLs, asked of the node that has quorum behind it."""
+        paths, data = self.paths(chief), self.data(chief)
+        return UpdateMember(chief.name, paths, data, chief.name, seat.id, seat.label, urls, detour)
+
+    def leftovers(self, node: NodeFacts) -> list[Step]:
+        """What an earlier run left standing in the way, to be removed."""
+        paths, data = self.paths(node), self.data(node)
+        return [
+            RemoveLeftover(node.name, paths, data, found.name, found.made_by or "")
+            for found in leftovers(self.survey, node)
+        ]
+
+    def replaced_by(self, node: NodeFacts) -> str | None:
+        """The name of this run's own container that stands in the place of the node's own one."""
+        there = node.named(self.name)
+        return self.name if there is not None and there.role is not None and there.made_by == self.run else None
 
     def adopted(self, node: NodeFacts) -> bool:
         """Whether the proven copy is in the survivor's place already."""
@@ -509,21 +559,23 @@ class _Maker:
         policy = true_policy(node, own)
         paths, data = self.paths(node), self.data(node)
         there = node.named(self.name)
-        ours = there is not None and there.role is not None
+        left = self.leftovers(node)
         if own.forced:
             plain = rewrite.plain(
                 self.spec(node, own), name=self.name, labels={RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
             )
-            if ours and there is not None and there.role is Role.MEMBER and there.running:
+            if there is not None and there.role is Role.MEMBER and there.running:
                 return []
             reason = f"{own.name} carries --force-new-cluster: its next start would expel every other member"
             policy = policy if policy not in ("no", "") else "always"
-            return [StartRebuilt(node.name, paths, data, plain, self.name, policy, reason)]
-        standing = own.name == self.name and own.restart_policy == policy and own.running
+            return [*left, StartRebuilt(node.name, paths, data, plain, self.name, policy, reason)]
+        # one that crashes again and again waits up to a minute for its next try: it is started afresh
+        steady = own.running and own.state != "restarting"
+        standing = own.name == self.name and own.restart_policy == policy and steady
         if standing and (node.healthy or waits_for == "nothing"):
-            return []
-        replaces = self.name if ours else None
-        return [StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces, waits_for)]
+            return left
+        replaces = self.replaced_by(node)
+        return [*left, StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces, waits_for)]
 
     def start(self) -> list[Stage | None]:
         """Enough members have all their data: start them as they are and let Raft elect."""
@@ -536,7 +588,10 @@ class _Maker:
         wait = AwaitQuorum(first.name, self.paths(first), self.data(first), names)
         rest = [n.name for n in self.survey.nodes if n.name not in names and n.accessible and not self.dead(n)]
         if rest:
-            self.notes.append(f"when quorum stands, {', '.join(rest)} is looked at again and repaired member by member")
+            are = "is" if len(rest) == 1 else "are"
+            self.notes.append(
+                f"when quorum stands, {', '.join(rest)} {are} looked at again and repaired member by member"
+            )
         return [
             stage("start", "Start the members that have their data", lanes, essential=names),
             stage("quorum", "Wait for a leader", [[wait]], essential=names),
@@ -674,7 +729,8 @@ class _Maker:
                 continue
             if own is not None and not own.forced:
                 policy = true_policy(node, own)
-                steps.append(StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces=self.name))
+                replaces = self.name if joins else self.replaced_by(node)
+                steps.append(StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces=replaces))
             else:
                 policy = self.fleet_policy()
                 if joins or (there is not None and there.restart_policy != policy):
@@ -692,104 +748,178 @@ class _Maker:
     # --- quorum stands ---
 
     def repair(self, survivor: str | None) -> tuple[list[Stage | None], list[str]]:
+        """All that is gone is removed before anybody is added: etcd takes a new member only while all voters are connected."""
         chief = self.leader()
         seated = {seat.host: seat for seat in self.diagnosis.seats if seat.host}
-        stages: list[Stage | None] = []
-        opened: list[list[Step]] = []
-        growing: list[Stage | None] = []
+        work = _Work([self.remove_dead(seat, chief) for seat in self.diagnosis.seats if seat.among(self.wish.dead)])
         settled: list[tuple[NodeFacts, bool]] = []
-        joins: list[str] = []
-        for seat in self.diagnosis.seats:
-            growing += self.remove_dead(seat, chief)
         for node in self.survey.nodes:
-            parts, joining = self.mend(node, seated.get(node.name), chief)
-            if parts:
-                opened.append(self.open(node, survivor))
-                growing += parts
-            if joining:
-                joins.append(node.name)
-            if not self.dead(node) and node.accessible:
+            joining = self.mend(node, seated.get(node.name), chief, work)
+            if not self.dead(node) and node.accessible and node.name not in self.left_out:
                 settled.append((node, joining))
-        if growing:
-            opened.append(self.open(chief, survivor))
-        stages.append(
-            stage("open", "Record the run on the nodes", opened, essential=[node.name for node in self.nodes()])
-        )
-        stages += growing
-        stages.append(self.settle(settled))
-        return stages, joins
+        self.hold_back(work)
+        moving = self.place_all(chief, work)
+        growing = [self.grow(node, chief, seat) for node, seat in work.growing]
+        stages = [
+            stage("prepare", f"Prepare {', '.join(work.preparing)}", list(work.preparing.values())),
+            *(self.removal(step, chief) for step in work.removing),
+            stage("place", "Give members the peer URL of the host that they run on", [moving], [chief.name]),
+            *work.starting,
+            *growing,
+        ]
+        touched = {step.node for part in stages if part for step in part.steps}
+        joins = [node.name for node, _ in work.growing]
+        settled = [(node, joining and node.name in joins) for node, joining in settled]
+        last = self.settle(settled)
+        touched |= {step.node for step in last.steps} if last else set()
+        touched |= {chief.name} if joins else set()
+        opened = [
+            [*self.close_stale(node), *self.open(node, survivor)] for node in self.nodes() if node.name in touched
+        ]
+        begin = stage("open", "Record the run on the nodes", opened, essential=[node.name for node in self.nodes()])
+        return [begin, *stages, last], joins
 
     def leader(self) -> NodeFacts:
         healthy = [node for node in self.survey.nodes if node.healthy]
         return next((node for node in healthy if node.status and node.status.leader), healthy[0])
 
-    def remove_dead(self, seat: Seat, chief: NodeFacts) -> list[Stage | None]:
-        if not seat.among(self.wish.dead):
-            return []
+    def remove_dead(self, seat: Seat, chief: NodeFacts) -> RemoveMember:
         if seat.host is not None and self.survey.node(seat.host).healthy:
             raise Refused(
                 f"{seat.label} was declared dead, but its etcd answers and is healthy", hint="leave out that --dead"
             )
-        step = RemoveMember(
-            chief.name, self.paths(chief), self.data(chief), chief.name, seat.id, seat.label, "declared dead"
-        )
-        return [stage(f"remove-{seat.label}", f"Remove {seat.label}, which is dead", [[step]])]
+        return self.remove(seat, chief, "declared dead")
 
-    def mend(self, node: NodeFacts, seat: Seat | None, chief: NodeFacts) -> tuple[list[Stage | None], bool]:
-        """What one host needs while quorum stands: nothing, a start, or to be replaced."""
+    def remove(self, seat: Seat, chief: NodeFacts, why: str) -> RemoveMember:
+        return RemoveMember(chief.name, self.paths(chief), self.data(chief), chief.name, seat.id, seat.label, why)
+
+    def removal(self, step: RemoveMember, chief: NodeFacts) -> Stage | None:
+        return stage(
+            f"remove-{step.member_name}", f"Remove {step.member_name}: {step.why}", [[step]], essential=[chief.name]
+        )
+
+    def place_all(self, chief: NodeFacts, work: _Work) -> list[Step]:
+        """The changes of peer URLs, once those are gone that are removed."""
+        run = self.diagnosis.open_run
+        sole = (run.survivor,) if run is not None and run.kind == Remedy.RESET else ()
+        gone = {step.member_id for step in work.removing}
+        seats = [seat for seat in self.diagnosis.seats if seat.id not in gone]
+        made, blocked = changes(misplaced(self.survey, seats, sole), seats)
+        for one, other in blocked:
+            self.notes.append(
+                f"{one.seat.label} cannot get its host's peer URL {', '.join(one.wanted)} while member {other.label} has it"
+            )
+        return [self.update(chief, change.seat, change.peer_urls, detour=change.detour) for change in made]
+
+    def hold_back(self, work: _Work) -> None:
+        """While a voter is away that stays a member, etcd refuses every new one: nothing is begun that it would not finish."""
+        gone = {step.member_id for step in work.removing}
+        away = [
+            seat
+            for seat in self.diagnosis.seats
+            if seat.host in self.left_out and not seat.learner and seat.id not in gone and not self.healthy(seat)
+        ]
+        if not away:
+            return
+        names = ", ".join(seat.label for seat in away)
+        verb, each = ("is", "it is") if len(away) == 1 else ("are", "each is")
+        for node, seat in list(work.growing):
+            if seat is not None:
+                continue
+            self.left_out[node.name] = (
+                f"etcd takes no new member while {names} {verb} a member and not connected: when {each} back or declared "
+                "--dead, run the same command again"
+            )
+            work.growing.remove((node, seat))
+            work.preparing.pop(node.name, None)
+            work.removing[:] = [step for step in work.removing if work.of.get(step.member_id) != node.name]
+
+    def healthy(self, seat: Seat) -> bool:
+        return seat.host is not None and self.survey.node(seat.host).healthy
+
+    def mend(self, node: NodeFacts, seat: Seat | None, chief: NodeFacts, work: _Work) -> bool:
+        """What one host needs while quorum stands: nothing, a start, or to be replaced. Whether it joins."""
         own = node.original(self.name)
         if self.dead(node):
             self.left_out[node.name] = "declared dead"
-            return [], False
+            return False
         if not node.accessible:
             self.left_out[node.name] = node.problem.message if node.problem else "not reachable"
-            return [], False
+            return False
         if seat is not None and node.healthy:
-            return self.mend_healthy(node, seat, chief, own)
-        mine = seat is not None and node.log is not None and node.log.node_id == seat.id
-        usable = mine and node.data is not None and node.data.has_member
+            work.starting += self.mend_healthy(node, seat, chief, own)
+            return False
+        usable = seat is not None and own_id(node) == seat.id and node.data is not None and node.data.has_member
         there = node.named(self.name)
-        if usable and there is not None and there.role is Role.JOINING and seat is not None:
-            return [self.grow(node, chief, seat)], True
+        if usable and there is not None and there.role is Role.JOINING and there.made_by == self.run:
+            work.growing.insert(work.begun(), (node, seat))
+            return True
         if usable and own is not None:
-            title = f"Start {node.name} as it is"
-            return [stage(f"start-{node.name}", title, [self.start_own(node)])], False
-        if why := self.scattered(node) or self.crowded(node, chief):
+            work.starting.append(stage(f"start-{node.name}", f"Start {node.name} as it is", [self.start_own(node)]))
+            return False
+        if why := self.scattered(node) or self.crowded(node, chief) or self.needed(node, seat):
             self.left_out[node.name] = why
-            return [], False
-        return self.replace(node, seat, chief), True
+            return False
+        self.replace(node, seat, chief, work)
+        return True
 
-    def mend_healthy(
-        self, node: NodeFacts, seat: Seat, chief: NodeFacts, own: Container | None
-    ) -> tuple[list[Stage | None], bool]:
+    def needed(self, node: NodeFacts, seat: Seat | None) -> str | None:
+        """Why a member must not be stopped to be replaced: quorum may rest on it. None where it surely does not."""
+        voters = [each for each in self.diagnosis.seats if not each.learner]
+        healthy = sum(1 for each in voters if self.healthy(each))
+        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+        if seat is None or seat.learner or not seat.name or not runs or healthy >= quorum(len(voters)):
+            return None
+        return (
+            f"its etcd runs and is a voter, and only {healthy} of {len(voters)} voters answer well, so quorum may rest on it: "
+            "when the others answer, run the same command again"
+        )
+
+    def mend_healthy(self, node: NodeFacts, seat: Seat, chief: NodeFacts, own: Container | None) -> list[Stage | None]:
         if seat.learner:
             step = Promote(node.name, self.paths(node), self.data(node), chief.name, seat.peer_urls)
-            return [stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]])], False
+            return [stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]])]
         current = node.named(self.name)
         forced = current is not None and current.role is None and current.forced
         loose = own is not None and current is own and own.restart_policy != true_policy(node, own)
         if forced and own is not None:
             lane = [*self.fence(node), *self.start_own(node)]
-            return [stage(f"unforce-{node.name}", f"Take --force-new-cluster away from {node.name}", [lane])], False
+            return [stage(f"unforce-{node.name}", f"Take --force-new-cluster away from {node.name}", [lane])]
         if loose and own is not None:
             policy = RestorePolicy(node.name, self.paths(node), self.data(node), self.name, true_policy(node, own))
-            return [stage(f"policy-{node.name}", f"Give {node.name} its restart policy back", [[policy]])], False
-        return [], False
+            return [stage(f"policy-{node.name}", f"Give {node.name} its restart policy back", [[policy]])]
+        left = self.leftovers(node)
+        if left:
+            lane = self.start_own(node) if own is not None else left
+            return [stage(f"own-{node.name}", f"Take away what an earlier run left on {node.name}", [lane])]
+        return []
 
-    def replace(self, node: NodeFacts, seat: Seat | None, chief: NodeFacts) -> list[Stage | None]:
+    def replace(self, node: NodeFacts, seat: Seat | None, chief: NodeFacts, work: _Work) -> None:
         """Its data is gone or not its own: out with the old member, in with a new one."""
-        stages: list[Stage | None] = []
-        fences = self.fence(node)
-        prepared = self.prepare(node, chief)
-        stages.append(
-            stage(f"prepare-{node.name}", f"Prepare {node.name}", [[*fences, *prepared]], essential=[node.name])
-        )
+        work.preparing[node.name] = [*self.leftovers(node), *self.fence(node), *self.prepare(node, chief)]
         if seat is not None and seat.name:
             why = "its data is gone" if node.log is None else "its data belongs to another member"
-            step = RemoveMember(node.name, self.paths(node), self.data(node), chief.name, seat.id, seat.label, why)
-            stages.append(stage(f"remove-{node.name}", f"Remove the old member of {node.name}", [[step]], [node.name]))
-        stages.append(self.grow(node, chief, seat if seat is not None and not seat.name else None))
-        return stages
+            work.removing.append(self.remove(seat, chief, why))
+            work.of[seat.id] = node.name
+        if seat is not None and not seat.name:
+            work.growing.insert(work.begun(), (node, seat))
+        else:
+            work.growing.append((node, None))
+
+
+@dataclass
+class _Work:
+    """What a repair is made of. `of` says whose the removed members were; `growing` has those first that have a seat."""
+
+    removing: list[RemoveMember]
+    preparing: dict[str, list[Step]] = field(default_factory=dict)
+    starting: list[Stage | None] = field(default_factory=list)
+    growing: list[tuple[NodeFacts, Seat | None]] = field(default_factory=list)
+    of: dict[int, str] = field(default_factory=dict)
+
+    def begun(self) -> int:
+        """How many have been added already, and must be brought in before anybody else is."""
+        return sum(1 for _, seat in self.growing if seat is not None)
 
 
 def chief_image(chief: NodeFacts, name: str) -> str:
@@ -822,30 +952,6 @@ def check_plan(plan: Plan) -> None:
             adding = step.node
         if isinstance(step, Join) and adding != step.node and plan.remedy is Remedy.RESET and not plan.resumed:
             raise FleetRecoverError(f"invariant broken: {step.node} would join without having been added")
-
-
-def fingerprint(survey: Survey, plan: Plan) -> str:
-    """What the plan rests on, in one short word: if it is equal, what was agreed to is what will be done.
-
-    In it: for each node whether it can be reached, its containers and their states of being ours or theirs, what is kept,
-    and where its log ends in term and index while that decides anything; and the steps. Not in it: clocks, sizes,
-    commit, process states.
-    """
-    basis: list[object] = [plan.cluster, plan.remedy.value, plan.survivor]
-    for node in survey.nodes:
-        basis.append((node.name, node.accessible, [(c.id, c.name) for c in node.containers]))
-        if node.log is not None and not node.healthy:
-            # where quorum stands, a learner's log grows with every write, and nothing is chosen by it
-            chosen_by = plan.remedy in (Remedy.RESET, Remedy.START)
-            basis.append((node.log.node_id, *((node.log.last.term, node.log.last.index) if chosen_by else ())))
-        basis.append([(k.run, k.original, k.work, k.booted, k.reset) for k in node.open_keeps()])
-    # who leads may change at any moment where quorum stands: what is only asked of the leader, or noted there, is the same plan
-    basis += [
-        (type(step).__name__, step.member_id if isinstance(step, RemoveMember) else step.node)
-        for step in plan.steps
-        if not isinstance(step, OpenRun)
-    ]
-    return hashlib.sha256(repr(basis).encode()).hexdigest()[:16]
 
 
 def _mb(size: int) -> str:

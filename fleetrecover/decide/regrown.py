@@ -38,10 +38,25 @@ class Regrown:
 
 
 def adopted(node: NodeFacts, run: str) -> bool:
-    """Whether the copy that the run has reset and proven is in the survivor's place already."""
+    """Whether the copy that the run has reset and proven is in the survivor's place already.
+
+    The copy is there only while the original lies kept: when undo has put that back, what is in place is the original,
+    with the dead in it, though a version before this one left the proof beside it. And it is the member of which the
+    proof is.
+    """
     keep = node.keep(run)
-    unfinished = keep is not None and (keep.reset or keep.booted or keep.work or keep.partial)
-    return bool(keep and keep.proof and not unfinished and node.data and node.data.has_member)
+    if keep is None or keep.proof is None or not keep.original or node.data is None or not node.data.has_member:
+        return False
+    if keep.reset or keep.booted or keep.work or keep.partial:
+        return False
+    log = node.log
+    return log is None or (log.node_id, log.cluster_id) == (keep.proof.member_id, keep.proof.cluster_id)
+
+
+def _withdrawn(survey: Survey, seat: Seat, run: str) -> bool:
+    """Whether an undo of the run has taken this voter's data out again: it is no more, though its host answers."""
+    keep = survey.node(seat.host).keep(run) if seat.host is not None else None
+    return keep is not None and keep.undone
 
 
 def regrown(survey: Survey, dead: frozenset[str], run: str, survivor: str) -> Regrown | None:
@@ -55,7 +70,11 @@ def regrown(survey: Survey, dead: frozenset[str], run: str, survivor: str) -> Re
     known = [seat for seat in seats_of(survey, chief.log.configuration_at_end) if not seat.learner]
     if all(seat.id == chief.log.node_id for seat in known):
         return None
-    wanted = [seat for seat in known if seat.id != chief.log.node_id and not seat.among(dead)]
+    wanted = [
+        seat
+        for seat in known
+        if seat.id != chief.log.node_id and not seat.among(dead) and not _withdrawn(survey, seat, run)
+    ]
     at_hand = {seat.host: seat for seat in wanted if seat.host is not None and survey.node(seat.host).accessible}
     away = tuple(seat for seat in wanted if seat.host not in at_hand)
     return Regrown(len(known), at_hand, away)

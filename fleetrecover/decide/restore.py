@@ -22,11 +22,13 @@ from typing import Any
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
+from fleetrecover.decide.away import away_finding
 from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.explain import Explained, explain
 from fleetrecover.decide.membership import Seat, host_of_url, quorum
-from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN, true_policy
+from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN
+from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.steps import (
     RESTORE,
     AwaitQuorum,
@@ -200,11 +202,10 @@ def check_accounted(survey: Survey, situation: Situation) -> None:
     hosts = {node.name for node in survey.nodes if not node.accessible} - situation.dead
     missing = tuple(dict.fromkeys([*away, *sorted(hosts)]))
     if missing:
-        names, options = ", ".join(missing), " ".join(f"--dead {name}" for name in missing)
-        raise Undetermined(
-            f"{names} can neither be reached nor is declared dead, and may go on serving the old data; nothing was changed",
-            hint=f"bring it back, or declare it dead: {options}",
-        )
+        verb = "is" if len(missing) == 1 else "are"
+        so = f"{', '.join(missing)} {verb} neither reachable nor declared dead, and may go on serving the old data"
+        found = away_finding(survey, missing, situation.seats, so)
+        raise Undetermined(f"{found.message}; nothing was changed", hint=found.advice)
     living = [node.name for node in survey.nodes if node.healthy]
     if living and not situation.replace_living:
         raise Refused(
@@ -660,7 +661,6 @@ class _Maker:
         adopted = self.state(node).adopted
         if own is not None and not own.forced:
             policy = true_policy(node, own)
-            policy = policy if policy not in ("no", "") else "always"
             if adopted and own.name == self.name and own.running and own.restart_policy == policy:
                 return []
             replaces = self.name if there is not None and there.role is Role.MEMBER else None

@@ -172,6 +172,28 @@ class AddMember(Step):
 
 
 @dataclass(frozen=True)
+class UpdateMember(Step):
+    """Give a member other peer URLs: those of the host that it runs on. Asked of `leader`.
+
+    `detour`: only for a moment, so that another member can get the URL that it has now.
+    """
+
+    leader: str
+    member_id: int
+    member_name: str
+    peer_urls: tuple[str, ...]
+    detour: bool = False
+
+
+@dataclass(frozen=True)
+class RemoveLeftover(Step):
+    """Stop and remove a container that an earlier run, `made_by`, made for a while and left standing."""
+
+    name: str
+    made_by: str
+
+
+@dataclass(frozen=True)
 class Join(Step):
     """Start the joiner with an empty data directory, its initial cluster as the member list has it now.
 

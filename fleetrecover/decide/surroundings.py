@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fleetrecover.decide.certificates import file_findings
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso, seconds
 from fleetrecover.decide.membership import addresses_of
@@ -32,6 +33,8 @@ def surroundings(survey: Survey) -> Iterator[Finding]:
         yield from _ports(survey, node)
         yield from _leftovers(survey, node)
         yield from _policy(survey, node)
+        yield from _crashing(survey, node)
+    yield from _kept(survey)
 
 
 def _clock(node: NodeFacts) -> Iterator[Finding]:
@@ -52,8 +55,11 @@ def _clock(node: NodeFacts) -> Iterator[Finding]:
 def _certificates(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     now = (seconds(survey.taken_at) or 0.0) + (node.clock_offset or 0.0)
     renew = "renew it (RKE: `rke cert rotate`, Rancher: Rotate Certificates), then run this again"
+    yield from file_findings(survey, node)
     for found in node.certificates:
         where = f"{node.name}: certificate {found.path}"
+        if found.problem and any(fault.path == found.path for fault in found.faults):
+            continue
         if found.problem:
             yield Finding(Severity.WARNING, node.name, "certificate-unread", f"{where}: {found.problem}", renew)
             continue
@@ -65,9 +71,6 @@ def _certificates(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             days = (ends - now) / 86400
             message = f"{where} expires in {days:.0f} days, {iso(ends)}"
             yield Finding(Severity.WARNING, node.name, "certificate-expires", message, renew)
-        if found.key_matches is False:
-            message = f"{where} does not belong to its key"
-            yield Finding(Severity.ERROR, node.name, "certificate-key", message, "put the matching pair in place")
         if found.ca_matches is False:
             message = f"{where} was not issued by the CA that etcd is told to trust"
             yield Finding(
@@ -108,7 +111,12 @@ def _space(node: NodeFacts) -> Iterator[Finding]:
     if data is None or not data.exists:
         return
     need = data.size + SPACE_MARGIN
-    if data.has_member and data.free < need:
+    if data.free < SPACE_MARGIN:
+        left = f"only {data.free / 1e6:,.0f} MB are free" if data.free >= 1e6 else "no space is left"
+        message = f"{node.name}: {left} on the filesystem of {data.real}: etcd cannot write there"
+        advice = f"free {(need - data.free) / 1e6:,.0f} MB on it, then run this again"
+        yield Finding(Severity.ERROR, node.name, "space", message, advice)
+    elif data.has_member and data.free < need:
         yield Finding(
             Severity.WARNING,
             node.name,
@@ -117,9 +125,6 @@ def _space(node: NodeFacts) -> Iterator[Finding]:
             f"free {(need - data.free) / 1e6:,.0f} MB on the filesystem of {data.real}, or have it kept on another one of that "
             "node: `recover --work-dir DIR`",
         )
-    elif data.free < SPACE_MARGIN:
-        message = f"{node.name}: only {data.free / 1e6:,.0f} MB are free where etcd keeps its data"
-        yield Finding(Severity.WARNING, node.name, "space", message, "etcd dies when it cannot write; free some space")
 
 
 def _ports(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
@@ -172,11 +177,23 @@ def _leftovers(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
                 message,
                 "the next `fleetrecover diagnose --trial` removes it",
             )
-        elif keep.finished or keep.undone:
-            message = f"{node.name}: run {keep.run} keeps {keep.bytes / 1e6:,.0f} MB in {keep.path}"
-            yield Finding(
-                Severity.INFO, node.name, "kept-data", message, f"`fleetrecover clean {keep.run}` when you are sure"
-            )
+
+
+def _kept(survey: Survey) -> Iterator[Finding]:
+    """What runs that are over still keep: one line, however many they are."""
+    kept = [(n.name, k) for n in survey.nodes if n.reachable for k in n.keeps if k.pin and (k.finished or k.undone)]
+    runs = sorted({keep.run for _, keep in kept})
+    if not runs:
+        return
+    names = ", ".join(dict.fromkeys(name for name, _ in kept))
+    size = sum(keep.bytes + keep.elsewhere_bytes for _, keep in kept) / 1e6
+    who, word = (
+        (f"run {runs[0]} keeps", runs[0]) if len(runs) == 1 else (f"{len(runs)} runs that are over keep", "--finished")
+    )
+    message = f"{who} {size:,.0f} MB of what was there before, on {names}"
+    yield Finding(
+        Severity.INFO, None, "kept-data", message, f"`fleetrecover clean {word}` removes it, when you are sure"
+    )
 
 
 def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
@@ -189,4 +206,17 @@ def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             "no-restart-policy",
             f"{node.name}: container {own.name} has no restart policy, so etcd stays away after a reboot",
             f"`{survey.fleet.etcd.cli} update --restart=always {own.name}`, unless something else starts it",
+        )
+
+
+def _crashing(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
+    own = node.original(survey.fleet.etcd.container)
+    if own is not None and own.state == "restarting":
+        code = f" (exit code {own.exit_code})" if own.exit_code else ""
+        yield Finding(
+            Severity.WARNING,
+            node.name,
+            "crash-loop",
+            f"{node.name}: container {own.name} ends and is restarted again and again{code}",
+            f"`{survey.fleet.etcd.cli} logs --tail 20 {own.name}` on {node.name} tells why",
         )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetrecover.decide.diagnosis import live_seats
 from fleetrecover.decide.membership import quorum
+from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.returned import armed, split
-from fleetrecover.facts import Proof, Role, Survey
+from fleetrecover.decide.seen import Seen
+from fleetrecover.etcd.membership import hex_id
+from fleetrecover.facts import Container, Proof, Role, Survey
+from fleetrecover.plain import counted
 
 
 @dataclass(frozen=True)
 class Expectation:
     """What must be, beyond what every whole cluster has.
 
-    `hosts` are those that must be members; `left_out` says why others are not. `proof` is what the survivor had;
+    `hosts` are those that must be members; `left_out` says why others are not. `proof` is what the survivor had, `before`
+    the best that was seen anywhere, before anything was done;
     `policies` the restart policies that the containers had, by host; `run` whose leftovers do not count as such.
     """
 
@@ -23,6 +28,7 @@ class Expectation:
     left_out: Mapping[str, str]
     proof: Proof | None = None
     policies: Mapping[str, str] | None = None
+    before: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ def judge(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Judge
     """Judge a fresh survey."""
     checks = [
         _members(survey, expected),
+        _in_place(survey),
         _healthy(survey, expected),
         _one_cluster(survey, expected),
         _hash(hashes, expected),
@@ -89,13 +96,29 @@ def _members(survey: Survey, expected: Expectation) -> Check:
         told = [f"not voting: {', '.join(missing)}"] if missing else []
         told += [f"neither voter nor expected: {', '.join(odd)}"] if odd else []
         return Check("members", False, "; ".join(told))
-    return Check("members", True, f"{len(known)} members, all started, all voters")
+    return Check(
+        "members",
+        True,
+        f"{len(known)} members, all started, all voters" if len(known) != 1 else "1 member, started, a voter",
+    )
+
+
+def _in_place(survey: Survey) -> Check:
+    """Each member runs on the host that its peer URL names, so that the others find it."""
+    known = live_seats(survey, [node for node in survey.nodes if node.healthy])
+    told = [
+        f"{one.host} runs member {one.seat.name or hex_id(one.seat.id)} of {', '.join(one.seat.peer_urls)}"
+        for one in misplaced(survey, known)
+    ]
+    return Check("members in place", not told, "; ".join(told) or "each runs where its peer URL points")
 
 
 def _healthy(survey: Survey, expected: Expectation) -> Check:
     ill = [name for name in expected.hosts if not survey.node(name).healthy]
     if ill:
-        return Check("healthy", False, f"no linearizable read on {', '.join(ill)}")
+        away = [name for name in ill if not survey.node(name).accessible]
+        told = f" ({_not_reached(away)})" if away else ""
+        return Check("healthy", False, f"no linearizable read on {', '.join(ill)}{told}")
     return Check("healthy", True, f"a linearizable read on each of {len(expected.hosts)}")
 
 
@@ -104,7 +127,7 @@ def _one_cluster(survey: Survey, expected: Expectation) -> Check:
     leaders = {node.status.leader_id for node in survey.nodes if node.status and node.name in expected.hosts} - {0}
     if len(found) != 1 or len(leaders) != 1:
         ids = ", ".join(f"{cluster:x}" for cluster in sorted(found)) or "none"
-        return Check("one cluster", False, f"cluster ids {ids}; {len(leaders)} leaders are named")
+        return Check("one cluster", False, f"cluster ids {ids}; {counted(len(leaders), 'leader')} named")
     return Check("one cluster", True, f"cluster id {next(iter(found)):x}, one leader")
 
 
@@ -126,18 +149,23 @@ def _hash(hashes: Hashes | None, expected: Expectation) -> Check:
     return Check(
         "same content",
         True,
-        f"hash {next(iter(values))[0]} at revision {hashes.revision} on {len(hashes.found)} members",
+        f"hash {next(iter(values))[0]} at revision {hashes.revision} on {counted(len(hashes.found), 'member')}",
     )
 
 
 def _not_behind(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Check:
     revision = max((node.status.revision for node in survey.nodes if node.healthy and node.status), default=0)
-    proof = expected.proof
-    if proof is None:
-        return Check("revision", revision > 0, f"revision {revision}")
-    if revision < proof.revision:
+    proof, before = expected.proof, expected.before
+    if revision == 0:
+        return Check("revision", False, "no healthy member tells one")
+    if before is not None and revision < before.revision:
+        return Check("revision", False, f"revision {revision}; {before.host} had {before.revision}")
+    if proof is not None and revision < proof.revision:
         return Check("revision", False, f"revision {revision}; the survivor had {proof.revision}")
-    return Check("revision", True, f"revision {revision}, not behind the survivor's {proof.revision}")
+    if proof is not None:
+        return Check("revision", True, f"revision {revision}, not behind the survivor's {proof.revision}")
+    told = f", not behind the {before.revision} that {before.host} had" if before is not None else ""
+    return Check("revision", True, f"revision {revision}{told}")
 
 
 def _returned(survey: Survey, expected: Expectation) -> Check:
@@ -156,45 +184,66 @@ def _returned(survey: Survey, expected: Expectation) -> Check:
     if seated and back:
         loud = "; together they may form the OLD quorum" if len(back) >= quorum(len(survey.nodes)) else ""
         return Check(name, False, f"old data and a container that starts on it: {', '.join(back)}{loud}")
-    return Check(name, True, "none that could start on old data")
+    return Check(name, True, f"none that could start on old data{_unseen(survey)}")
 
 
 def _alarms(survey: Survey) -> Check:
     raised = sorted({alarm for node in survey.nodes for alarm in node.alarms or ()})
-    return Check("no alarm", not raised, ", ".join(raised) or "none raised")
+    return Check("no alarm", not raised, ", ".join(raised) or f"none raised{_unseen(survey)}")
+
+
+def _unseen(survey: Survey) -> str:
+    """Of whom a check says nothing, for the end of its words: who was not reached, or whose engine does not answer."""
+    away = [node.name for node in survey.nodes if not node.accessible]
+    return f"; not known: {_not_reached(away)}" if away else ""
+
+
+def _not_reached(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'was' if len(names) == 1 else 'were'} not reached"
 
 
 def _no_force(survey: Survey) -> Check:
     forced = [f"{c.name} on {node.name}" for node in survey.nodes for c in node.containers if _can_force(c)]
-    return Check("no force flag", not forced, ", ".join(forced) or "on no container that could start")
+    return Check("no force flag", not forced, ", ".join(forced) or f"on no container that could start{_unseen(survey)}")
 
 
-def _can_force(container: object) -> bool:
-    from fleetrecover.facts import Container
-
-    assert isinstance(container, Container)
-    set_aside = container.kept_name is not None and container.restart_policy in ("no", "") and not container.running
-    return container.forced and not set_aside
+def _can_force(container: Container) -> bool:
+    return container.forced and not container.lies_aside
 
 
 def _policies(survey: Survey, expected: Expectation) -> Check:
-    wrong, none = [], []
+    wrong, none, away = list[str](), list[str](), list[str]()
     name = survey.fleet.etcd.container
     for host in expected.hosts:
-        container = survey.node(host).named(name)
+        node = survey.node(host)
+        container = node.named(name)
         wanted = (expected.policies or {}).get(host)
-        if container is None:
+        if not node.accessible:
+            away.append(host)
+        elif container is None:
             wrong.append(f"{host} has no container {name}")
         elif wanted is not None and container.restart_policy != wanted:
             wrong.append(f"{host}: {container.restart_policy}, was {wanted}")
-        elif wanted is None and container.restart_policy in ("no", ""):
-            wrong.append(f"{host}: no restart policy, so etcd stays away after a reboot")
         elif container.restart_policy in ("no", ""):
             none.append(host)
-    told = (
-        f"as they were; {', '.join(none)} had none, so etcd stays away there after a reboot" if none else "as they were"
-    )
+    told = _policies_told({host: survey.node(host).named(name) for host in expected.hosts})
+    if none:
+        command = f"`{survey.fleet.etcd.cli} update --restart=always {name}`"
+        told += (
+            f"; without one etcd stays away after a reboot on {', '.join(none)}, as before ({command}, unless something else "
+            "starts it)"
+        )
+    wrong += [f"not known: {_not_reached(away)}"] if away else []
     return Check("restart policies", not wrong, "; ".join(wrong) or told)
+
+
+def _policies_told(found: Mapping[str, Container | None]) -> str:
+    """Each policy and who has it; it is said what is, not what was: a run may have put one where there was none."""
+    hosts: dict[str, list[str]] = {}
+    for host, container in found.items():
+        if container is not None:
+            hosts.setdefault(container.restart_policy or "no", []).append(host)
+    return "; ".join(f"{policy} on {', '.join(names)}" for policy, names in hosts.items()) or "no container"
 
 
 def _containers(survey: Survey, expected: Expectation) -> Check:
@@ -210,4 +259,6 @@ def _containers(survey: Survey, expected: Expectation) -> Check:
                 )
             elif container.name != name and container.running and node.name in expected.hosts:
                 odd.append(f"{node.name}: {container.name} runs beside {name}")
-    return Check("no second container", not odd, "; ".join(odd) or "nothing that would start beside etcd")
+    return Check(
+        "no second container", not odd, "; ".join(odd) or f"nothing that would start beside etcd{_unseen(survey)}"
+    )

@@ -196,7 +196,7 @@ def _health_options(check: Healthcheck | None) -> Written:
     if check.test == ("NONE",):
         return [("no-healthcheck", None)]
     if check.test is not None:
-        if check.test[0] != "CMD-SHELL" or len(check.test) != 2 or not check.test[1]:
+        if not check.writable:
             raise Unsupported(
                 f"Config.Healthcheck.Test: {list(check.test)!r} is not of the form CMD-SHELL, "
                 "the only one that `docker run --health-cmd` can give"

@@ -4,7 +4,10 @@ Sources: etcd `etcdmain/config.go` (3.2 to 3.6), Go's `flag` package, etcd `pkg/
 - a flag is `-k`, `--k`, `--k=v` or `--k v`; the last one of a name wins; booleans take no separate word;
 - `--some-flag` not given is taken from `ETCD_SOME_FLAG` where that is not empty; with both, 3.3 and older warn, 3.4 and
   newer refuse to start, so a change never leaves both;
-- `--config-file` (or `ETCD_CONFIG_FILE`) makes etcd ignore every other flag and variable: refused by name here.
+- `--config-file` (or `ETCD_CONFIG_FILE`) makes etcd ignore every other flag and variable: `config_file.py` reads it.
+
+`EtcdConfig.of` is for a command that is going to be changed, and refuses what it cannot take apart; `EtcdConfig.read` is for
+knowing what runs, and sees through wrappers and files.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from fleetrecover.docker.config_file import flags_of
 from fleetrecover.docker.spec import ContainerSpec, host_path
 from fleetrecover.docker.values import clean_path, words
+from fleetrecover.docker.wrappers import SHELLS, unwrap
 from fleetrecover.errors import Unsupported
 
 __all__ = ["EtcdConfig", "TlsFiles", "change", "client_endpoint", "etcdctl_tls", "host_path", "is_etcd"]
@@ -40,8 +45,6 @@ _RUNNERS = dict.fromkeys(words("tini tini-static docker-init dumb-init catatonit
     "su-exec": 2,
 }
 """Programs that run another one, and how many words they take before their options: gosu has a user's name."""
-
-_SHELLS = frozenset(words("sh bash ash dash busybox su"))
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,10 @@ class EtcdCommand:
             at = -1
         if at is None:
             shown = " ".join(argv)[:200]
-            raise Unsupported(f"the command {shown!r} does not start etcd itself, so its flags cannot be known")
+            raise Unsupported(
+                f"the command {shown!r} does not start etcd itself, so its flags cannot be known or changed",
+                hint="only a container whose command is etcd and its flags can be rewritten: make one by hand",
+            )
         return cls(argv[: at + 1], tuple(_flags(argv[at + 1 :])))
 
 
@@ -161,6 +167,7 @@ class EtcdConfig:
     """The settings etcd runs with that matter here. Paths are the container's; `initial_cluster` name → peer URLs.
 
     `heartbeat` and `election` in milliseconds. `given` are all flags and variables by the flag's name, flags first.
+    `opaque`: what stands between the container's command and etcd, so that it must not be rewritten; empty for nothing.
     """
 
     name: str
@@ -190,18 +197,37 @@ class EtcdConfig:
     discovery: str
     quota_backend_bytes: int
     given: Mapping[str, str]
+    opaque: str = ""
 
     @classmethod
     def of(cls, spec: ContainerSpec) -> EtcdConfig:
-        """Read it. Unsupported, by name: a shell around etcd, `--config-file`, a word that is no flag."""
+        """For a command that is to be changed. Unsupported, by name: a wrapper, `--config-file`, a word that is no flag."""
         given = settings(spec)
         if given.get("config-file"):
             raise Unsupported(
                 f"--config-file={given['config-file']}: etcd takes its settings from that file alone, "
-                "so they can be neither read nor changed in the command",
+                "so they cannot be changed in the command",
                 hint="give etcd the file's settings as flags or ETCD_* variables",
             )
+        return cls._of_given(spec, given)
 
+    @classmethod
+    def read(cls, spec: ContainerSpec, file: str | None = None) -> EtcdConfig:
+        """For knowing what runs; `file` is the text of its `--config-file`, if that could be read. `opaque` says what of the
+        command is not known. Unsupported where nothing can be made of it, or a file is named that is not at hand.
+        """
+        given, opaque = _given(spec)
+        path = given.get("config-file")
+        if path:
+            if file is None:
+                raise Unsupported(
+                    f"--config-file={path}: etcd takes its settings from that file, which could not be read"
+                )
+            given, opaque = flags_of(file, path), f"--config-file={path}"
+        return replace(cls._of_given(spec, given), opaque=opaque)
+
+    @classmethod
+    def _of_given(cls, spec: ContainerSpec, given: Mapping[str, str]) -> EtcdConfig:
         def get(name: str) -> str:
             return given.get(name) or _DEFAULTS.get(name, "")
 
@@ -257,7 +283,22 @@ _FILE_FLAG = re.compile(r"(.*-)?(cert|key|ca|crl)-file|discovery-(cert|key|cacer
 
 def settings(spec: ContainerSpec) -> dict[str, str]:
     """Everything given to etcd by the flag's name: flags, and variables for which there is no flag."""
-    command = EtcdCommand.of(spec)
+    return _with_variables(spec, EtcdCommand.of(spec))
+
+
+def _given(spec: ContainerSpec) -> tuple[dict[str, str], str]:
+    """The same for reading, through what stands around etcd, and what that is."""
+    try:
+        return settings(spec), ""
+    except Unsupported:
+        wrapped = unwrap(spec.argv, spec.environment)
+        if wrapped is None:
+            raise
+        flags = tuple(_flags(wrapped.argv[1:])) if wrapped.argv else ()
+        return _with_variables(spec, EtcdCommand((), flags)), wrapped.by
+
+
+def _with_variables(spec: ContainerSpec, command: EtcdCommand) -> dict[str, str]:
     found = {flag.name: command.get(flag.name) or "" for flag in command.flags}
     for name, value in spec.environment.items():
         flag = name.removeprefix("ETCD_").lower().replace("_", "-")
@@ -424,8 +465,19 @@ def is_etcd(container: ContainerSpec | Mapping[str, Any]) -> bool:
         argv, image = tuple(str(word) for word in listed), str(config.get("Image") or "")
     if _binary(argv) is not None:
         return True
-    if argv and argv[0].rpartition("/")[2] in _SHELLS:
-        return bool(re.search(r"(^|[\s/])etcd\s+-", " ".join(argv)))
+    if argv and argv[0].rpartition("/")[2] in SHELLS:
+        return bool(re.search(r"(^|[\s/;&])etcd(\s+(\\\n\s*)?-|\s*$)", " ".join(argv)))
     repository = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    script = bool(argv) and (argv[0].startswith("-") or argv[0].endswith((".sh", "/entrypoint")))
-    return repository in ("etcd", "coreos-etcd", "mirrored-coreos-etcd") and script
+    return repository in IMAGES and _is_start_script(argv)
+
+
+IMAGES = ("etcd", "coreos-etcd", "mirrored-coreos-etcd")
+_SCRIPT = re.compile(r"-.*|.*\.sh|(.*/)?(entrypoint|kolla_start|start|run)")
+
+
+def _is_start_script(argv: tuple[str, ...]) -> bool:
+    """Whether these words may start an image's own server: flags alone, or a script, perhaps below an init program."""
+    rest = [word for at, word in enumerate(argv) if not (at == 0 and word.rpartition("/")[2] in _RUNNERS)]
+    if len(rest) < len(argv):
+        rest = [word for word in rest if not word.startswith("-")]
+    return bool(rest) and _SCRIPT.fullmatch(rest[0]) is not None

@@ -399,6 +399,12 @@ class Healthcheck:
     start_interval: int = 0
     retries: int = 0
 
+    @property
+    def writable(self) -> bool:
+        """Whether `docker run` can be given it: none at all, or one line for the shell."""
+        test = self.test
+        return test is None or test == ("NONE",) or (test[0] == "CMD-SHELL" and len(test) == 2 and bool(test[1]))
+
 
 NO_ENDPOINT = Endpoint()
 

@@ -251,7 +251,9 @@ def joiner(
         values["name"] = member_name
     spec = keep_volumes(change(spec, values))
     policy = spec.restart if restart is None else "" if restart == "no" else restart
-    result = replace(spec, name=name, labels=_with_labels(spec, labels), restart=policy)
+    # a health check in the form of words cannot be given to `docker run`; what runs for minutes does without
+    checked = spec.healthcheck if spec.healthcheck and spec.healthcheck.writable else None
+    result = replace(spec, name=name, labels=_with_labels(spec, labels), restart=policy, healthcheck=checked)
     assert_no_force(result)
     return result
 

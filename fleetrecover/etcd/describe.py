@@ -17,6 +17,8 @@ from fleetrecover.etcd.snapshot import SnapshotFacts
 def to_json(inspection: Inspection) -> dict[str, Any]:
     """A dict for `json.dumps`. Ids are hexadecimal strings, as etcd's tools show them; sizes are bytes."""
     out: dict[str, Any] = {"path": str(inspection.path), "kind": inspection.kind, "sound": inspection.sound}
+    if inspection.packed:
+        out["packed"] = inspection.packed
     if inspection.log is not None:
         out["log"] = _broken(inspection.log) if isinstance(inspection.log, Broken) else _log_json(inspection.log)
     if inspection.db is not None:
@@ -127,7 +129,8 @@ def _db_json(db: DbFacts) -> dict[str, Any]:
 
 def describe(inspection: Inspection) -> str:
     """Several lines for a person, without a trailing line feed."""
-    lines = [f"{inspection.path}: {inspection.kind}"]
+    packed = f", packed ({inspection.packed})" if inspection.packed else ""
+    lines = [f"{inspection.path}: {inspection.kind}{packed}"]
     if isinstance(inspection.log, Broken):
         lines += _broken_lines("log", inspection.log)
     elif inspection.log is not None:

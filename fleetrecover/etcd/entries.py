@@ -7,6 +7,8 @@ it is raftpb.ConfChange, which `membership` reads.
 
 from __future__ import annotations
 
+import re
+
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd import protobuf
 from fleetrecover.etcd.membership import (
@@ -38,8 +40,8 @@ _KINDS = {
     0xA2: "cluster",
 }
 # Not tags of any field, so free to mean these.
-EMPTY, IS_CONF_CHANGE, OTHER = 0, 1, 2
-_NAMES = {**_KINDS, EMPTY: "empty", IS_CONF_CHANGE: "conf-change"}
+EMPTY, IS_CONF_CHANGE, OTHER, READ = 0, 1, 2, 3
+_NAMES = {**_KINDS, READ: "read", EMPTY: "empty", IS_CONF_CHANGE: "conf-change"}
 MAY_PUBLISH = frozenset((0x08, 0x12, 0xA2))
 _MEMBERS_PREFIX = b"/0/members/"
 _VERSION_PATH = b"/0/version"
@@ -48,6 +50,17 @@ _VERSION_PATH = b"/0/version"
 def kind_of(first: int) -> int:
     """Return the kind of an ordinary entry, one byte, from the first byte of its payload."""
     return first if first in _KINDS else OTHER
+
+
+MAY_READ = frozenset((0x08, 0x52))
+_READ = re.compile(rb"\x08[\x80-\xff]{0,9}[\x00-\x7f]\x12\x04(?:QGET|SYNC)|\x52\x00")
+"""Entries that ask or tick. A raw v2 Request {1 id, 2 method}: up to 3.4 each question to /health is such an entry. And an
+AlarmRequest without an action: `etcdctl alarm list`, which our own survey asks."""
+
+
+def is_read(payload: bytes) -> bool:
+    """Whether an entry goes through the log only to read, or to tell the time, and changes nothing."""
+    return _READ.match(payload) is not None
 
 
 def kind_name(kind: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from fleetrecover import bounds
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd.bbolt import ALARMS, Alarm
 from fleetrecover.etcd.membership import Member, hex_id, member_from_json, parse_json
@@ -35,7 +36,7 @@ __all__ = [
     "parse_snapshot_status",
 ]
 
-_MAX_OUTPUT = 64 << 20
+_MAX_OUTPUT = bounds.JSON
 _HEALTHY = re.compile(r"^(?P<endpoint>\S+) is healthy: .*?(?:took = (?P<took>\S+))?$")
 _UNHEALTHY = re.compile(r"^(?P<endpoint>\S+) is unhealthy: (?P<error>.*)$")
 _DURATION = re.compile(r"([0-9.]+)(h|ms|m|s|µs|μs|us|ns)")

@@ -6,6 +6,7 @@ a data directory (with or without `member/`), a WAL directory, one segment, a da
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from fleetrecover.errors import FormatError, InputError
 from fleetrecover.etcd import bbolt, snapshot, wal
 from fleetrecover.etcd import snap as snap_format
 from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.frames import CRC
 from fleetrecover.etcd.log import Broken, Log
 from fleetrecover.etcd.snap import Snap
 from fleetrecover.etcd.snapshot import SnapshotFacts
@@ -27,7 +29,7 @@ class Inspection:
     """What one path turned out to be, and what is known of it.
 
     `kind` is "data directory", "WAL directory", "WAL segment", "database", "snapshot" or ".snap file". Of the facts
-    those are set that belong to the kind; a part that is damaged or missing is a Broken.
+    those are set that belong to the kind; a part that is damaged or missing is a Broken. `packed` says in what it was packed.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class Inspection:
     db: DbFacts | Broken | None = None
     snap: Snap | None = None
     snapshot: SnapshotFacts | None = None
+    packed: str = ""
 
     @property
     def contradiction(self) -> str:
@@ -87,7 +90,9 @@ def _inspect_directory(path: Path) -> Inspection:
 
 
 def _sizes(directory: Path) -> dict[str, int]:
-    return {each.name: each.stat().st_size for each in directory.iterdir()} if directory.is_dir() else {}
+    return (
+        {each.name: each.stat().st_size for each in directory.iterdir() if each.is_file()} if directory.is_dir() else {}
+    )
 
 
 def _log(wal_directory: Path, snap_directory: Path) -> Log | Broken:
@@ -120,11 +125,26 @@ def _database(path: Path) -> DbFacts | Broken | None:
 
 
 def _inspect_file(path: Path, full: bool) -> Inspection:
-    if wal.parse_name(path.name):
-        return Inspection(path, "WAL segment", log=wal.read_log([(path.name, _content(path))], partial=True))
-    if path.suffix == ".snap":
-        return Inspection(path, ".snap file", snap=snap_format.read_snap(path.name, _content(path)))
+    # etcd sets aside what it mends, or cannot use; a person may have given it any name after that
+    name = re.sub(r"(\.(wal|snap))\.[^/]*$", r"\1", path.name)
+    if not wal.parse_name(name) and (name.endswith(".wal") or _begins_as_wal(path)):
+        name = "0000000000000000-0000000000000000.wal"  # its number is lost with its name; one segment needs none
+    if wal.parse_name(name):
+        return Inspection(path, "WAL segment", log=wal.read_log([(name, _content(path))], partial=True))
+    if name.endswith(".snap"):
+        return Inspection(path, ".snap file", snap=snap_format.read_snap(name, _content(path)))
+    return inspect_database(path, path, full)
+
+
+def _begins_as_wal(path: Path) -> bool:
+    """Whether a file begins as each WAL segment does: with a record of type crc (wal/encoder.go, saveCrc)."""
     with path.open("rb") as file:
+        return file.read(11)[8:] == bytes([0x08, CRC, 0x10])
+
+
+def inspect_database(path: Path, plain: Path, full: bool, packed: str = "") -> Inspection:
+    """The database or snapshot at `plain`, which is what `path` is or holds. Raises FormatError."""
+    with plain.open("rb") as file:
         facts = snapshot.read_snapshot(file, source=path.name, full=full)
     kind = "snapshot" if facts.checksum.present else "database"
-    return Inspection(path, kind, db=facts.db, snapshot=facts)
+    return Inspection(path, kind, db=facts.db, snapshot=facts, packed=packed)

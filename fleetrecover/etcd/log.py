@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fleetrecover.etcd.membership import ConfChange, Configuration, ConfState, hex_id
+from fleetrecover.etcd.membership import ConfChange, Configuration, ConfState, VoterChange, hex_id
 
 
 @dataclass(frozen=True, order=True)
@@ -114,8 +114,12 @@ class Log:
       "conf-change", and "empty" for the entry with which a leader opens its term.
     - `torn`: what etcd would cut off the tail; None for a clean end.
     - `complete`: False when it was read with `partial` and nothing says what the membership was before.
-    - `voters_before`: the voters before the last change of them that the entries tell of; None when they tell of none.
+    - `voter_changes`: the changes of the voters that the entries tell of, oldest first, those behind the snapshot too.
       The entries with which a cluster is bootstrapped do not count: every member has applied them from the start.
+    - `voters_before`: the voters before the last of them; None when the entries tell of none.
+    - `removed_at`: for ids in `removed`, the index by which they had been, as far as it is known.
+    - `writes`: how many of the entries that were read are of clients: neither empty, nor a change of membership, nor the
+      name or version that etcd itself publishes. None where nobody has counted.
     """
 
     node_id: int
@@ -135,7 +139,10 @@ class Log:
     snapshot_records: tuple[SnapshotRecord, ...]
     unusable_snaps: tuple[tuple[str, str], ...] = ()
     complete: bool = True
+    writes: int | None = None
     voters_before: frozenset[int] | None = None
+    voter_changes: tuple[VoterChange, ...] = ()
+    removed_at: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def terms(self) -> tuple[TermRun, ...]:
@@ -150,6 +157,35 @@ class Log:
     def term_at(self, index: int) -> int | None:
         """The term at an index, the snapshot's included; None when it is not known."""
         return self.snapshot.term if index == self.snapshot.index else self.entries.term_at(index)
+
+    @property
+    def first_known(self) -> Position:
+        """The earliest place whose term is known; the log's end where nothing is."""
+        first, snapshot = self.entries.first, self.snapshot
+        if len(self.entries) and (not snapshot.index or first <= snapshot.index):
+            return Position(self.entries.terms[0].term, first)
+        return snapshot
+
+    @property
+    def changes_known_from(self) -> int:
+        """Changes of the voters at this index and above are told by the entries; 1 when all are."""
+        first = self.entries.first if len(self.entries) else self.snapshot.index + 1
+        return min(first, self.snapshot.index + 1)
+
+    def changes_between(self, after: int, upto: int) -> tuple[VoterChange, ...]:
+        """The changes of the voters at the indexes after `after` up to and including `upto`, oldest first."""
+        low, high = (bisect_right(self.voter_changes, at, key=lambda change: change.index) for at in (after, upto))
+        return self.voter_changes[low:high]
+
+    def voters_at(self, index: int) -> frozenset[int]:
+        """The voters once the entries up to `index` are applied, which must not be below `changes_known_from` - 1."""
+        voters = set(self.configuration.voters)
+        for change in reversed(self.changes_between(index, self.commit)):
+            if change.certain:
+                (voters.discard if change.joined else voters.add)(change.member_id)
+        for change in self.changes_between(self.commit, index):
+            (voters.add if change.joined else voters.discard)(change.member_id)
+        return frozenset(voters)
 
     def digest_at(self, index: int) -> int | None:
         """The digest of an entry, to compare two logs by; None when it was not read."""
@@ -204,42 +240,120 @@ class Agreement:
 
 
 def compare_logs(one: Log, other: Log) -> Agreement:
-    """Compare two members' logs over the entries that both hold.
+    """Compare two members' logs over the entries that both hold, and over what each knows to be decided.
 
-    raft promises that entries of equal index and term are equal, and that decided entries are. A breach of either is a
-    fork: an earlier reset, a restored disk, a foreign data directory. Logs of different cluster ids are a fork too.
+    raft promises that entries of equal index and term are equal, and all before them; that decided entries are; that the
+    terms of decided entries never fall; that every leader of a later term holds what was decided in an earlier one; and
+    etcd, that an id that was removed never comes back. A breach of any is a fork: an earlier reset, a restored disk, a
+    foreign data directory. So are logs of different cluster ids.
     """
     first = max(one.entries.first, other.entries.first)
     last = min(one.entries.last, other.entries.last)
-    decided = min(one.commit, other.commit)
     if one.cluster_id != other.cluster_id:
         reason = f"cluster ids {hex_id(one.cluster_id)} and {hex_id(other.cluster_id)}"
         return Agreement(first, first - 1, None, Fork(first, reason))
-    for mine, theirs in ((one, other), (other, one)):
-        known = theirs.term_at(mine.snapshot.index) if mine.snapshot.index else None
-        if known is not None and known != mine.snapshot.term and mine.snapshot.index <= decided:
-            reason = f"a snapshot of term {mine.snapshot.term} against an entry of term {known}"
-            return Agreement(first, first - 1, mine.snapshot.index, Fork(mine.snapshot.index, reason))
-    differ = _first_term_difference(one.entries, other.entries, first, last)
+    differ, again = _term_differences(one.entries, other.entries, first, last)
     equal_to = last if differ is None else differ - 1
-    count = equal_to - first + 1
-    if count > 0:
-        left = one.entries.digests[first - one.entries.first :][:count]
-        right = other.entries.digests[first - other.entries.first :][:count]
-        if left != right:
-            index = first + next(at for at in range(count) if left[at] != right[at])
-            return Agreement(first, index - 1, differ, Fork(index, "equal term and index, different content"))
-    if differ is not None and differ <= decided:
-        terms = f"terms {one.entries.term_at(differ)} and {other.entries.term_at(differ)}"
-        return Agreement(first, equal_to, differ, Fork(differ, f"decided on both, with {terms}"))
-    return Agreement(first, equal_to, differ, None)
+    content = _content_fork(one, other, first, equal_to)
+    fork = _snapshot_fork(one, other) or content or _decided_fork(one, other, differ)
+    if again is not None and fork is None:
+        fork = Fork(again, f"of one term, but the entries at {differ} are not: no leader writes such logs")
+    for mine, theirs in ((one, other), (other, one)):
+        fork = fork or _fallen_term(mine, theirs) or _leader_without(mine, theirs) or _came_back(mine, theirs)
+    if content is not None:
+        equal_to = content.index - 1
+    return Agreement(first, equal_to, differ, fork)
 
 
-def _first_term_difference(one: Entries, other: Entries, first: int, last: int) -> int | None:
-    index = first
-    while index <= last:
-        if one.term_at(index) != other.term_at(index):
-            return index
-        ends = [run.last for entries in (one, other) for run in entries.terms if run.first <= index <= run.last]
-        index = min(ends) + 1
+def _snapshot_fork(one: Log, other: Log) -> Fork | None:
+    """A snapshot stands for decided entries: another term at its place, decided as well, is another history."""
+    decided = min(one.commit, other.commit)
+    for mine, theirs in ((one, other), (other, one)):
+        place = mine.snapshot
+        known = theirs.term_at(place.index) if place.index else None
+        if known is not None and known != place.term and place.index <= decided:
+            return Fork(place.index, f"a snapshot of term {place.term} against an entry of term {known}")
     return None
+
+
+def _content_fork(one: Log, other: Log, first: int, last: int) -> Fork | None:
+    count = last - first + 1
+    if count <= 0:
+        return None
+    left = one.entries.digests[first - one.entries.first :][:count]
+    right = other.entries.digests[first - other.entries.first :][:count]
+    if left == right:
+        return None
+    index = first + next(at for at in range(count) if left[at] != right[at])
+    return Fork(index, "equal term and index, different content")
+
+
+def _decided_fork(one: Log, other: Log, differ: int | None) -> Fork | None:
+    if differ is None or differ > min(one.commit, other.commit):
+        return None
+    return Fork(
+        differ, f"decided on both, with terms {one.entries.term_at(differ)} and {other.entries.term_at(differ)}"
+    )
+
+
+def _fallen_term(mine: Log, theirs: Log) -> Fork | None:
+    """Decided entries of later places are of no earlier term, whether the two logs have a place in common or not."""
+    known, begin = mine.term_at(mine.commit), theirs.first_known
+    if known is None or not mine.commit < begin.index <= theirs.commit or begin.term >= known:
+        return None
+    reason = f"decided in term {known}, and entry {begin.index} after it in term {begin.term}: terms never fall"
+    return Fork(mine.commit, reason)
+
+
+def _leader_without(mine: Log, theirs: Log) -> Fork | None:
+    """A leader of a later term than that in which an entry was known to be decided must have had the entry."""
+    decided, term = mine.commit, mine.hard_state.term
+    later = next((run for run in theirs.terms if run.term > term), None)
+    if later is None or not decided:
+        return None
+    known, own = mine.term_at(decided), theirs.term_at(decided)
+    if later.first > decided and (own is None or known is None or own == known):
+        return None
+    reason = f"decided by term {term}, and a leader of term {later.term} began at {later.first} without it"
+    return Fork(decided, reason)
+
+
+def _came_back(mine: Log, theirs: Log) -> Fork | None:
+    """A removed id never comes back: a log that is decided beyond the removal, or holds it, knows of it."""
+    there = theirs.configuration.voters | theirs.configuration.learners
+    gone = mine.configuration.removed & there
+    if not gone:
+        return None
+    end = min(theirs.last.index, mine.commit)
+    holds = end >= theirs.commit and theirs.term_at(end) == mine.term_at(end) is not None
+    voters = theirs.voters_at(end) if holds else frozenset()
+    for member_id in sorted(gone):
+        index = mine.removed_at.get(member_id, mine.commit)
+        if index <= theirs.commit or (index <= end and member_id in voters):
+            return Fork(
+                index, f"member {hex_id(member_id)} was removed by one, and is a member in the other ever since"
+            )
+    return None
+
+
+def _term_differences(one: Entries, other: Entries, first: int, last: int) -> tuple[int | None, int | None]:
+    """The first index with different terms, and the first with equal ones after it.
+
+    Walks both logs' runs side by side: no run is looked at twice, however many a node has sent.
+    """
+    if last < first:
+        return None, None
+    left, right = (bisect_right(entries.terms, first, key=lambda run: run.first) - 1 for entries in (one, other))
+    differ: int | None = None
+    while True:
+        mine, theirs = one.terms[left], other.terms[right]
+        index = max(first, mine.first, theirs.first)
+        if mine.term != theirs.term and differ is None:
+            differ = index
+        elif mine.term == theirs.term and differ is not None:
+            return differ, index
+        end = min(mine.last, theirs.last)
+        if end >= last:
+            return differ, None
+        left += mine.last == end
+        right += theirs.last == end

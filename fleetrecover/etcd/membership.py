@@ -10,12 +10,13 @@ the sake of downgrades; raft's configuration still comes from snapshot and log. 
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fleetrecover import bounds
+from fleetrecover.answers import load_json
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd import protobuf
 from fleetrecover.etcd.protobuf import BYTES, VARINT
@@ -26,7 +27,7 @@ BOOTSTRAP_TERM = 1
 _ID = re.compile(r"[0-9a-f]{1,16}")
 # What is refused as hostile, bytes: the JSON of one member, the v2 store of a .snap, a ConfState.
 MAX_JSON = 1 << 20
-MAX_STORE = 256 << 20
+MAX_STORE = bounds.STORE
 MAX_CONF_STATE = 1 << 16
 ACTIONS = {ADD: "add", REMOVE: "remove", UPDATE: "update", ADD_LEARNER: "add-learner"}
 
@@ -118,17 +119,26 @@ class ClusterVersion:
 Change = ConfChange | Attributes | ClusterVersion
 
 
+@dataclass(frozen=True)
+class VoterChange:
+    """That the entry at `index` made `member_id` a voter (`joined`), or made it cease to be one.
+
+    `certain` is False for a removal behind a snapshot of which nothing tells whether it concerned a voter, a learner, or
+    nobody.
+    """
+
+    index: int
+    member_id: int
+    joined: bool
+    certain: bool = True
+
+
 def parse_json(data: bytes, *, source: str, offset: int | None = None, limit: int = MAX_JSON) -> Any:
     """Parse JSON; FormatError instead of anything else, also for nesting that is too deep.
 
     More than `limit` bytes are refused: parsed they take many times as much memory.
     """
-    if len(data) > limit:
-        raise FormatError(f"{len(data)} bytes of JSON, more than {limit}", source=source, offset=offset)
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"not JSON: {error}", source=source, offset=offset) from None
+    return load_json(data, source, offset=offset, limit=limit)
 
 
 def _object(value: Any, what: str, source: str, offset: int | None) -> dict[str, Any]:
@@ -204,14 +214,27 @@ def conf_change(data: bytes, *, index: int, term: int, source: str, base: int = 
 
 @dataclass
 class Roster:
-    """A configuration in the making: starts from a snapshot, then takes the log's changes in order."""
+    """A configuration in the making: starts from a snapshot at `base`, then takes the log's changes in order.
+
+    `voter_changes` are those that took effect, without the entries with which a cluster begins; `removed_at` says by
+    which index each removed id was removed, as far as that is known.
+    """
 
     members: dict[int, Member] = field(default_factory=dict)
     voters: set[int] = field(default_factory=set)
     learners: set[int] = field(default_factory=set)
     removed: set[int] = field(default_factory=set)
     cluster_version: str = ""
-    voters_before: frozenset[int] | None = None
+    base: int = 0
+    voter_changes: list[VoterChange] = field(default_factory=list)
+    removed_at: dict[int, int] = field(init=False)
+    _owners: dict[str, set[int]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.removed_at = dict.fromkeys(self.removed, self.base)
+        self._owners = {}
+        for member in self.members.values():
+            self._own(member)
 
     def frozen(self) -> Configuration:
         """The configuration as it stands now."""
@@ -236,10 +259,11 @@ class Roster:
         rejected = self._reason_to_reject(change)
         if rejected:
             return replace(change, rejected=rejected)
-        before = frozenset(self.voters)
+        voted = change.member_id in self.voters
         self._take(change)
-        if before != self.voters and change.term > BOOTSTRAP_TERM:
-            self.voters_before = before
+        votes = change.member_id in self.voters
+        if voted != votes and change.term > BOOTSTRAP_TERM:
+            self.voter_changes.append(VoterChange(change.index, change.member_id, votes))
         return change
 
     def _reason_to_reject(self, change: ConfChange) -> str:
@@ -257,18 +281,19 @@ class Roster:
         elif known is not None:
             return "the member exists"
         if change.action != "remove" and change.member is not None:
-            taken = {url for other in self.members.values() if other.id != change.member_id for url in other.peer_urls}
-            if taken.intersection(change.member.peer_urls):
+            own = {change.member_id}
+            if any(self._owners.get(url, own) - own for url in change.member.peer_urls):
                 return "a peer URL is taken"
         return ""
 
     def _take(self, change: ConfChange) -> None:
         member_id = change.member_id
         if change.action == "remove":
-            self.members.pop(member_id, None)
+            self._disown(self.members.pop(member_id, None))
             self.voters.discard(member_id)
             self.learners.discard(member_id)
             self.removed.add(member_id)
+            self.removed_at[member_id] = change.index
         elif change.action == "promote":
             self.members[member_id] = replace(self.members[member_id], learner=False)
             self.learners.discard(member_id)
@@ -276,12 +301,59 @@ class Roster:
         elif change.action == "update":
             assert change.member is not None
             known = self.members[member_id]
+            self._disown(known)
             self.members[member_id] = replace(known, peer_urls=change.member.peer_urls)
+            self._own(self.members[member_id])
         else:
             assert change.member is not None
             learner = change.action == "add-learner"
             self.members[member_id] = replace(change.member, learner=learner or change.member.learner)
+            self._own(self.members[member_id])
             (self.learners if learner else self.voters).add(member_id)
+
+    def _own(self, member: Member) -> None:
+        """Note whose peer URLs are whose: to look through all members at each change takes quadratic time."""
+        for url in member.peer_urls:
+            self._owners.setdefault(url, set()).add(member.id)
+
+    def _disown(self, member: Member | None) -> None:
+        for url in member.peer_urls if member else ():
+            self._owners.get(url, set()).discard(member.id if member else 0)
+
+
+def removals_behind(roster: Roster, changes: Iterable[Change]) -> dict[int, int]:
+    """By which index each removed id was removed: `roster`'s own knowledge, and what entries behind its snapshot tell."""
+    removals = (change for change in changes if isinstance(change, ConfChange) and change.action == "remove")
+    told = {change.member_id: change.index for change in removals if change.member_id in roster.removed}
+    return {**roster.removed_at, **told}
+
+
+def changes_behind(voters: Iterable[int], changes: Sequence[Change]) -> tuple[VoterChange, ...]:
+    """The changes of the voters among `changes` (in log order), all of them behind a snapshot that has these voters.
+
+    The snapshot tells the end, so they are undone one by one. An addition that the snapshot does not bear out was
+    rejected; so was a removal after which the member still votes. Whether a removed member had voted is told by an
+    earlier entry, or by nothing: then the change is not `certain`.
+    """
+    roles: dict[int, str] = {}
+    told: list[tuple[ConfChange, str]] = []
+    for change in changes:
+        if isinstance(change, ConfChange) and change.action != "update" and change.term > BOOTSTRAP_TERM:
+            told.append((change, roles.get(change.member_id, "")))
+        if isinstance(change, ConfChange) and change.action != "update":
+            roles[change.member_id] = change.action
+    now = set(voters)
+    found: list[VoterChange] = []
+    for change, before in reversed(told):
+        member_id = change.member_id
+        if change.action in ("add", "promote") and member_id in now:
+            found.append(VoterChange(change.index, member_id, joined=True))
+            now.discard(member_id)
+        elif change.action == "remove" and member_id not in now and before in ("add", "promote", ""):
+            found.append(VoterChange(change.index, member_id, joined=False, certain=bool(before)))
+            if before:
+                now.add(member_id)
+    return tuple(reversed(found))
 
 
 def configurations(

@@ -39,6 +39,7 @@ class Snap:
             learners=set(self.conf_state.learners),
             removed=set(self.removed),
             cluster_version=self.cluster_version,
+            base=self.index,
         )
 
     @property

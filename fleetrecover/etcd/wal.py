@@ -35,6 +35,9 @@ from fleetrecover.etcd.entries import (
     ENTRY_NORMAL,
     IS_CONF_CHANGE,
     MAY_PUBLISH,
+    MAY_READ,
+    READ,
+    is_read,
     kind_name,
     kind_of,
     parse_entry,
@@ -69,7 +72,16 @@ from fleetrecover.etcd.log import (
     Torn,
     compare_logs,
 )
-from fleetrecover.etcd.membership import Change, Roster, conf_change, conf_state, configurations
+from fleetrecover.etcd.membership import (
+    Change,
+    ConfChange,
+    Roster,
+    changes_behind,
+    conf_change,
+    conf_state,
+    configurations,
+    removals_behind,
+)
 from fleetrecover.etcd.protobuf import BYTES, VARINT, write_varint
 
 __all__ = [
@@ -378,7 +390,8 @@ class _Reader:
                     change = publication(data[payload:end], index, term, source=name, base=payload)
                     if change is not None:
                         self._keep(change, name, payload)
-                stretch.kinds.append(kind_of(first))
+                reads = first in MAY_READ and is_read(data[payload : payload + 32])
+                stretch.kinds.append(READ if reads else kind_of(first))
             else:
                 stretch.kinds.append(EMPTY)
         elif kind == ENTRY_CONF_CHANGE:
@@ -454,8 +467,11 @@ class _Reader:
                 offset=self.tail.offset,
             )
         roster = snap.roster() if snap else self._roster_from_records(state.commit, complete)
-        changes = (change for change in stretch.changes if change.index > base.index)
-        at_commit, at_end, above = configurations(roster, changes, state.commit)
+        behind = bisect_right(stretch.changes, base.index, key=lambda change: change.index)
+        hidden = changes_behind(roster.voters, stretch.changes[:behind])
+        roster.removed_at = removals_behind(roster, stretch.changes[:behind])
+        at_commit, at_end, above = configurations(roster, stretch.changes[behind:], state.commit)
+        voter_changes = (*hidden, *roster.voter_changes)
         return Log(
             node_id=protobuf.number(metadata, 1),
             cluster_id=protobuf.number(metadata, 2),
@@ -474,7 +490,10 @@ class _Reader:
             snapshot_records=tuple(self.records),
             unusable_snaps=unusable,
             complete=complete,
-            voters_before=roster.voters_before,
+            writes=self._writes(),
+            voters_before=at_end.voters ^ {voter_changes[-1].member_id} if voter_changes else None,
+            voter_changes=voter_changes,
+            removed_at=roster.removed_at,
         )
 
     def _hard_state(self) -> HardState:
@@ -533,6 +552,12 @@ class _Reader:
             return Roster()
         state = valid[-1].conf_state
         return Roster(voters=set(state.voters), learners=set(state.learners))
+
+    def _writes(self) -> int:
+        """How many entries are of clients: not etcd's own, of which the changes that are no conf changes tell a part."""
+        own = Counter(self.stretch.kinds)
+        published = sum(not isinstance(change, ConfChange) for change in self.stretch.changes)
+        return len(self.stretch.kinds) - own[EMPTY] - own[IS_CONF_CHANGE] - own[READ] - published
 
     def _above_commit(self, commit: int, last: int) -> dict[str, int]:
         first = max(commit + 1, self.stretch.first)

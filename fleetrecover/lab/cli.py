@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from fleetrecover.cli_group import Group
 from fleetrecover.errors import UsageError
 from fleetrecover.lab.fleet import Lab, LabStatus
 from fleetrecover.lab.layout import MAX_NODES
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     no_args_is_help=True,
+    cls=Group,
 )
 
 Name = Annotated[str, typer.Option("--name", help="The lab's name; several can live side by side.")]
@@ -58,7 +60,9 @@ def up(
     lab = Lab.up(name, nodes, etcd, progress=_tell, kubernetes=kubernetes)
     print(lab.inventory)
     _tell(f"next: export FLEETRECOVER_INVENTORY={lab.inventory}; fleetrecover diagnose")
-    _tell(f"then break it: `fleetrecover lab break {lab.hosts[-1].name} wipe --name {name}`, and `fleetrecover recover`")
+    _tell(
+        f"then break it: `fleetrecover lab break {lab.hosts[-1].name} wipe --name {name}`, and `fleetrecover recover`"
+    )
 
 
 @app.command()

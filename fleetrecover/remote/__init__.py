@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fleetrecover.model import Fleet, Transport
     from fleetrecover.remote.connection import SshTransport
-    from fleetrecover.remote.fanout import fan_out
+    from fleetrecover.remote.fanout import fan_out, look_at
     from fleetrecover.remote.retry import (
         FENCE_POLICY,
         LOOK_POLICY,
@@ -34,11 +35,24 @@ __all__ = [
     "SshTransport",
     "WaitTimeout",
     "fan_out",
+    "look_at",
+    "open_transport",
     "refusal",
     "wait_until",
 ]
 
-_HOMES = {"SshTransport": "connection", "fan_out": "fanout"}
+_HOMES = {"SshTransport": "connection", "fan_out": "fanout", "look_at": "fanout"}
+
+
+def open_transport(fleet: Fleet) -> Transport:
+    """Return what the inventory's `[ssh] client` says: Fabric's connections, or the machine's own ssh(1)."""
+    if fleet.ssh.client == "openssh":
+        from fleetrecover.remote.openssh import OpenSshTransport
+
+        return OpenSshTransport(fleet)
+    from fleetrecover.remote.connection import SshTransport
+
+    return SshTransport(fleet)
 
 
 def __getattr__(name: str) -> Any:

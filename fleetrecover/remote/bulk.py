@@ -15,14 +15,15 @@ import queue
 import secrets
 import select
 import shlex
-import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fleetrecover.remote.settings import Target
+from fleetrecover import bounds
+from fleetrecover.remote.settings import AGENT, Target
 
 SMALL = 8 * 1024 * 1024
 """Bytes below which a new connection costs more than it saves."""
@@ -30,15 +31,22 @@ SMALL = 8 * 1024 * 1024
 _CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,chacha20-poly1305@openssh.com"
 _PIPE_SIZE = 1 << 20
 _END_WAIT = 5.0
+_HEARD = 1 << 16
+"""Bytes of noise that are kept: what a login shell says before ours starts may be long."""
+_FAMILIES: dict[int, str] = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 
 
 class BulkUnavailable(Exception):
-    """The client could not bring up a shell; nothing was run."""
+    """The client could not bring up a shell; nothing was run.
 
+    `status` is its exit code (255: of ssh itself, None: it was given up), `out` and `err` what was said.
+    """
 
-def find_client() -> str:
-    """Return the path of `ssh`, or "" if there is none."""
-    return shutil.which("ssh") or ""
+    def __init__(self, message: str, *, status: int | None = None, out: str = "", err: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.out = out
+        self.err = err
 
 
 def client_argv(client: str, target: Target, timeout: float, *words: str) -> list[str]:
@@ -65,14 +73,25 @@ def client_argv(client: str, target: Target, timeout: float, *words: str) -> lis
         "ServerAliveCountMax=6",
         "LogLevel=ERROR",
         *(f"IdentityFile={_path(p)}" for p in target.keys),
+        *(f"CertificateFile={_path(p)}" for p in target.certificates),
         *(["IdentitiesOnly=yes"] if target.only_keys else []),
-        *([f"HostKeyAlias={target.known_as}"] if target.known_as != target.address else []),
+        *agent_option(target.agent),
+        *([f"HostKeyAlias={target.alias}"] if target.alias else []),
+        *([f"AddressFamily={_FAMILIES[target.family]}"] if target.family in _FAMILIES else []),
+        *([f"BindAddress={target.bind_address}"] if target.bind_address else []),
         *([f"ProxyCommand={command}"] if (command := _proxy(client, target, timeout)) else []),
     ]
     argv = [client, "-F", "/dev/null", "-T", "-p", str(target.port), "-l", target.user]
     for option in options:
         argv += ["-o", option]
     return [*argv, *words] if words[:1] == ("-W",) else [*argv, "--", target.address, *words]
+
+
+def agent_option(path: str | None) -> list[str]:
+    """Return the option that names the agent: as its socket is in the environment, nothing has to be said."""
+    if path is None:
+        return ["IdentityAgent=none"]
+    return [] if path == os.environ.get(AGENT) else [f"IdentityAgent={_path(Path(path))}"]
 
 
 def _proxy(client: str, target: Target, timeout: float) -> str:
@@ -127,10 +146,13 @@ class ProcessWire:
         while token + b"\n" not in heard[1]:
             for stream, data in self.read():
                 heard[stream] += data
+            if max(map(len, heard.values())) > bounds.NOISE:
+                raise BulkUnavailable(f"its login printed more than {bounds.NOISE:,} bytes")
+            out, err = (heard[stream][-_HEARD:].decode("utf-8", "replace").strip() for stream in (1, 2))
             if self.closed:
-                raise BulkUnavailable(heard[2].decode("utf-8", "replace").strip() or "ssh ended")
+                raise BulkUnavailable(err or "ssh ended", status=self._ended(), out=out, err=err)
             if time.monotonic() > until:
-                raise BulkUnavailable(f"ssh did not come up within {timeout:g} s")
+                raise BulkUnavailable(f"ssh did not come up within {timeout:g} s", out=out, err=err)
             if token + b"\n" not in heard[1]:
                 self.wait(0.5, to_write=False)
 
@@ -187,11 +209,14 @@ class ProcessWire:
 
     def status(self) -> int | None:
         """Return the exit code; None if ssh lost the connection, which it says with 255."""
+        code = self._ended()
+        return None if code is None or code == 255 or code < 0 else code
+
+    def _ended(self) -> int | None:
         try:
-            code = self._process.wait(_END_WAIT)
+            return self._process.wait(_END_WAIT)
         except subprocess.TimeoutExpired:
             return None
-        return None if code == 255 or code < 0 else code
 
     def finish(self) -> None:
         """Let it end by itself, and reap it."""

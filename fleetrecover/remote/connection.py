@@ -7,14 +7,13 @@ our standard input, polls each 10 ms, and reads known_hosts anew for each host.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import paramiko
 from fabric import Config, Connection
@@ -22,10 +21,13 @@ from fabric import Config, Connection
 from fleetrecover.errors import RemoteError
 from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures, sockets
-from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv, find_client
-from fleetrecover.remote.conversation import DEAD_AFTER, Conversation, Progress, Wire
-from fleetrecover.remote.known_hosts import KnownHosts, Trust
-from fleetrecover.remote.settings import Settings, Target, default_keys
+from fleetrecover.remote.bulk import BulkUnavailable, ProcessWire, client_argv
+from fleetrecover.remote.carrier import Carrier
+from fleetrecover.remote.conversation import DEAD_AFTER, Conversation, Wire
+from fleetrecover.remote.known_hosts import KnownHosts, Trust, fingerprint
+from fleetrecover.remote.login import Keys, Login
+from fleetrecover.remote.resolved import find_client
+from fleetrecover.remote.settings import Settings, Target
 
 _LOG = logging.getLogger(__name__)
 _WIRE_LOG = "fleetrecover.remote.wire"
@@ -43,7 +45,7 @@ _SESSION_WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
 
-class SshTransport:
+class SshTransport(Carrier):
     """Carries commands to the hosts of a fleet; implements `model.Transport`. Thread-safe.
 
     `sleep` is waited with when a server has no free session yet. `bulk_client` is the `ssh` to move bulk data with;
@@ -66,75 +68,8 @@ class SshTransport:
         self._client = find_client() if bulk_client is None else bulk_client
         self._lock = threading.Lock()
         self._links: dict[Target, list[_Link]] = {}
-        self._keys = _Keys()
+        self._keys = Keys()
         self._known: dict[tuple[Path, ...], KnownHosts] = {}
-
-    def batch(self, host: Host, commands: Sequence[Command]) -> list[Result]:
-        """Run the commands one after another over one channel; one result each, whatever the exit codes are."""
-        if not commands:
-            return []
-        return self._converse(host, list(commands))
-
-    def upload(self, host: Host, command: Command, source: IO[bytes], progress: Progress | None = None) -> Result:
-        """Run one command with `source` streamed to its standard input.
-
-        `progress` is called with the bytes sent so far. The command's script is not on a command line here either. If
-        the connection is lost, the command sees the end of its input like any other: it must not take what came for
-        whole without checking its size or hash.
-        """
-        return self._transfer(host, command, source=source, progress=progress, bulk=_size(source) >= SMALL)
-
-    def download(
-        self,
-        host: Host,
-        command: Command,
-        sink: IO[bytes],
-        progress: Progress | None = None,
-        *,
-        size: int | None = None,
-    ) -> Result:
-        """Run one command and stream its standard output into `sink`; the Result's stdout is empty.
-
-        `progress` is called with the bytes received so far. A `size` that is known to be small saves a connection.
-        """
-        return self._transfer(host, command, sink=sink, progress=progress, bulk=size is None or size >= SMALL)
-
-    def relay(
-        self, source: Host, read: Command, destination: Host, write: Command, progress: Progress | None = None
-    ) -> tuple[Result, Result]:
-        """Stream the output of `read` on one host to the input of `write` on another, through this machine.
-
-        If reading fails, `write` is cut off rather than given a short input as if it were all; it must still check what
-        it got. Returns both results, both accepted; raises CommandFailed, or the RemoteError of the side that failed.
-        """
-        pipe = RelayPipe()
-        outcome: list[Result | BaseException] = []
-
-        def fetch() -> None:
-            try:
-                outcome.append(self._transfer(source, read, sink=pipe, bulk=True))
-            except BaseException as error:
-                outcome.append(error)
-            pipe.end(failed=not (isinstance(outcome[0], Result) and outcome[0].ok))
-
-        thread = threading.Thread(target=fetch, daemon=True, name=f"relay from {source.name}")
-        thread.start()
-        try:
-            written = self._transfer(destination, write, source=pipe, progress=progress, bulk=True)
-        except BrokenPipeError:
-            # Only a source that has failed breaks the pipe.
-            thread.join()
-            raise _relay_failure(source, outcome[0]) from None
-        finally:
-            pipe.leave()
-        thread.join()
-        if not written.ok:
-            raise failures.failed(destination.name, written)
-        if isinstance(outcome[0], BrokenPipeError):
-            raise failures.failed(destination.name, written, "it ended before it had read all")
-        if not isinstance(outcome[0], Result) or not outcome[0].ok:
-            raise _relay_failure(source, outcome[0])
-        return outcome[0], written
 
     def close(self) -> None:
         """Drop every connection. Can be called twice; a batch that is under way ends with OutcomeUnknown."""
@@ -143,12 +78,6 @@ class SshTransport:
         # Those behind a gateway first.
         for link in sorted(links, key=lambda link: link.target.gateway is None):
             link.drop()
-
-    def __enter__(self) -> SshTransport:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _transfer(self, host: Host, command: Command, *, bulk: bool, **streams: Any) -> Result:
         """Run one command with its streams, through the ssh client if it is for bulk and there is one that works."""
@@ -217,10 +146,11 @@ class SshTransport:
 
     def _link(self, target: Target) -> _Link:
         """Return the first link to a server; it is the one that connections through a gateway share."""
+        failures.refuse_beyond_us(target)
         gateway = self._link(target.gateway) if target.gateway else None
         with self._lock:
             if target not in self._links:
-                trust = self._known_hosts(target).trust(target.known_as, target.port)
+                trust = self._known_hosts(target).trust(target.known_as, target.known_port)
                 self._links[target] = [
                     _Link(
                         target,
@@ -252,7 +182,7 @@ class _Link:
         target: Target,
         *,
         trust: Trust,
-        keys: _Keys,
+        keys: Keys,
         gateway: _Link | None,
         timeout: float,
         sleep: Callable[[float], None],
@@ -266,6 +196,7 @@ class _Link:
         self._sleep = sleep
         self._opening = threading.Lock()
         self._connection: Connection | None = None
+        self._server: OfferedTransport | None = None
 
     def another(self) -> _Link:
         """Return one more link to the same server, not connected yet."""
@@ -328,26 +259,32 @@ class _Link:
 
     def _connect(self) -> Connection:
         deadline = time.monotonic() + self._timeout
-        login = _Login(self.target, self._keys)
+        login = Login(self.target, self._keys)
         connection = self._make(login, self._open_gateway())
+        sock: sockets.QuickSocket | sockets.ProxySocket | None = None
         try:
             with self._bounded(connection):
                 if connection.gateway is False:
-                    sock = sockets.connect(self.target.address, self.target.port, self._timeout)
+                    sock = self._socket()
                     connection.connect_kwargs["sock"] = sock
                 self._set_limits(connection, max(0.1, deadline - time.monotonic()))
                 connection.open()
         except RemoteError:
             connection.client.close()
+            if sock is not None:
+                sock.close()
             raise
         except (paramiko.SSHException, EOFError, OSError) as error:
             connection.client.close()
-            raise self._explain(error, login, deadline) from error
+            said = sock.said() if isinstance(sock, sockets.ProxySocket) else ""
+            if sock is not None:
+                sock.close()
+            raise self._explain(error, login, deadline, said) from error
         connection.connect_kwargs.pop("sock", None)
         _watch(connection.transport)
         return connection
 
-    def _make(self, login: _Login, gateway: Any) -> Connection:
+    def _make(self, login: Login, gateway: Any) -> Connection:
         """Return Fabric's connection, not open yet. Its Config is its own: one that threads share is a race."""
         connection = Connection(
             host=self.target.address,
@@ -372,10 +309,19 @@ class _Link:
         connection.connect_timeout = left
         connection.connect_kwargs.update(banner_timeout=left, auth_timeout=left, channel_timeout=left)
 
+    def _socket(self) -> sockets.QuickSocket | sockets.ProxySocket:
+        """Return what reaches the server where no jump host does: TCP, or the pipes of its ProxyCommand."""
+        target = self.target
+        if target.proxy_command is not None:
+            return sockets.ProxySocket(target.proxy_command)
+        return sockets.connect(
+            target.address, target.port, self._timeout, family=target.family, source=target.bind_address
+        )
+
     def _open_gateway(self) -> Any:
-        """Return what Fabric takes as gateway: a connection that is open, a ProxyCommand, or False for none."""
+        """Return what Fabric takes as gateway: a connection that is open, or False for none."""
         if self._gateway is None:
-            return self.target.proxy_command or False
+            return False
         try:
             return self._gateway.connected()
         except RemoteError as error:
@@ -387,7 +333,7 @@ class _Link:
         Re-keying in the middle of a bulk transfer can deadlock (paramiko#822); AES-GCM and AES-CTR are good for far
         more than what we move. Only this instance is changed.
         """
-        transport = paramiko.Transport(_Heard(sock), **options)
+        transport = self._server = OfferedTransport(_Heard(sock), **options)
         transport.packetizer.REKEY_BYTES = _NEVER
         transport.packetizer.REKEY_PACKETS = 1 << 31
         wanted = transport.get_security_options()
@@ -395,15 +341,25 @@ class _Link:
         wanted.key_types = _first(_algorithms(self._trust.kinds), wanted.key_types)
         return transport
 
-    def _explain(self, error: Exception, login: _Login, deadline: float) -> RemoteError:
+    def _explain(self, error: Exception, login: Login, deadline: float, said: str) -> RemoteError:
         late = time.monotonic() >= deadline - 0.05
-        if isinstance(error, paramiko.AuthenticationException) and not late:
-            return failures.login_failed(self.target, login.tried, login.why or str(error))
-        if login.tried and not late:  # sshd hung up on us after too many keys
-            return failures.login_failed(self.target, login.tried, str(error) or "the server hung up")
+        if isinstance(error, paramiko.ssh_exception.IncompatiblePeer) and self._server is not None:
+            return failures.incompatible(self.target, error, self._server)
+        if (login.tried or isinstance(error, paramiko.AuthenticationException)) and not late:
+            refused = isinstance(error, paramiko.AuthenticationException)
+            # else sshd hung up on us after too many keys
+            why = (login.why or str(error)) if refused else (str(error) or "the server hung up")
+            return failures.login_failed(
+                self.target,
+                login.tried,
+                why,
+                passed_over=login.passed_over(),
+                rsa_refused=login.rsa_refused,
+                only_sha1=login.only_sha1,
+            )
         if late and not isinstance(error, TimeoutError):
-            return failures.silent(self.target, self._timeout)
-        return failures.unreachable(self.target, error, self._timeout)
+            return failures.silent(self.target, self._timeout, said)
+        return failures.unreachable(self.target, error, self._timeout, said)
 
     @contextmanager
     def _bounded(self, connection: Connection) -> Iterator[None]:
@@ -418,6 +374,20 @@ class _Link:
             yield
         finally:
             timer.cancel()
+
+
+class OfferedTransport(paramiko.Transport):  # type: ignore[misc]
+    """Paramiko's transport, which remembers what the server offered: it is told where nothing of it will do."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.offered: Mapping[str, list[str]] = {}
+        super().__init__(*args, **options)
+
+    def _really_parse_kex_init(self, message: Any, ignore_first_byte: bool = False) -> Any:
+        parsed = super()._really_parse_kex_init(message, ignore_first_byte)
+        if not ignore_first_byte and not self.offered:  # our own has the first byte
+            self.offered = {key: list(value) for key, value in parsed.items() if isinstance(value, list)}
+        return parsed
 
 
 class _Heard:
@@ -476,121 +446,9 @@ class KnownKeysOnly(paramiko.RejectPolicy):  # type: ignore[misc]
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         """Return if the key is known; else raise HostKeyProblem."""
         if not self._trust.accepts(key.asbytes()):
-            raise failures.unknown_key(self._target, key, self._trust)
-
-
-class _Login:
-    """Offers keys until one is accepted: those that are set, else the agent's and the default ones, as OpenSSH does.
-
-    Given to Paramiko as `auth_strategy`. `tried` names what was offered, never a key itself.
-    """
-
-    def __init__(self, target: Target, keys: _Keys) -> None:
-        self.tried: list[str] = []
-        self.why = ""
-        self._target = target
-        self._keys = keys
-
-    def authenticate(self, transport: paramiko.Transport) -> None:
-        """Log in, or raise AuthenticationException."""
-        for name, key in self._candidates():
-            self.tried.append(name)
-            try:
-                more = transport.auth_publickey(self._target.user, key)
-            except paramiko.BadAuthenticationType as error:
-                self.why = f"the server takes only {', '.join(error.allowed_types)}"
-                raise
-            except paramiko.AuthenticationException as error:
-                if not transport.is_active():
-                    raise
-                self.why = "" if str(error).startswith("Authentication failed") else str(error)
-                continue
-            if not more:
-                return
-            self.why = f"the key {name} was accepted, but the server also wants {', '.join(more)}"
-            break
-        raise paramiko.AuthenticationException("no key was accepted")
-
-    def _candidates(self) -> Iterator[tuple[str, paramiko.PKey]]:
-        for path in self._target.keys:
-            if self._target.only_keys:
-                yield str(path), self._keys.must_load(self._target, path)
-            else:
-                key = self._keys.load(path)
-                if key is not None:
-                    yield str(path), key
-        if self._target.only_keys:
-            return
-        for key in self._keys.from_agent():
-            yield f"agent: {key.comment or key.get_name()}", key
-        if not self._target.keys:
-            for path in default_keys():
-                key = self._keys.load(path)
-                if key is not None:
-                    yield str(path), key
-
-
-class _Keys:
-    """Our own private keys, each loaded once for all connections. Nothing of them is ever logged."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loaded: dict[Path, paramiko.PKey | str] = {}
-        self._agent: list[paramiko.PKey] | None = None
-
-    def load(self, path: Path) -> paramiko.PKey | None:
-        """Return the key in a file, or None if there is none that can be used without a passphrase."""
-        found = self._read(path)
-        return None if isinstance(found, str) else found
-
-    def must_load(self, target: Target, path: Path) -> paramiko.PKey:
-        """Return the key in a file, or the agent's key of that name; else LoginFailed."""
-        found = self._read(path)
-        if not isinstance(found, str):
-            return found
-        public = _public_blob(path)
-        for key in self.from_agent() if public else ():
-            if key.asbytes() == public:
-                return key
-        raise failures.unreadable_key(target, path, found)
-
-    def from_agent(self) -> list[paramiko.PKey]:
-        """Return the agent's keys, asked for once; none if there is no agent."""
-        with self._lock:
-            if self._agent is None:
-                try:
-                    self._agent = list(paramiko.Agent().get_keys())
-                except (paramiko.SSHException, OSError):
-                    self._agent = []
-            return self._agent
-
-    def _read(self, path: Path) -> paramiko.PKey | str:
-        with self._lock:
-            if path not in self._loaded:
-                self._loaded[path] = _read_key(path)
-            return self._loaded[path]
-
-
-def _read_key(path: Path) -> paramiko.PKey | str:
-    """Return the key in a file, or why it cannot be used."""
-    try:
-        return paramiko.PKey.from_path(path)
-    except paramiko.PasswordRequiredException:
-        return "it has a passphrase, and the agent does not hold it"
-    except TypeError:  # what cryptography raises for an encrypted key, in some of its versions
-        return "it has a passphrase, and the agent does not hold it"
-    except FileNotFoundError:
-        return "there is no such file"
-    except (OSError, ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
-        return str(error) or type(error).__name__
-
-
-def _public_blob(path: Path) -> bytes | None:
-    import base64
-
-    with suppress(OSError, ValueError, IndexError):
-        return base64.b64decode(path.with_name(path.name + ".pub").read_text().split()[1])
-    return None
+            offered = getattr(client.get_transport(), "offered", {}).get("server_key_algo_list", ())
+            shown = failures.ShownKey(key.get_name(), fingerprint(key.asbytes()))
+            raise failures.unknown_key(self._target, shown, self._trust, offered)
 
 
 class _ChannelWire:
@@ -662,21 +520,6 @@ class _Signal(threading.Event):
     def lower(self) -> None:
         """Make ready for the next wait; what comes from now on raises it."""
         super().clear()
-
-
-def _relay_failure(source: Host, outcome: Result | BaseException) -> BaseException:
-    return outcome if isinstance(outcome, BaseException) else failures.failed(source.name, outcome)
-
-
-def _size(source: IO[bytes]) -> int:
-    """Return how much is left in a file; a stream that cannot tell counts as large."""
-    try:
-        here = source.tell()
-        end = source.seek(0, os.SEEK_END)
-        source.seek(here)
-    except (OSError, AttributeError, ValueError):
-        return SMALL
-    return end - here
 
 
 def _first(wanted: Sequence[str], available: Sequence[str]) -> list[str]:

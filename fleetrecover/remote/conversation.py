@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, SudoHangs, Unreachable
+from fleetrecover import bounds
+from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, SudoHangs, TooMuch, Unreachable
 from fleetrecover.model import Command, Result
-from fleetrecover.remote.script import KILL_GRACE, Cutter, Script, batch_script, seconds
+from fleetrecover.remote.script import KILL_GRACE, Cutter, Flood, Script, batch_script, seconds
 
 SLACK = 15.0
 """Seconds of silence beyond a command's own bound, after which the node is taken to have stopped answering."""
@@ -20,6 +21,8 @@ SLACK = 15.0
 DEAD_AFTER = 30.0
 """Seconds without a sign of life, which is asked for every 5 s, after which the connection is taken for dead."""
 
+OVERTIME = bounds.OVERTIME
+_AT_ONCE = 4 * bounds.MIB
 _CHUNK = 256 * 1024
 _POLL = 1.0
 
@@ -70,36 +73,57 @@ class Conversation:
     source: IO[bytes] | None = None
     sink: IO[bytes] | None = None
     progress: Progress | None = None
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self._script: Script = batch_script(self.commands, stdin=self.source is not None)
         self._moved = 0
-        self._out = Cutter(self._script.nonce, self._store if self.sink is not None else None)
-        self._err = Cutter(self._script.nonce)
+        most = [command.most for command in self.commands]
+        self._out = Cutter(self._script.nonce, self._store if self.sink is not None else None, most)
+        self._err = Cutter(self._script.nonce, most=most)
         self._outbox = memoryview(self._script.text)
         self._script_sent = False
         self._input_ended = False
 
     def run(self) -> list[Result]:
-        """Hold the conversation; one result for each command."""
-        step, since, heard = -1, time.monotonic(), time.monotonic()
+        """Hold the conversation; one result for each command.
+
+        Raises TooMuch where the node sends more than a command's `most`, or goes on sending beyond its time.
+        """
+        step, since, heard = -1, self.clock(), self.clock()
         while True:
-            for stream, data in self.wire.read():
-                (self._out if stream == 1 else self._err).feed(data)
-                heard = time.monotonic()
+            came = self._take_in()
+            if came:
+                heard = self.clock()
             if self._done > len(self.commands):
                 return self._results()
             if self._done != step:
-                step, since = self._done, time.monotonic()
+                step, since = self._done, self.clock()
             if self.wire.closed:
                 raise self._cut_off()
             self._send()
-            now = time.monotonic()
+            now = self.clock()
             if now > since + self._limit() and now > heard + SLACK:
                 raise self._stalled(now - since)
+            if now > since + self._limit() + OVERTIME:
+                raise self._endless(now - since)
             if now > max(heard, self.wire.heard) + DEAD_AFTER:
                 raise self._dead(now - max(heard, self.wire.heard))
-            self.wire.wait(_POLL, to_write=bool(self._outbox) or self._may_stream)
+            if came <= _AT_ONCE:
+                self.wire.wait(_POLL, to_write=bool(self._outbox) or self._may_stream)
+
+    def _take_in(self) -> int:
+        """Take what has come, for a moment at most: who sends without a pause must not keep us from looking at the clock."""
+        came = 0
+        for stream, data in self.wire.read():
+            try:
+                (self._out if stream == 1 else self._err).feed(data)
+            except Flood as flood:
+                raise self._flooded(flood) from None
+            came += len(data)
+            if came > _AT_ONCE or self._done > len(self.commands):
+                break
+        return came
 
     @property
     def _done(self) -> int:
@@ -152,7 +176,8 @@ class Conversation:
             self.progress(self._moved)
 
     def _results(self) -> list[Result]:
-        pieces = zip(self.commands, self._out.codes, self._out.pieces, self._err.pieces, strict=True)
+        # one stream may have brought a separator that nobody asked for
+        pieces = zip(self.commands, self._out.codes, self._out.pieces, self._err.pieces, strict=False)
         return [Result(command, code, out, err) for command, code, out, err in pieces]
 
     def _cut_off(self) -> RemoteError:
@@ -167,11 +192,7 @@ class Conversation:
             return Unreachable(self.host, "the connection was lost before anything was run", hint="run it again")
         if self.sudo:
             return sudo_failed(self.host, self.user, said)
-        return LoginFailed(
-            self.host,
-            f"it let {self.user or 'us'} in, but did not start `sh` (exit code {status}): {said or 'it said nothing'}",
-            hint="the login user needs a shell that can start `sh`; look at its entry in /etc/passwd",
-        )
+        return no_shell(self.host, self.user, status, said)
 
     def _dead(self, after: float) -> RemoteError:
         if self._done == 0 and not self._script_sent:
@@ -179,6 +200,25 @@ class Conversation:
                 self.host, f"it gave no sign of life for {after:.0f} s; nothing was run", hint="run it again"
             )
         return unknown(self.host, self.commands, max(0, self._done - 1), f"no sign of life came for {after:.0f} s")
+
+    def _endless(self, after: float) -> RemoteError:
+        """Say that the node is alive, and sends for longer than anything of ours may run there."""
+        if self._done == 0:
+            return self._too_much(f"its login went on printing for {after:.0f} s, and no `sh` was started")
+        name = self.commands[self._done - 1].name
+        return self._too_much(f"{name} had not ended after {after:.0f} s, while it went on sending")
+
+    def _flooded(self, flood: Flood) -> RemoteError:
+        if flood.index < 0:
+            return self._too_much(f"its login printed more than {flood.limit:,} bytes before any `sh` was started")
+        name = self.commands[min(flood.index, len(self.commands) - 1)].name
+        return self._too_much(f"{name} printed more than {flood.limit:,} bytes")
+
+    def _too_much(self, what: str) -> TooMuch:
+        hint = (
+            "log in and look at what it prints: ~/.bashrc and its like first; what is taken at most stands in bounds.py"
+        )
+        return TooMuch(self.host, f"{what}: no more is taken", hint=hint)
 
     def _stalled(self, after: float) -> RemoteError:
         if self._done == 0 and self.sudo:
@@ -203,6 +243,15 @@ def unknown(host: str, commands: Sequence[Command], running: int, why: str) -> O
         host,
         f"{why} while {what} was running; it{more} may or may not have run",
         hint="look at the node before doing anything else: running the same fleetrecover command again does that",
+    )
+
+
+def no_shell(host: str, user: str, status: int, said: str) -> LoginFailed:
+    """Return the error for a login that starts something else than `sh`, or nothing."""
+    return LoginFailed(
+        host,
+        f"it let {user or 'us'} in, but did not start `sh` (exit code {status}): {said or 'it said nothing'}",
+        hint="the login user needs a shell that can start `sh`; look at its entry in /etc/passwd",
     )
 
 

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from fleetrecover.errors import OutcomeUnknown, RemoteError
+from fleetrecover import bounds
+from fleetrecover.answers import understood
+from fleetrecover.errors import FormatError, OddAnswer, OutcomeUnknown, RemoteError
 from fleetrecover.model import Host
 
 T = TypeVar("T")
@@ -39,6 +41,28 @@ def fan_out(
     if len(outcomes) < len(fleet):
         _drain(todo)
     return _judge(fleet, outcomes, timeout)
+
+
+def look_at(
+    hosts: Iterable[Host],
+    work: Callable[[Host], T],
+    *,
+    workers: int = WORKERS,
+    timeout: float | None = bounds.LOOK,
+) -> dict[str, T | RemoteError]:
+    """`fan_out` for work that only reads: whatever comes up while one host's answers are read is that host's failure.
+
+    An exception that nobody foresaw is OddAnswer here: it says what it was and where. Work that changes something goes
+    through `fan_out`, where a fault of ours ends the command.
+    """
+
+    def one(host: Host) -> T:
+        try:
+            return understood("what it answered", lambda: work(host))
+        except FormatError as error:
+            raise OddAnswer.of(host.name, error) from error
+
+    return fan_out(hosts, one, workers=workers, timeout=timeout)
 
 
 def _serve(

@@ -54,6 +54,10 @@ class Trust:
         """Return the line that revokes this key, if there is one."""
         return next((key for key in self.revoked if key.blob == blob), None)
 
+    def revoked_as(self, shown: str) -> HostKey | None:
+        """Return the line that revokes the key of this fingerprint, if there is one."""
+        return next((key for key in self.revoked if key.fingerprint == shown), None)
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of keys that are known, each once, in the file's order: what is asked for first."""
@@ -101,7 +105,7 @@ class KnownHosts:
 
     def add(self, text: str, source: str) -> None:
         """Take in the lines of one file."""
-        for number, raw in enumerate(text.splitlines(), 1):
+        for number, raw in enumerate(text.split("\n"), 1):
             line = _parse(raw, f"{source}, line {number}")
             if line is None:
                 continue
@@ -150,7 +154,8 @@ def fingerprint(blob: bytes) -> str:
 
 
 def _parse(raw: str, place: str) -> _Line | None:
-    fields = raw.split()
+    # Blanks and tabs alone, as ssh: what else Unicode has for blanks and line ends is part of a name or a comment.
+    fields = [field for field in re.split("[ \t]+", raw.strip(" \t\r")) if field]
     if not fields or fields[0].startswith("#"):
         return None
     marker = fields.pop(0) if fields[0].startswith("@") else ""

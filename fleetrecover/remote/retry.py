@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import tenacity
 
 from fleetrecover.commands.etcdctl import NOT_IN_SYNC, PASSING
-from fleetrecover.errors import CommandFailed, OutcomeUnknown, RemoteError, SudoHangs, Unreachable
+from fleetrecover.errors import CommandFailed, OutcomeUnknown, RemoteError, SudoHangs, TooMuch, Unreachable
 
 T = TypeVar("T")
 Sleep = Callable[[float], None]
@@ -83,14 +83,14 @@ def _exception(state: tenacity.RetryCallState) -> BaseException:
 
 
 def _lost(error: BaseException) -> bool:
-    return isinstance(error, Unreachable | OutcomeUnknown)
+    return isinstance(error, Unreachable | OutcomeUnknown) and not isinstance(error, TooMuch)
 
 
 READ_POLICY = Policy(retry_on=_lost, attempts=3, total=60.0, first_wait=0.5, longest_wait=5.0)
 """For reads: a node that could not be reached, or was lost in the middle, is asked again."""
 
 LOOK_POLICY = Policy(
-    retry_on=lambda error: isinstance(error, OutcomeUnknown) and not isinstance(error, SudoHangs),
+    retry_on=lambda error: isinstance(error, OutcomeUnknown) and not isinstance(error, SudoHangs | TooMuch),
     attempts=3,
     total=60.0,
     first_wait=0.5,

@@ -12,7 +12,8 @@ A here-document would be shorter, but bash writes one to $TMPDIR, and a full dis
 
 Between commands a separator is printed on both streams: `NONCE INDEX CODE\n`. The nonce is random for each batch and
 unknown to the commands, so their output may hold any byte. What comes before the first separator (INDEX 0) is the
-noise of a login shell and is thrown away; it also tells that sh, and sudo before it, did start.
+noise of a login shell and is thrown away; it also tells that sh, and sudo before it, did start. Anything else that holds
+the nonce is output like any other: a shell whose login exports SHELLOPTS with xtrace or verbose shows it on its own.
 
 The whole is one compound command, so sh runs nothing before all of it has arrived. If the connection drops, the next
 separator cannot be written, and that ends the batch on the node.
@@ -21,10 +22,12 @@ separator cannot be written, and that ends the batch on the node.
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fleetrecover import bounds
 from fleetrecover.commands.base import TIMED_OUT
 from fleetrecover.commands.shell import quote
 from fleetrecover.model import Command
@@ -45,6 +48,7 @@ _ALARM = (
 # The clock is killed with KILL, the process before its group: between the two it cannot start another `sleep`.
 _FUNCTIONS = rf"""
 exec 4>&2 2>/dev/null
+set +e +f +u +v +x +C
 LC_ALL=C; export LC_ALL
 PATH=${{PATH:-/usr/bin:/bin}}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; export PATH
 command -v setsid >/dev/null || setsid() {{ exec "$@"; }}
@@ -109,16 +113,36 @@ def seconds(timeout: float) -> int:
     return max(1, math.ceil(timeout))
 
 
+_MARK = re.compile(rb" (0|[1-9][0-9]{0,5}) ([0-9]{1,3})\n")
+_MARK_SIZE = 12
+"""Bytes of the longest separator after its nonce: ` INDEX CODE` and the line feed."""
+
+
+class Flood(Exception):
+    """More came than is taken of one command (`index` from 0; -1 before the first one)."""
+
+    def __init__(self, index: int, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes")
+        self.index = index
+        self.limit = limit
+
+
 class Cutter:
     """Cuts one output stream at the separators, as it comes in.
 
     `done` says how many separators have come: 0 before sh has started, 1 while the first command runs, and so on.
     `pieces[i]` and `codes[i]` are the output and exit code of command i; with a `sink`, the output goes there instead.
+    `most[i]` is how many bytes are taken of command i; more, or more noise than NOISE before the first, is Flood. Where
+    `most` is not given nothing is limited.
     """
 
-    def __init__(self, nonce: bytes, sink: Callable[[bytes], object] | None = None) -> None:
+    def __init__(
+        self, nonce: bytes, sink: Callable[[bytes], object] | None = None, most: Sequence[int] | None = None
+    ) -> None:
         self._nonce = nonce
         self._sink = sink
+        self._limits = None if most is None else [bounds.NOISE, *most]
+        self._size = 0
         self._tail = b""
         self._parts: list[bytes] = []
         self.done = 0
@@ -129,36 +153,48 @@ class Cutter:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
         data = self._tail + data
+        start = 0  # where to look: before it there is only output
         while True:
-            at = data.find(self._nonce)
+            at = data.find(self._nonce, start)
             if at < 0:
-                keep = min(len(data), len(self._nonce) - 1)
+                keep = min(len(data) - start, len(self._nonce) - 1)
                 self._take(data[: len(data) - keep])
                 self._tail = data[len(data) - keep :]
                 return
-            end = data.find(b"\n", at)
-            if end < 0:
+            after = at + len(self._nonce)
+            mark = _MARK.match(data, after)
+            if mark is None and len(data) < after + _MARK_SIZE and b"\n" not in data[after:]:
                 self._take(data[:at])
                 self._tail = data[at:]
                 return
+            if mark is None or int(mark[1]) != self.done:
+                start = after  # the nonce, but no separator: output like any other
+                continue
             self._take(data[:at])
-            self._cut(int(data[at:end].split()[2]))
-            data = data[end + 1 :]
+            self._cut(int(mark[2]))
+            data, start = data[mark.end() :], 0
 
     def rest(self) -> bytes:
         """What came after the last separator: the output of a command that did not end, or sh's last words."""
         return b"".join(self._parts) + self._tail
 
     def _take(self, data: bytes) -> None:
-        if data:
-            if self._sink is not None and self.done:
-                self._sink(data)
-            else:
-                self._parts.append(data)
+        if not data:
+            return
+        self._size += len(data)
+        if self._limits is not None:
+            limit = self._limits[min(self.done, len(self._limits) - 1)]
+            if self._size > limit:
+                raise Flood(self.done - 1, limit)
+        if self._sink is not None and self.done:
+            self._sink(data)
+        else:
+            self._parts.append(data)
 
     def _cut(self, code: int) -> None:
         piece = b"".join(self._parts)
         self._parts.clear()
+        self._size = 0
         if self.done:
             self.pieces.append(piece)
             self.codes.append(code)

@@ -7,18 +7,24 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from fleetrecover.decide.conclusion import absent, what_next
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
-from fleetrecover.decide.explain import explain
+from fleetrecover.decide.finding import Finding
 from fleetrecover.decide.plan import Plan
+from fleetrecover.decide.step_words import headline, limit_of, limit_text, name_of
 from fleetrecover.decide.steps import Stage, Step
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.verdict import Judgement
-from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.facts import Certificate, NodeFacts, Survey
+from fleetrecover.journal import PastRun
 from fleetrecover.outcome import Outcome, Report
+from fleetrecover.plain import counted
+from fleetrecover.report.advice import advice_for
 from fleetrecover.report.bars import Bars
 from fleetrecover.report.story import Story
+from fleetrecover.report.tables import Column, Row, print_table, prose
+from fleetrecover.report.waits import Waits
 
 _COLOURS = {
     Verdict.HEALTHY: "green",
@@ -28,118 +34,144 @@ _COLOURS = {
 }
 
 
-def print_survey(out: Console, survey: Survey) -> None:
-    """One row a node."""
-    table = Table(title=f"Cluster {escape(survey.fleet.cluster)}", title_justify="left", expand=False)
-    for name in (
-        "node",
-        "reached",
-        "container",
-        "etcd",
-        "log: term, index (commit)",
-        "revision",
-        "data",
-        "stands on",
-        "kept",
-    ):
-        table.add_column(name, overflow="fold")
-    for node in survey.nodes:
-        table.add_row(*(escape(cell) for cell in _row(survey, node)))
-    out.print(table)
+_COLUMNS = (
+    Column("node"),
+    Column("container", 1),
+    Column("etcd", 1),
+    Column("log: term, index (commit)", 2),
+    Column("revision", 2),
+    Column("data", 3, droppable=True),
+)
+_UNREACHED = {
+    "unreachable": "host does not answer",
+    "host-key": "its host key is not trusted",
+    "login": "login refused",
+    "sudo": "sudo refused",
+}
+
+
+def print_survey(out: Console, survey: Survey, *, full: bool = True) -> None:
+    """One row a node; with `full` all that else only a finding would tell, below it."""
+    out.print(f"Cluster {escape(survey.fleet.cluster)}", soft_wrap=True)
+    rows = [Row(_row(survey, node), note=_more(node) if full else "") for node in survey.nodes]
+    print_table(out, _COLUMNS, rows)
 
 
 def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     if not node.reachable:
-        why = node.problem.message if node.problem else "no"
-        return (node.name, f"no: {why}", "", "", "", "", "", "", "")
-    container = node.named(survey.fleet.etcd.container) or node.original(survey.fleet.etcd.container)
-    told = f"{container.name}: {container.state}, restart {container.restart_policy}" if container else "none"
-    if node.cli_version is None:
-        told = node.cli_problem.message if node.cli_problem else "the engine does not answer"
+        return (node.name, _UNREACHED.get(node.problem.kind if node.problem else "", "not reached"), "", "", "", "")
+    status, revision = node.status, node.status.revision if node.status else node.db.revision if node.db else None
     etcd = "not running"
-    if node.status is not None:
-        role = "leader" if node.status.leader else "learner" if node.status.is_learner else "follower"
-        etcd = f"{node.status.version}, {role if node.healthy else 'no leader'}"
-    log = node.log_problem.message if node.log_problem else ""
+    if status is not None:
+        role = "leader" if status.leader else "learner" if status.is_learner else "follower"
+        etcd = f"{status.version}, {role if node.healthy else 'no leader'}"
+    elif any(c.state == "running" and c.network != "none" for c in node.containers):
+        etcd = "does not answer"
+    log = "" if node.log_problem is None else "none" if node.log_problem.kind == "missing" else "damaged"
     if node.log is not None:
         log = f"{node.log.last.term}, {node.log.last.index} ({node.log.commit})"
-    revision = str(node.status.revision) if node.status else str(node.db.revision) if node.db else ""
     data = ""
     if node.data is not None:
-        data = (
-            f"{node.data.size / 1e6:,.0f} MB, {node.data.free / 1e9:,.1f} GB free" if node.data.has_member else "none"
-        )
-    kept = ", ".join(f"{keep.run}{'' if keep.finished or keep.undone else ' (open)'}" for keep in node.keeps)
-    return (node.name, "yes", told, etcd, log, revision, data, _stands_on(node), kept)
+        size = f"{node.data.size / 1e6:,.0f} MB, " if node.data.has_member else "none, "
+        data = f"{size}{node.data.free / 1e9:,.1f} GB free"
+    return (node.name, _container(survey, node), etcd, log, "" if revision is None else str(revision), data)
 
 
-def _stands_on(node: NodeFacts) -> str:
+def _container(survey: Survey, node: NodeFacts) -> str:
+    """State and restart policy of the node's own container, and its name where that is another one."""
+    if node.cli_version is None:
+        return "engine does not answer"
+    name = survey.fleet.etcd.container
+    found = node.named(name) or node.original(name)
+    if found is None:
+        return "none"
+    called = "" if found.name == name else f"{found.name}: "
+    return f"{called}{found.state}, restart {found.restart_policy or 'no'}"
+
+
+def _more(node: NodeFacts) -> str:
+    """What stands in no column: why there is no answer, what etcd stands on, what runs have kept."""
+    if not node.reachable:
+        return node.problem.message if node.problem else ""
+    words = [
+        problem.message for problem in (node.cli_problem, node.log_problem) if problem and problem.kind != "missing"
+    ]
+    words += _stands_on(node)
+    kept = [f"{keep.run}{'' if keep.finished or keep.undone else ' (open)'}" for keep in node.keeps]
+    return "; ".join([*words, *([f"keeps {', '.join(kept)}"] if kept else [])])
+
+
+def _stands_on(node: NodeFacts) -> list[str]:
     """Clock, certificates and peer ports in a few words; what is wrong with them is told in full as a finding."""
     words = [f"clock {node.clock_offset:+.1f} s"] if node.clock_offset else []
     ends = [found.not_after for found in node.certificates if found.not_after]
-    bad = sum(1 for c in node.certificates if c.problem or c.expired or c.key_matches is False or c.ca_matches is False)
+    bad = sum(1 for c in node.certificates if _bad(c))
     if bad:
-        words.append(f"{bad} of {len(node.certificates)} certificates bad")
+        words.append(f"{bad} of {counted(len(node.certificates), 'certificate')} bad")
     elif ends:
         words.append(f"certificates to {min(ends)[:10]}")
     if node.ports:
         silent = sorted(port.name for port in node.ports if port.answer == "silent")
         words.append(f"no answer from {', '.join(silent)}" if silent else "peer hosts reachable")
-    return ", ".join(words)
+    return words
+
+
+def _bad(found: Certificate) -> bool:
+    wrong = found.key_matches is False or found.ca_matches is False
+    return bool(found.problem or found.faults) or found.expired or wrong
 
 
 def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advise: bool = True) -> None:
     """The table, the verdict, the survivor and why, the findings, and with `advise` what to type."""
-    print_survey(out, survey)
-    colour = _COLOURS[diagnosis.verdict]
-    out.print(f"\n[bold {colour}]{diagnosis.verdict.value}[/]: {escape(diagnosis.why)}")
+    print_survey(out, survey, full=False)
+    out.print()
+    verdict = diagnosis.verdict.value
+    prose(out, f"{verdict}: {diagnosis.why}", then="  ", style=f"bold {_COLOURS[diagnosis.verdict]}")
     if diagnosis.choice is not None and diagnosis.verdict in (Verdict.QUORUM_LOST, Verdict.UNDETERMINED):
-        out.print(choice_text(diagnosis.choice))
-    for finding in diagnosis.findings:
-        where = f"{finding.node}: " if finding.node and not finding.message.startswith(finding.node) else ""
-        out.print(f"  {finding.severity.value:7} {escape(where + finding.message)}")
-        if finding.advice:
-            out.print(f"          → {escape(finding.advice)}")
+        for line in choice_lines(diagnosis.choice, diagnosis.remedy):
+            prose(out, line, then="  ")
+    for finding, after in zip(diagnosis.findings, [*diagnosis.findings[1:], None], strict=True):
+        # findings of one kind that call for the same act have it said once
+        print_finding(out, finding, advise=after is None or after.advice != finding.advice)
     if advise:
-        out.print(f"\n{escape(what_next(survey, diagnosis))}")
+        out.print()
+        prose(out, what_next(diagnosis, absent(survey), len(survey.nodes)), then="  ")
 
 
-def choice_text(choice: Choice) -> str:
-    """The survivor, why, and what is proven, as one paragraph."""
-    text = f"\nSurvivor: [bold]{escape(choice.survivor)}[/]: {escape(choice.why)}."
+def print_finding(out: Console, finding: Finding, *, advise: bool = True) -> None:
+    """One finding, and below it, with `advise`, what to do."""
+    where = f"{finding.node}: " if finding.node and not finding.message.startswith(finding.node) else ""
+    prose(out, where + finding.message, first=f"  {finding.severity.value:7} ", then=" " * 10)
+    if finding.advice and advise:
+        prose(out, finding.advice, first="          → ", then=" " * 12)
+
+
+def choice_lines(choice: Choice, remedy: Remedy) -> list[str]:
+    """The survivor, why, and what is proven. Nobody is called survivor where nothing is reset."""
+    who = "Survivor" if remedy is Remedy.RESET else "Longest log"
+    lines = [f"{who}: {choice.survivor}: {choice.why}."]
     if choice.proof is ProofKind.COMPLETE:
-        text += (
-            f"\nProvably complete: {choice.logs_read} logs were read and {choice.logs_needed} are enough for "
-            f"{choice.voters} voters, so every acknowledged write is in the chosen one (if its disks honour fsync)."
+        lines.append(
+            f"Provably complete: {counted(choice.logs_read, 'log')} {'was' if choice.logs_read == 1 else 'were'} read and "
+            f"{choice.logs_needed} {'is' if choice.logs_needed == 1 else 'are'} enough for {counted(choice.voters, 'voter')}, "
+            "so every acknowledged write is in the chosen one (if its disks honour fsync)."
         )
     else:
-        missing = ", ".join(choice.missing) or "none"
-        text += (
-            f"\nBest available, not proven complete: {choice.logs_read} of the {choice.logs_needed} logs needed could "
-            f"be read. Writes that only {escape(missing)} held are lost with them."
+        lines.append(
+            f"Best available, not proven complete: {choice.logs_read} of the {counted(choice.logs_needed, 'log')} needed could "
+            "be read."
         )
+        if choice.missing:
+            lines[-1] += f" Writes that only {', '.join(choice.missing)} held are lost with them."
     if choice.uncertain:
-        text += f" {choice.uncertain} entries above the commit may have been acknowledged; they are kept."
+        many = choice.uncertain != 1
+        lines[-1] += (
+            f" {counted(choice.uncertain, 'entry')} above the commit may have been acknowledged; "
+            f"{'they are' if many else 'it is'} kept."
+        )
     if choice.loses:
-        text += f"\n[bold]This choice was made by you and loses data:[/] {escape(choice.loses)}."
-    for doubt in choice.doubts:
-        text += f"\nDoubt: {escape(doubt)}."
-    return text
-
-
-def what_next(survey: Survey, diagnosis: Diagnosis) -> str:
-    """The command to type."""
-    if diagnosis.remedy is Remedy.NONE:
-        return "Nothing to do."
-    if diagnosis.remedy is Remedy.BLOCKED:
-        return "Nothing can be done safely yet; see the findings above."
-    verbs = {
-        Remedy.RESET: "resets a copy of the survivor's data and brings the others in again",
-        Remedy.START: "starts the members that have their data, without any reset",
-        Remedy.REPAIR: "replaces what is missing, member by member, without any reset",
-        Remedy.FINISH: "closes the run that is open",
-    }
-    return f"Next: `fleetrecover recover` {verbs[diagnosis.remedy]}. `fleetrecover plan` shows every step first."
+        lines.append(f"This choice was made by you and loses data: {choice.loses}.")
+    return [*lines, *(f"Doubt: {doubt}." for doubt in choice.doubts)]
 
 
 def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *, commands: bool = True) -> None:
@@ -151,74 +183,66 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
         out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
         for step in part.steps:
             number += 1
-            said = explain(step, cli)
-            out.print(f" {number:3}. {escape(step.node)}: {escape(said.title)}")
+            title, said = headline(step, cli)
+            prose(out, f"{step.node}: {title}", first=f" {number:3}. ", then=" " * 6)
             if not commands:
                 continue
             for command in said.commands:
                 for line in command.splitlines():
                     out.print(f"        [dim]{escape(line)}[/]", soft_wrap=True)
-            if said.before:
-                out.print(f"        before: {escape(said.before)}")
-            if said.after:
-                out.print(f"        after:  {escape(said.after)}")
-            if said.undo:
-                out.print(f"        undo:   {escape(said.undo)}", soft_wrap=True)
+            for word, told in (("before", said.before), ("after", said.after), ("undo", said.undo)):
+                if told:
+                    prose(out, told, first=f"        {word + ':':7} ", then=" " * 16)
     for name, why in plan.left_out.items():
-        out.print(f"Left out: {escape(name)}: {escape(why)}")
+        prose(out, f"Left out: {name}: {why}")
     for note in plan.notes:
-        out.print(f"Note: {escape(note)}")
-
-
-_SHORT = {
-    "OpenRun": "record",
-    "Fence": "stop and set aside",
-    "KeepData": "move the data aside",
-    "ProbeReflink": "see that a copy takes no space",
-    "KeepElsewhere": "keep a compared copy in the work directory",
-    "CopyData": "copy it and compare",
-    "RaiseCommit": "raise the copy's commit",
-    "Quarantine": "reset the copy in quarantine",
-    "Adopt": "adopt the proven copy",
-    "StartOriginal": "start its own container",
-    "StartRebuilt": "start it rebuilt, without the force flag",
-    "AwaitQuorum": "wait for a leader",
-    "EnsureImage": "bring the image",
-    "CheckFiles": "check files",
-    "RemoveMember": "remove the old member",
-    "AddMember": "add",
-    "Join": "join",
-    "Promote": "promote",
-    "RestorePolicy": "restart policy back",
-    "FinishRun": "mark as finished",
-    "CloseEarlier": "close an earlier run",
-}
+        prose(out, f"Note: {note}")
 
 
 def print_outline(out: Console, plan: Plan) -> None:
     """The plan on a screen: a line for each node of a stage; `fleetrecover plan` has the commands."""
     out.print(f"\n[bold]What will be done[/] (run {escape(plan.run)}{', which goes on' if plan.resumed else ''})")
     for number, part in enumerate([*plan.stages, *([plan.closing] if plan.closing else [])], 1):
-        lanes: dict[tuple[str, ...], list[str]] = {}
-        for lane in part.lanes:
-            for name in dict.fromkeys(step.node for step in lane):
-                kinds = [type(step).__name__ for step in lane if step.node == name]
-                lanes.setdefault(tuple(_SHORT.get(kind, kind) for kind in dict.fromkeys(kinds)), []).append(name)
-        told = "; ".join(f"{', '.join(names)}: {' → '.join(verbs)}" for verbs, names in lanes.items())
-        out.print(f" {number}. [bold]{escape(part.title)}[/]: {escape(told)}", soft_wrap=True)
+        print_stage(out, part, f" {number}. ")
     for name, why in plan.left_out.items():
-        out.print(f" Left out: {escape(name)}: {escape(why)}")
+        prose(out, f"Left out: {name}: {why}", first=" ")
     for note in plan.notes:
-        out.print(f" Note: {escape(note)}")
-    out.print(
-        " Nothing is deleted: old data and containers are kept on the nodes, and `fleetrecover undo` puts them back."
+        prose(out, f"Note: {note}", first=" ")
+    prose(
+        out,
+        "Nothing is deleted: old data and containers are kept on the nodes, and `fleetrecover undo` puts them back.",
+        first=" ",
     )
 
 
+def print_steps(out: Console, title: str, steps: Sequence[Step], cli: str) -> None:
+    """Some steps of a plan, each with what it does."""
+    out.print(f"\n[bold]{escape(title)}[/]")
+    for step in steps:
+        prose(out, f"{step.node}: {headline(step, cli)[0]}", first="   ", then=" " * 7)
+
+
+def print_stage(out: Console, part: Stage, first: str) -> None:
+    """A stage in a line: who does what, nodes that do the same together."""
+    lanes: dict[tuple[str, ...], list[str]] = {}
+    for lane in part.lanes:
+        for name in dict.fromkeys(step.node for step in lane):
+            verbs = tuple(dict.fromkeys(name_of(step) for step in lane if step.node == name))
+            lanes.setdefault(verbs, []).append(name)
+    told = "; ".join(f"{', '.join(dict.fromkeys(names))}: {' → '.join(verbs)}" for verbs, names in lanes.items())
+    prose(out, f"{part.title}: {told}", first=first, then=" " * (len(first) + 2))
+
+
 def print_judgement(out: Console, judgement: Judgement) -> None:
-    """One row a check."""
+    """One row a check; for one that is not good, what to type."""
     for check in judgement.checks:
-        out.print(f"  {'[green]ok [/]' if check.ok else '[red]BAD[/]'} {check.name:20} {escape(check.detail)}")
+        _print_check(out, check.name, check.detail, ok=check.ok)
+
+
+def _print_check(out: Console, name: str, detail: str, *, ok: bool) -> None:
+    prose(out, f"{name:20} {detail}", first=f"  {'ok ' if ok else 'BAD'} ", then=" " * 27, style="" if ok else "red")
+    if not ok:
+        prose(out, advice_for(name), first=" " * 25 + "→ ", then=" " * 27)
 
 
 def print_report(out: Console, report: Report) -> None:
@@ -226,38 +250,48 @@ def print_report(out: Console, report: Report) -> None:
     if report.outcome == "healthy":
         out.print(f"Nothing to do: the cluster is healthy, at revision {report.revision_after}.")
         return
-    out.print(f"\n[bold]Run {report.run}: {report.outcome}[/]")
+    short = f" ({report.hosts - len(report.missing)} of {report.hosts} members)" if report.missing else ""
+    out.print(f"\n[bold]Run {report.run}: {report.outcome}{short}[/]")
     if report.judgement is not None:
         print_judgement(out, report.judgement)
     if report.seconds_to_writable is not None:
         out.print(f"  writable after {report.seconds_to_writable} s, whole after {report.seconds_to_whole} s")
     before = "" if report.revision_before is None else f" (before: {report.revision_before})"
     out.print(f"  revision {report.revision_after}{before}")
-    if report.outcome == "recovered":
-        out.print(
-            f"  what was there before lies kept on the nodes; `fleetrecover clean {report.run}` removes it when you are "
-            "sure"
+    if report.outcome == "recovered" and report.keeps:
+        prose(
+            out,
+            "what was there before lies kept on the nodes; when you are sure, this removes it: "
+            f"`fleetrecover clean {report.run}`",
+            first="  ",
         )
+    if report.next:
+        prose(out, report.next, first="  ", then="  ", style="bold yellow")
 
 
 def print_facts(out: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:
-    """A table of names and values."""
-    table = Table(title=title, title_justify="left", show_header=False, expand=False)
-    table.add_column()
-    table.add_column(overflow="fold")
+    """Names and values, one a line."""
+    width = max((len(name) for name, _ in rows), default=0)
+    out.print(f"\n[bold]{escape(title)}[/]")
     for name, value in rows:
-        table.add_row(escape(name), escape(value))
-    out.print(table)
+        prose(out, f"{name:{width}}  {value}", first="  ", then=" " * (width + 4))
+
+
+def _unprefixed(node: str, message: str) -> str:
+    """A message without the node's name in front of it, where that has been said."""
+    return message.removeprefix(f"{node}: ")
 
 
 class ConsoleEvents:
     """The story on stderr, as it happens."""
 
-    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+    def __init__(self, console: Console, *, verbose: bool = False, waits: Waits | None = None) -> None:
         self.console = console
         self.verbose = verbose
         self._lock = threading.Lock()
         self._bars = Bars(console)
+        self._waits = waits if waits is not None else Waits(self.note)
+        self._keys: dict[int, int] = {}
 
     def _say(self, text: str) -> None:
         with self._lock:
@@ -268,17 +302,28 @@ class ConsoleEvents:
         self._say(f"[bold]{escape(stage.title)}[/]")
 
     def step_begins(self, step: Step) -> None:
-        """A step begins."""
+        """A step begins; it is told at once only with `verbose`, else when it takes longer than a moment."""
+        limit = limit_text(limit_of(step))
+        key = self._waits.begin(step.node, f"{name_of(step)}, {limit}", step=name_of(step), run=step.paths.run)
+        with self._lock:
+            self._keys[id(step)] = key
         if self.verbose:
-            self._say(f"   … {escape(step.node)}: {type(step).__name__}")
+            self._say(f"   … {escape(step.node)}: {name_of(step)}, {limit}")
 
     def step_ends(self, step: Step, outcome: Outcome) -> None:
         """A step has ended."""
-        name = type(step).__name__
+        with self._lock:
+            key = self._keys.pop(id(step), None)
+        if key is not None:
+            self._waits.end(key)
+        name = name_of(step)
         if outcome.error is None:
-            self._say(f"   [green]✓[/] {escape(step.node)}: {name} ({outcome.seconds:.1f} s) {escape(outcome.detail)}")
+            detail = f": {escape(outcome.detail)}" if outcome.detail else ""
+            self._say(f"   [green]✓[/] {escape(step.node)}: {name} ({outcome.seconds:.1f} s){detail}")
         else:
-            self._say(f"   [red]✗[/] {escape(step.node)}: {name}: {escape(outcome.error.message)}")
+            self._say(
+                f"   [red]✗[/] {escape(step.node)}: {name}: {escape(_unprefixed(step.node, outcome.error.message))}"
+            )
 
     def note(self, message: str) -> None:
         """Something to know now."""
@@ -292,14 +337,52 @@ class ConsoleEvents:
             self._bars(what, done, None)
 
 
-def print_runs(out: Console, rows: Sequence[tuple[str, ...]]) -> None:
-    """Past runs."""
-    table = Table(expand=False)
-    for name in ("run", "cluster", "command", "begun", "ended", "outcome", "survivor"):
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    out.print(table)
+_RUN_COLUMNS = (
+    Column("run"),
+    Column("command", 1),
+    Column("begun (UTC)", 2),
+    Column("outcome", 1),
+    Column("survivor", 3),
+    Column("cluster", 4),
+    Column("ended (UTC)", 5, droppable=True),
+)
+
+
+def print_runs(out: Console, runs: Sequence[PastRun]) -> None:
+    """Past runs, the whole id of each."""
+    rows = [
+        Row((r.run, r.command, moment(r.started), outcome_words(r), r.survivor or "", r.cluster, moment(r.ended or "")))
+        for r in runs
+    ]
+    print_table(out, _RUN_COLUMNS, rows)
+    if not rows:
+        out.print("No run is known on this bastion.")
+
+
+def moment(at: str) -> str:
+    """An instant of a journal, to the second.
+
+    >>> moment("2026-01-02T12:00:00.123Z")
+    '2026-01-02 12:00:00'
+    """
+    return at[:19].replace("T", " ")
+
+
+_OUTCOMES = {
+    "step done": "one step done, goes on",
+    "stopped": "stopped part-way",
+    "undo-stopped": "undo stopped part-way",
+    "partial": "in part; goes on",
+    "check-failed": "done, check failed",
+}
+
+
+def outcome_words(run: PastRun) -> str:
+    """How a run ended, for a person."""
+    if run.outcome is None:
+        return "did not end"
+    of = f" ({run.members[0]} of {run.members[1]})" if run.members and run.members[0] < run.members[1] else ""
+    return _OUTCOMES.get(run.outcome, run.outcome) + of
 
 
 def print_story(out: Console, story: Story) -> None:
@@ -325,12 +408,11 @@ def print_story(out: Console, story: Story) -> None:
                 out.print(f"  [bold]{escape(act.stage)}[/]")
             sign = "[green]✓[/]" if act.ended and act.error is None else "[red]✗[/]"
             took = "" if act.seconds is None else f" ({act.seconds:.1f} s)"
-            out.print(f"   {sign} {escape(act.node)}: {act.step}{took} {escape(act.result)}", soft_wrap=True)
+            out.print(f"   {sign} {escape(act.node)}: {name_of(act.step)}{took}: {escape(act.result)}", soft_wrap=True)
             for doubt in act.doubts:
                 out.print(f"       outcome unknown for a while: {escape(doubt)}", soft_wrap=True)
         for check in session.report.get("checks") or ():
-            good = "[green]ok [/]" if check.get("ok") else "[red]BAD[/]"
-            out.print(f"  {good} {escape(str(check.get('name'))):20} {escape(str(check.get('detail')))}")
+            _print_check(out, str(check.get("name")), str(check.get("detail")), ok=bool(check.get("ok")))
         if session.error:
             out.print(f"  ended with: {escape(session.error)}", soft_wrap=True)
         out.print(f"  outcome: {escape(session.told)}")

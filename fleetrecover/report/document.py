@@ -54,6 +54,26 @@ def diagnosis_document(survey: Survey, diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
+def log_document(node: NodeFacts) -> dict[str, Any] | None:
+    """A node's log; None where there is none, or it was not read. It is sound where it was read, and agrees with the database.
+
+    What a crash has torn off at its end is sound all the same: etcd repairs that, and nothing acknowledged was in it.
+    """
+    log = node.log
+    if log is None:
+        damaged = node.log_problem is not None and node.log_problem.kind == "corrupt"
+        return {"term": None, "index": None, "commit": None, "sound": False, "torn": False} if damaged else None
+    ahead = node.db is not None and node.db.stable and node.db.consistent_index > log.last.index
+    return {
+        "term": log.last.term,
+        "index": log.last.index,
+        "commit": log.commit,
+        "sound": not ahead,
+        "torn": log.torn is not None,
+        "path": node.log_path,
+    }
+
+
 def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
     """One node of a survey; None where a fact could not be had."""
     container = node.named(survey.fleet.etcd.container) or node.original(survey.fleet.etcd.container)
@@ -77,16 +97,7 @@ def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
             "healthy": node.healthy,
             "problem": status.problem if status else node.status_problem.message if node.status_problem else None,
         },
-        "log": None
-        if node.log is None
-        else {
-            "term": node.log.last.term,
-            "index": node.log.last.index,
-            "commit": node.log.commit,
-            "sound": True,
-            "torn": node.log.torn is not None,
-            "path": node.log_path,
-        },
+        "log": log_document(node),
         "log_error": node.log_problem.message if node.log_problem else None,
         "certificates": [
             {
@@ -98,6 +109,7 @@ def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
                 "key_matches": found.key_matches,
                 "ca_matches": found.ca_matches,
                 "problem": found.problem,
+                "faults": [{"path": fault.path, "problem": fault.what} for fault in found.faults],
             }
             for found in node.certificates
         ],
@@ -239,6 +251,8 @@ def report_document(report: Report) -> dict[str, Any]:
         "seconds_to_writable": report.seconds_to_writable,
         "seconds_to_whole": report.seconds_to_whole,
         "left_out": dict(report.left_out),
+        "missing": list(report.missing),
+        "next": report.next or None,
         "steps": [outcome_document(outcome) for outcome in report.outcomes],
     }
 

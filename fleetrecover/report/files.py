@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from fleetrecover.errors import InputError
+from fleetrecover.errors import InputError, Refused
+from fleetrecover.plain import dumps
 
 
 def write_private(path: Path, text: str) -> None:
@@ -27,15 +32,42 @@ def write_private(path: Path, text: str) -> None:
         raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def read_plan(path: Path) -> str:
-    """The fingerprint of a plan that `plan -o` saved. Raises InputError."""
+@dataclass(frozen=True)
+class Saved:
+    """A plan that `plan -o` saved: the run that it is of, and its fingerprint."""
+
+    run: str
+    fingerprint: str
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """A digest of a whole plan document but for the digest itself."""
+    rest = {key: value for key, value in document.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def plan_text(document: Mapping[str, Any]) -> str:
+    """What `plan -o` writes: the document, and a digest of it, so that no one takes an edited plan for what is done."""
+    return dumps({**document, "digest": digest(document)}, indent=2) + "\n"
+
+
+def read_plan(path: Path) -> Saved:
+    """A plan that `plan -o` saved. Raises InputError for a file that is none, Refused for one that was edited."""
+    again = "make one: fleetrecover plan -o FILE"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", hint="make one: fleetrecover plan -o FILE") from error
+        raise InputError(f"{path}: {error.strerror}", hint=again) from error
     except ValueError as error:
-        raise InputError(f"{path}: not a saved plan: {error}", hint="make one: fleetrecover plan -o FILE") from error
-    found = document.get("fingerprint") if isinstance(document, dict) else None
-    if not isinstance(found, str):
-        raise InputError(f"{path}: not a saved plan: it has no fingerprint", hint="make one: fleetrecover plan -o FILE")
-    return found
+        raise InputError(f"{path}: not a saved plan: {error}", hint=again) from error
+    values = document if isinstance(document, dict) else {}
+    run, found = values.get("run"), values.get("fingerprint")
+    if not isinstance(run, str) or not isinstance(found, str):
+        raise InputError(f"{path}: not a saved plan: it has no run or no fingerprint", hint=again)
+    if values.get("digest") != digest(values):
+        raise Refused(
+            f"{path} is not as `fleetrecover plan -o` wrote it; a plan is made from what the nodes show, so an edited one is "
+            "not done; nothing was changed",
+            hint=f"{again}; --survivor, --dead and --work-dir change it",
+        )
+    return Saved(run, found)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from fleetrecover.plain import visible
+from fleetrecover.decide.step_words import name_of
+from fleetrecover.plain import counted, visible
 from fleetrecover.report.story import Act, Session, Story
 
 STYLE = """
@@ -133,7 +134,7 @@ def _acts(body: Element, acts: Sequence[Act]) -> None:
     stage = None
     for act in acts:
         row = SubElement(table, "tr")
-        for cell in (act.at, act.stage if act.stage != stage else "", act.node, act.step):
+        for cell in (act.at, act.stage if act.stage != stage else "", act.node, name_of(act.step)):
             SubElement(row, "td").text = cell
         stage = act.stage
         SubElement(row, "td").text = "" if act.seconds is None else f"{act.seconds:.1f}"
@@ -143,7 +144,7 @@ def _acts(body: Element, acts: Sequence[Act]) -> None:
             SubElement(told, "div", {"class": "doubt"}).text = f"outcome unknown for a while: {doubt}"
         if act.commands:
             more = SubElement(told, "details")
-            SubElement(more, "summary").text = f"{len(act.commands)} commands"
+            SubElement(more, "summary").text = counted(len(act.commands), "command")
             for command in act.commands:
                 SubElement(more, "pre").text = command
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from fleetrecover.decide.explain import explain
+from fleetrecover.decide.step_words import headline
+from fleetrecover.plain import counted
 from fleetrecover.report.console import print_judgement
 from fleetrecover.report.document import SCHEMA
+from fleetrecover.report.tables import Column, print_table, prose
+from fleetrecover.report.tables import Row as TableRow
 from fleetrecover.snapshots.catalogue import Catalogue, Found, Row, State
 
 if TYPE_CHECKING:
@@ -37,33 +39,29 @@ def loss_text(row: Row) -> str:
         return ""
     parts = []
     if loss.revisions is not None:
-        parts.append(f"{loss.revisions} revisions" if loss.revisions >= 0 else f"ahead by {-loss.revisions} revisions")
+        told = counted(abs(loss.revisions), "revision")
+        parts.append(told if loss.revisions >= 0 else f"ahead by {told}")
     if loss.minutes is not None and loss.minutes > 0:
         parts.append(f"{loss.minutes:,.0f} min" if loss.minutes >= 1 else "under 1 min")
     return ", ".join(parts)
 
 
+_CATALOGUE = (
+    Column("name"),
+    Column("taken (UTC)", 1),
+    Column("state", 1),
+    Column("would lose", 2),
+    Column("revision", 3),
+    Column("nodes", 3),
+    Column("database", 4),
+    Column("keys", 5),
+    Column("kind", 6),
+)
+
+
 def print_catalogue(out: Console, catalogue: Catalogue) -> None:
-    """One row for each distinct content."""
-    table = Table(expand=False)
-    for name in ("name", "taken (UTC)", "database", "revision", "keys", "nodes", "state", "kind", "would lose"):
-        table.add_column(name, overflow="fold")
-    for row in catalogue.rows:
-        first = row.first
-        name = escape("\n".join(row.names)) + (" [bold](newest)[/]" if row.newest else "")
-        state = f"[{_COLOURS[row.state]}]{row.state.value}[/]" + (f": {escape(first.reason)}" if first.reason else "")
-        table.add_row(
-            name,
-            f"{row.time:%Y-%m-%d %H:%M:%S}",
-            size_text(first.db_size or first.size),
-            "" if first.revision is None else str(first.revision),
-            "" if first.keys is None else str(first.keys),
-            escape(", ".join(row.places)),
-            state,
-            first.kind.value if first.kind else "",
-            loss_text(row),
-        )
-    out.print(table)
+    """One row for each distinct content, under its first name; whole names."""
+    print_table(out, _CATALOGUE, [_catalogue_row(row) for row in catalogue.rows])
     if not catalogue.rows:
         out.print("No snapshots were found.")
     if catalogue.best is not None and catalogue.rows:
@@ -71,9 +69,26 @@ def print_catalogue(out: Console, catalogue: Catalogue) -> None:
         out.print(f"Losses are against {escape(best.node)}, at revision {best.revision}.")
     for row in catalogue.rows:
         for note in row.first.notes:
-            out.print(f"Note: {escape(row.names[0])}: {escape(note)}")
+            prose(out, f"Note: {row.names[0]}: {note}")
     for node, why in catalogue.problems:
         out.print(f"[red]{escape(node)} could not be looked at:[/] {escape(why)}")
+
+
+def _catalogue_row(row: Row) -> TableRow:
+    first, also = row.first, row.names[1:]
+    cells = (
+        row.names[0] + (" (newest)" if row.newest else ""),
+        f"{row.time:%Y-%m-%d %H:%M:%S}",
+        row.state.value,
+        loss_text(row),
+        "" if first.revision is None else str(first.revision),
+        ", ".join(row.places),
+        size_text(first.db_size or first.size),
+        "" if first.keys is None else str(first.keys),
+        first.kind.value if first.kind else "",
+    )
+    notes = [*([first.reason] if first.reason else []), *([f"also called {', '.join(also)}"] if also else [])]
+    return TableRow(cells, {2: _COLOURS[row.state]}, "; ".join(notes))
 
 
 def file_document(file: Found) -> dict[str, Any]:
@@ -124,14 +139,16 @@ def catalogue_document(cluster: str, catalogue: Catalogue) -> dict[str, Any]:
 def print_saved(out: Console, saved: Saved) -> None:
     """A snapshot that was taken."""
     quorum = "" if saved.quorum else ", which has no quorum"
+    keys = counted(saved.content.keys or 0, "key")
     out.print(
-        f"{saved.name}: from {saved.source}{quorum}, revision {saved.content.revision}, {saved.content.keys} keys, "
+        f"{saved.name}: from {saved.source}{quorum}, revision {saved.content.revision}, {keys}, "
         f"{size_text(saved.content.size)}, packed {size_text(saved.size)}",
         markup=False,
         soft_wrap=True,
     )
     for node, why in saved.placed.items():
-        out.print(f"  {node}: {why or 'there, and read back as written'}", markup=False, soft_wrap=True)
+        told = f"{node}: not there: {why}" if why else f"{node}:{saved.path} (read back as written)"
+        out.print(f"  {told}", markup=False, soft_wrap=True)
     if saved.fetched is not None:
         out.print(f"  here: {saved.fetched}", markup=False, soft_wrap=True)
 
@@ -149,6 +166,7 @@ def saved_document(cluster: str, saved: Saved) -> dict[str, Any]:
         "size": saved.content.size,
         "sha256": saved.content.identity,
         "file_sha256": saved.sha256,
+        "path": saved.path,
         "nodes": [{"node": node, "there": not why, "error": why or None} for node, why in saved.placed.items()],
         "fetched": str(saved.fetched) if saved.fetched else None,
     }
@@ -168,16 +186,16 @@ def print_restore_plan(out: Console, survey: Survey, plan: RestorePlan, *, comma
         out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
         for step in part.steps:
             number += 1
-            said = explain(step, survey.fleet.etcd.cli)
-            out.print(f" {number:3}. {escape(step.node)}: {escape(said.title)}")
+            title, said = headline(step, survey.fleet.etcd.cli)
+            prose(out, f"{step.node}: {title}", first=f" {number:3}. ", then=" " * 6)
             for line in (line for command in said.commands if commands for line in command.splitlines()):
                 out.print(f"        [dim]{escape(line)}[/]", soft_wrap=True)
             if commands and said.undo:
                 out.print(f"        undo:   {escape(said.undo)}", soft_wrap=True)
     for name, why in plan.left_out.items():
-        out.print(f"Left out: {escape(name)}: {escape(why)}")
+        prose(out, f"Left out: {name}: {why}")
     for note in plan.notes:
-        out.print(f"Note: {escape(note)}", soft_wrap=True)
+        prose(out, f"Note: {note}")
 
 
 def print_restored(out: Console, report: Report) -> None:
@@ -190,7 +208,11 @@ def print_restored(out: Console, report: Report) -> None:
         f"  writable after {report.seconds_to_writable} s, whole after {report.seconds_to_whole} s, revision "
         f"{report.judgement.revision}"
     )
-    out.print(f"  the old data lies kept on the nodes; `fleetrecover clean {report.run}` removes it when you are sure")
+    prose(
+        out,
+        f"the old data lies kept on the nodes; when you are sure, this removes it: `fleetrecover clean {report.run}`",
+        first="  ",
+    )
 
 
 def restored_document(cluster: str, report: Report) -> dict[str, Any]:
@@ -229,23 +251,31 @@ def restored_document(cluster: str, report: Report) -> dict[str, Any]:
     }
 
 
+_SCHEDULE = (
+    Column("node"),
+    Column("schedule", 1),
+    Column("run by", 5),
+    Column("last", 2),
+    Column("newest good", 3),
+    Column("RKE's own", 4),
+)
+
+
 def print_schedule(out: Console, rows: Sequence[ScheduleRow]) -> None:
     """One row a node."""
-    table = Table(expand=False)
-    for name in ("node", "schedule", "run by", "last", "newest good", "RKE's own", "problem"):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        status = row.status
-        rolling = "" if row.rolling is None else row.rolling.state
-        if status is None or not status.installed:
-            table.add_row(row.node, "none" if status else "", "", "", "", rolling, escape(row.problem))
-            continue
-        limit = f", for {duration(status.keep_for)}" if status.keep_for else ""
-        wanted = f"every {duration(status.every)}, keep {status.keep}{limit}"
-        last = "" if status.last is None else f"{duration(status.clock - status.last)} ago: {status.outcome}"
-        good = "" if status.good is None else f"{duration(status.clock - status.good)} ago: {status.name}"
-        table.add_row(row.node, wanted, status.means, last, escape(good), rolling, escape(row.problem))
-    out.print(table)
+    print_table(out, _SCHEDULE, [_schedule_row(row) for row in rows])
+
+
+def _schedule_row(row: ScheduleRow) -> TableRow:
+    status = row.status
+    rolling = "" if row.rolling is None else row.rolling.state
+    if status is None or not status.installed:
+        return TableRow((row.node, "none" if status else "", "", "", "", rolling), note=row.problem)
+    limit = f", for {duration(status.keep_for)}" if status.keep_for else ""
+    wanted = f"every {duration(status.every)}, keep {status.keep}{limit}"
+    last = "" if status.last is None else f"{duration(status.clock - status.last)} ago: {status.outcome}"
+    good = "" if status.good is None else f"{duration(status.clock - status.good)} ago: {status.name}"
+    return TableRow((row.node, wanted, status.means, last, good, rolling), note=row.problem)
 
 
 def duration(seconds: float) -> str:
@@ -293,11 +323,30 @@ def schedule_document(cluster: str, rows: Sequence[ScheduleRow]) -> dict[str, An
     }
 
 
+def print_pruning(out: Console, rows: Sequence[Row], word: str = "superfluous") -> None:
+    """What is to go, before it is asked."""
+    for row in rows:
+        out.print(f"{word}: {row.names[0]} on {', '.join(row.places)}", markup=False, soft_wrap=True)
+
+
 def print_pruned(out: Console, pruning: Pruning) -> None:
-    """What goes and what stays."""
-    for row in pruning.rows:
-        out.print(f"superfluous: {row.names[0]} on {', '.join(row.places)}", markup=False, soft_wrap=True)
-    out.print(f"{len(pruning.rows)} superfluous, {len(pruning.kept)} stay", markup=False)
+    """What came of it."""
+    files = sum(len(row.files) for row in pruning.rows)
+    told = (
+        f"removed: {count(len(pruning.rows), 'snapshot')}, {count(files, 'file')}"
+        if pruning.rows
+        else "nothing removed"
+    )
+    out.print(f"{told}; {count(len(pruning.kept), 'snapshot')} kept", markup=False, soft_wrap=True)
+
+
+def count(number: int, word: str) -> str:
+    """A number and its noun.
+
+    >>> count(1, "file"), count(2, "file")
+    ('1 file', '2 files')
+    """
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def pruned_document(cluster: str, pruning: Pruning) -> dict[str, Any]:

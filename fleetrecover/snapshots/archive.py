@@ -133,14 +133,19 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _gunzip(file: IO[bytes], source: str) -> Iterator[bytes]:
-    """Decompress one gzip member, a bounded piece at a time."""
+    """Decompress gzip, a bounded piece at a time: one member after another, as gzip(1) does; zeros may pad its end."""
     stream = zlib.decompressobj(wbits=31)
     try:
         for chunk in _chunks(file):
             left = chunk
-            while left and not stream.eof:
+            while left:
+                if stream.eof:
+                    left = left.lstrip(b"\0")
+                    if not left:
+                        break
+                    stream = zlib.decompressobj(wbits=31)
                 yield stream.decompress(left, _CHUNK)
-                left = stream.unconsumed_tail
+                left = stream.unused_data if stream.eof else stream.unconsumed_tail
     except zlib.error as error:
         raise FormatError(f"damaged gzip: {error}", source=source) from error
     if not stream.eof:

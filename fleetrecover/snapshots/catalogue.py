@@ -18,9 +18,12 @@ NOT_SNAPSHOTS = ("pki.bundle.tar.gz",)
 """Files that RKE keeps in the same directory and that are no snapshots."""
 
 _TIME = re.compile(
-    r"(?P<date>\d{4}-\d\d-\d\d)T(?P<hour>\d\d)[:_.-](?P<minute>\d\d)[:_.-](?P<second>\d\d)"
+    r"(?<!\d)(?P<year>\d{4})-?(?P<month>\d\d)-?(?P<day>\d\d)[T_ -]"
+    r"(?P<hour>\d\d)[:_.-]?(?P<minute>\d\d)[:_.-]?(?P<second>\d\d)(?:\.\d{1,9}(?=Z|[+-]\d\d))?"
     r"(?P<zone>Z|[+-]\d\d[:_.-]?\d\d)?"
 )
+_UNIX = re.compile(r"-(1\d{9})(\.zip)?$")
+"""Seconds since the epoch at the end of a name: K3s and RKE2 name theirs so."""
 
 
 class State(StrEnum):
@@ -140,9 +143,11 @@ def named_time(name: str) -> datetime | None:
     """
     match = _TIME.search(name)
     if match is None:
-        return None
+        seconds = _UNIX.search(name)
+        return datetime.fromtimestamp(int(seconds[1]), UTC) if seconds else None
     try:
-        moment = datetime.fromisoformat(f"{match['date']}T{match['hour']}:{match['minute']}:{match['second']}")
+        day, clock = "-".join(match.group("year", "month", "day")), ":".join(match.group("hour", "minute", "second"))
+        moment = datetime.fromisoformat(f"{day}T{clock}")
     except ValueError:
         return None
     zone = match["zone"] or "Z"

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fleetrecover import bounds
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.probes import ranges
 from fleetrecover.decide.diagnosis import Wish, diagnose
+from fleetrecover.ending import scratch
 from fleetrecover.errors import FleetRecoverError, FormatError, InputError, RemoteError
 from fleetrecover.etcd import bbolt, snapshot
 from fleetrecover.facts import Survey
 from fleetrecover.model import Fleet, Host, Transport
-from fleetrecover.remote import fan_out
+from fleetrecover.remote import look_at
 from fleetrecover.snapshots import archive
-from fleetrecover.snapshots.archive import Kind
+from fleetrecover.snapshots.archive import Kind, base_name
 from fleetrecover.snapshots.catalogue import NOT_SNAPSHOTS, Best, Catalogue, Found, State, make_catalogue
-from fleetrecover.snapshots.transfer import Content, Progress, fetch, look_inside, scratch, silent, with_content
+from fleetrecover.snapshots.transfer import Content, Progress, fetch, look_inside, silent, with_content
 from fleetrecover.survey import Reader
 
 COUNTED = 64 << 20
@@ -42,7 +44,7 @@ def list_snapshots(
     With `newest`, only so many of the youngest files of each node are looked into.
     """
     lister = _Lister(fleet, transport, progress, newest)
-    found = fan_out(fleet.hosts, lister.node)
+    found = look_at(fleet.hosts, lister.node, timeout=bounds.SNAPSHOTS)
     files: list[Found] = []
     problems: list[tuple[str, str]] = []
     for name, value in found.items():
@@ -204,11 +206,34 @@ def readable_log(survey: Survey) -> bool:
 
 
 def local_file(wanted: str) -> Path | None:
-    """The file here that is meant, where a path was given rather than a name."""
+    """The file here that is meant; None where there is none, so that a name or a path on the nodes is meant."""
     path = Path(wanted).expanduser()
-    if os.sep in wanted or path.is_file():
-        return path
-    return None
+    return path if path.is_file() else None
+
+
+def named_by_path(catalogue: Catalogue, wanted: str, directory: str) -> str:
+    """The name of what is meant by a path on the nodes, also as `NODE:PATH`; a name stays as it is. Raises InputError.
+
+    `directory` is the nodes' snapshot directory as the inventory has it; a node may have it elsewhere, behind a link.
+    """
+    if "/" not in wanted:
+        return wanted
+    node, colon, path = wanted.partition(":/")
+    node, path = (node, "/" + path) if colon and "/" not in node else ("", wanted)
+    here = [f for row in catalogue.rows for f in row.files if f.node is not None and node in ("", f.node)]
+    match = posixpath.basename(posixpath.normpath(path))
+    if not any(_same_path(path, file, directory) for file in here):
+        raise InputError(
+            f"{wanted}: there is no such file here, and no node has it in {directory}",
+            hint="`fleetrecover snapshot list` shows what is on the nodes; its name alone, without the path, will do",
+        )
+    return f"{match}@{node}" if node else match
+
+
+def _same_path(path: str, file: Found, directory: str) -> bool:
+    wanted = posixpath.normpath(path)
+    folders = {posixpath.normpath(directory), posixpath.normpath(posixpath.dirname(file.path))}
+    return posixpath.dirname(wanted) in folders and posixpath.basename(wanted) in (file.name, base_name(file.name))
 
 
 def hosts_by_name(hosts: Sequence[Host]) -> dict[str, Host]:

@@ -7,6 +7,7 @@ journal and the directory in which the old data is kept, so `undo` and `clean` w
 from __future__ import annotations
 
 import json
+import posixpath
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fleetrecover import __version__
+from fleetrecover import __version__, bounds
+from fleetrecover.answers import load_json, understood
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands import snapshots as commands
@@ -23,11 +25,13 @@ from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.snapshots import RestoreState, Tool
 from fleetrecover.decide import restore as r
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.docker import rewrite
-from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
+from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect
+from fleetrecover.ending import scratch
 from fleetrecover.errors import (
     CheckFailed,
     CommandFailed,
@@ -39,17 +43,19 @@ from fleetrecover.errors import (
     RemoteError,
     StoppedPartWay,
     Undetermined,
+    changing,
 )
 from fleetrecover.facts import NodeFacts, Proof, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Command, Fleet, Result, Transport
 from fleetrecover.outcome import Outcome
+from fleetrecover.plain import counted
 from fleetrecover.recover import new_run, run_paths
-from fleetrecover.remote import fan_out, wait_until
+from fleetrecover.remote import look_at, wait_until
 from fleetrecover.snapshots.catalogue import select
-from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_file
-from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, scratch, silent
+from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_file, named_by_path
+from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, silent
 from fleetrecover.survey import Reader, take_survey, tls_files
 from fleetrecover.verify import expectation, verify
 
@@ -116,7 +122,8 @@ def restore(means: Means, wanted: Wanted) -> Report:
                 )
             journal = Journal.open(means.fleet.cluster, plan.run)
             try:
-                return _Run(means, looker, journal, held.token).go(again, fresh)
+                with changing():
+                    return _Run(means, looker, journal, held.token).go(again, fresh)
             finally:
                 journal.close()
 
@@ -137,6 +144,7 @@ class _Looker:
     file: Obtained | None = None
     chosen: r.Chosen | None = None
     known: dict[str, Tool] = field(default_factory=dict)
+    recorded: _Like | None = None
 
     def look(self, run: str, token: str) -> tuple[Survey, r.RestorePlan]:
         fleet, transport = self.means.fleet, self.means.transport
@@ -144,7 +152,9 @@ class _Looker:
         under_way = find_open_run(survey)
         mine = under_way if under_way is not None and under_way.kind == r.KIND else None
         states = self.states(survey, mine.run) if mine else {}
-        dead = self.wanted.dead | self.remembered(survey, states, mine.dead if mine else ())
+        refuse_living_dead(survey, Wish(self.wanted.dead))
+        told = self.wanted.dead | self.remembered(survey, states, mine.dead if mine else ())
+        dead = resolved(survey, Wish(told)).dead
         note = next((state.note for state in states.values() if state.note), None)
         chosen = self.choose(survey, note)
         diagnosis = diagnose(survey, Wish(dead))
@@ -158,7 +168,7 @@ class _Looker:
             open_run=under_way,
             replace_living=self.wanted.replace_living,
             other_cluster=self.wanted.other_cluster,
-            **self.like(),
+            **self.like(survey),
         )
         r.check_accounted(survey, situation)
         tools, givers = self.tools(survey, situation)
@@ -174,7 +184,7 @@ class _Looker:
             node = by_name[host.name]
             return Reader(host, self.means.transport).read(commands.restore_state(run_paths(node, run)))
 
-        return _good(fan_out([node.host for node in nodes], one))
+        return _good(look_at([node.host for node in nodes], one))
 
     def remembered(self, survey: Survey, states: Mapping[str, RestoreState], told: tuple[str, ...]) -> frozenset[str]:
         """Whoever was declared dead when data was first moved is not waited for now."""
@@ -188,17 +198,18 @@ class _Looker:
             return self.chosen
         path = local_file(self.wanted.snapshot)
         if path is not None:
+            name = str(path)
             self.file = obtain_local(path, self.directory)
         else:
             found = list_snapshots(
                 self.means.fleet, self.means.transport, self.wanted.local, progress=self.means.progress
             )
-            noted = note is not None and note.get("snapshot") == self.wanted.snapshot
-            row = select(found, str(note["identity"]) if noted and note else self.wanted.snapshot)
+            name = named_by_path(found, self.wanted.snapshot, self.means.fleet.etcd.snapshots)
+            noted = note is not None and note.get("snapshot") == name
+            row = select(found, str(note["identity"]) if noted and note else name)
             hosts = hosts_by_name(self.means.fleet.hosts)
             self.file = obtain(row, hosts, self.means.transport, self.directory, self.means.progress)
         content = self.file.content
-        name = self.wanted.snapshot if path is None else str(path)
         self.chosen = r.Chosen(
             name,
             content.identity,
@@ -216,7 +227,7 @@ class _Looker:
         names = (s.ROLLING, *self.means.fleet.kubernetes.restart)
         probe = commands.neighbours(self.means.fleet.etcd.cli, names)
         hosts = [node.host for node in survey.nodes if node.accessible]
-        found = _good(fan_out(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
+        found = _good(look_at(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
         return {name: tuple(each.name for each in there) for name, there in found.items()}
 
     def tools(self, survey: Survey, situation: r.Situation) -> tuple[dict[str, Tool], dict[str, tuple[str, str]]]:
@@ -233,7 +244,7 @@ class _Looker:
             found = {image: reader.read(probes.has_image(cli, image)) for image in sorted(set(wanted.values()))}
             return {image: identity for image, identity in found.items() if identity is not None}
 
-        there = _good(fan_out([node.host for node in survey.nodes if node.accessible], look))
+        there = _good(look_at([node.host for node in survey.nodes if node.accessible], look))
         givers: dict[str, tuple[str, str]] = {}
         for name, image in wanted.items():
             if image in there[name]:
@@ -261,7 +272,7 @@ class _Looker:
                     found[image] = error.message
             return found
 
-        answers = _good(fan_out([node.host for node in survey.nodes if node.accessible], ask))
+        answers = _good(look_at([node.host for node in survey.nodes if node.accessible], ask))
         tools = {name: answers[giver][image] for name, (giver, image) in asked.items()}
         bad = {name: tool for name, tool in tools.items() if not isinstance(tool, Tool)}
         if bad:
@@ -281,23 +292,82 @@ class _Looker:
             return situation.like.image
         raise Refused(
             "no node has an etcd container, so its command is not known; nothing was changed",
-            hint="give `docker inspect` of one from before as --like FILE: every run keeps it as containers.json",
+            hint="give `docker inspect` of one from before as --like FILE: every run of fleetrecover keeps it on its nodes "
+            "as DATA.fleetrecover/RUN/containers.json, and none was found there",
         )
 
-    def like(self) -> dict[str, Any]:
-        """The container's inspect document that the operator gave, as a spec."""
-        if self.wanted.like is None:
+    def like(self, survey: Survey) -> dict[str, Any]:
+        """The container's inspect document that the operator gave, or that a run has left on a node, as a spec."""
+        if self.wanted.like is not None:
+            return _fields(self.given(self.wanted.like))
+        if any(node.original(survey.fleet.etcd.container) is not None for node in survey.nodes):
             return {}
+        if self.recorded is None:
+            self.recorded = self.left_by_a_run(survey)
+        return _fields(self.recorded) if self.recorded is not None else {}
+
+    def given(self, path: Path) -> _Like:
+        """What the operator gave."""
         try:
-            value = json.loads(self.wanted.like.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"--like {self.wanted.like}: {error}") from error
-        document = value[0] if isinstance(value, list) and value else value
-        if not isinstance(document, dict):
-            raise InputError(f"--like {self.wanted.like}: not the output of `docker inspect`")
-        spec: ContainerSpec = from_inspect(document)
-        hostname = str((document.get("Config") or {}).get("Hostname") or "")
-        return {"like": spec, "like_hostname": hostname}
+            found = _like(load_json(path.read_bytes(), str(path)), str(path))
+        except OSError as error:
+            raise InputError(f"--like {path}: {error.strerror or error}") from error
+        if found is None:
+            raise InputError(f"--like {path}: it lists no container")
+        return found
+
+    def left_by_a_run(self, survey: Survey) -> _Like | None:
+        """What the youngest run that saw an etcd container has kept of it on its node; None where none has. Raises Refused."""
+        kept = [(keep, node) for node in survey.nodes for keep in node.keeps if keep.containers]
+        bad: list[str] = []
+        for keep, node in sorted(kept, key=lambda pair: pair[0].run, reverse=True):
+            path = posixpath.join(keep.path, "containers.json")
+            probe = probes.file_bytes(path, bounds.JSON)
+            try:
+                found = _like(load_json(Reader(node.host, self.means.transport).read(probe), path), path)
+            except (FormatError, Refused) as error:
+                bad.append(f"{node.name}:{path}: {error.message}")
+                continue
+            if found is not None:
+                self.means.events.note(
+                    f"no node has an etcd container: its command is taken from {node.name}:{path}, as run {keep.run} found it"
+                )
+                return found
+        if bad:
+            raise Refused(
+                f"no node has an etcd container, and what runs have kept of one will not do: {'; '.join(bad)}; "
+                "nothing was changed",
+                hint="copy one here, mend it, and give it as --like FILE",
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class _Like:
+    """A container after which others are made, and the host name that it had."""
+
+    like: ContainerSpec
+    like_hostname: str
+
+
+def _fields(found: _Like | None) -> dict[str, Any]:
+    """As the fields of a Situation."""
+    return {} if found is None else {"like": found.like, "like_hostname": found.like_hostname}
+
+
+def _like(value: Any, source: str) -> _Like | None:
+    """The etcd among the containers of an `inspect`; None where it lists none. Raises FormatError, Refused."""
+    documents = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, dict) for each in documents):
+        raise FormatError("not the output of `docker inspect`", source=source)
+    if not documents:
+        return None
+
+    def read() -> _Like:
+        document = next((each for each in documents if is_etcd(each)), documents[0])
+        return _Like(from_inspect(document), str((document.get("Config") or {}).get("Hostname") or ""))
+
+    return understood(source, read)
 
 
 def _good(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -574,7 +644,7 @@ class _Run:
         if report.failures:
             rest = "; ".join(f"{name}: {error.message}" for name, error in report.failures.items())
             raise StoppedPartWay(
-                f"the cluster serves again with {len(report.judgement.members)} members; what remains: {rest}",
+                f"the cluster serves again with {counted(len(report.judgement.members), 'member')}; what remains: {rest}",
                 hint="when that is mended, run the same command again",
             )
         return report

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fleetrecover.apply import Events
 from fleetrecover.commands import snapshots as commands
+from fleetrecover.ending import scratch
 from fleetrecover.errors import (
     CommandFailed,
     FormatError,
@@ -34,7 +35,6 @@ from fleetrecover.snapshots.transfer import (
     fetch,
     look_inside,
     push,
-    scratch,
     sha256_of,
     silent,
 )
@@ -43,7 +43,7 @@ from fleetrecover.survey import Reader, etcdctl_for, running_container, take_sur
 
 @dataclass(frozen=True)
 class Saved:
-    """A snapshot that was taken. `placed` says for each node whether it is there: "" or the reason why not."""
+    """A snapshot that was taken. `placed` says for each node whether it is there, at `path`: "" or the reason why not."""
 
     name: str
     source: str
@@ -53,6 +53,7 @@ class Saved:
     sha256: str
     placed: Mapping[str, str]
     fetched: Path | None = None
+    path: str = ""
 
 
 def default_name(now: datetime | None = None) -> str:
@@ -116,7 +117,8 @@ def save(
             fetched = fetch_to / packed.name
             shutil.copyfile(packed, fetched)
             fetched.chmod(0o600)
-    return Saved(bare, node.name, node.healthy, content, size, digest, placed, fetched)
+        path = posixpath.join(fleet.etcd.snapshots, packed.name)
+    return Saved(bare, node.name, node.healthy, content, size, digest, placed, fetched, path)
 
 
 def take(fleet: Fleet, transport: Transport, node: NodeFacts, name: str, target: Path, progress: Progress) -> None:

@@ -13,7 +13,7 @@ from fleetrecover.decide.steps import ROLLING
 from fleetrecover.errors import CommandFailed, InputError, Refused, RemoteError, StoppedPartWay
 from fleetrecover.facts import NodeFacts
 from fleetrecover.model import Fleet, Host, Transport
-from fleetrecover.remote import fan_out
+from fleetrecover.remote import fan_out, look_at
 from fleetrecover.survey import Reader, etcdctl_for, take_survey
 
 LATE = 2.5
@@ -113,7 +113,7 @@ def status(fleet: Fleet, transport: Transport) -> tuple[Row, ...]:
         rolling, _ = reader.attempt(around, results[1])
         return Row(host.name, found, next(iter(rolling or ()), None), problem_of(found))
 
-    found = fan_out(fleet.hosts, one)
+    found = look_at(fleet.hosts, one)
     return tuple(
         Row(name, None, problem=value.reason) if isinstance(value, RemoteError) else value
         for name, value in found.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import IO
 
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import MAY_RUN_STILL, Action
+from fleetrecover.ending import scratch
 from fleetrecover.errors import CommandFailed, FormatError, InputError, OutcomeUnknown, Refused
 from fleetrecover.etcd import bbolt, snapshot
 from fleetrecover.etcd.membership import Member
@@ -25,6 +25,22 @@ from fleetrecover.snapshots.catalogue import LOCAL, Found, Row, State
 
 Progress = Callable[[str, int, int], None]
 """Told what is moved, bytes so far, bytes in all."""
+
+__all__ = [
+    "Content",
+    "Obtained",
+    "Progress",
+    "accepted",
+    "fetch",
+    "look_inside",
+    "obtain",
+    "obtain_local",
+    "push",
+    "scratch",
+    "sha256_of",
+    "silent",
+    "with_content",
+]
 
 _SPARE = 256 << 20
 
@@ -61,13 +77,6 @@ class Obtained:
 
 def silent(_what: str, _done: int, _all: int) -> None:
     """Progress that nobody looks at."""
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A private directory that is gone afterwards: snapshots hold secrets."""
-    with tempfile.TemporaryDirectory(prefix="fleetrecover-") as name:
-        yield Path(name)
 
 
 def sha256_of(path: Path) -> str:

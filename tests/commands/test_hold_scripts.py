@@ -110,3 +110,29 @@ def test_data_that_the_run_never_moved_stays(data: Path) -> None:
     (data / "member").mkdir()
     assert sh(actions.put_data_back("true", paths(data), str(data))) == 0
     assert (data / "member").is_dir()
+
+
+def with_tool(tmp_path: Path, tool: str, body: str, action: Action) -> subprocess.CompletedProcess[bytes]:
+    """Run an action where one tool is another one."""
+    fake = tmp_path / "bin" / tool
+    fake.parent.mkdir(exist_ok=True)
+    fake.write_text(f"#!/bin/sh\n{body}\n")
+    fake.chmod(0o755)
+    script = f"PATH={fake.parent}:$PATH\n{action.command.script}"
+    return subprocess.run(["sh"], input=script.encode(), check=False, capture_output=True)
+
+
+def test_a_full_disk_is_not_taken_for_a_hold_of_somebody_else(data: Path, tmp_path: Path) -> None:
+    Path(paths(data).keep_root).mkdir()
+    full = 'case "$*" in *-p*) exec /bin/mkdir "$@" ;; esac; echo "mkdir: x: No space left on device" >&2; exit 1'
+    done = with_tool(tmp_path, "mkdir", full, actions.take_hold(paths(data), HOLDER, "mine"))
+    assert done.returncode == 1
+    assert b"No space left" in done.stderr
+
+
+def test_a_hold_that_could_not_be_written_leaves_nothing_behind(data: Path, tmp_path: Path) -> None:
+    action = actions.take_hold(paths(data), HOLDER, "mine")
+    assert with_tool(tmp_path, "chmod", "exit 1", action).returncode not in (0, actions.HELD)
+    assert not Path(paths(data).hold).exists()
+    assert sh(action) == 0
+    assert Path(paths(data).token).read_text() == "mine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.etcd.log import Log
 from fleetrecover.facts import Container, DataDir, EtcdStatus, LiveMember, NodeFacts, Survey
 from fleetrecover.model import Fleet, Host
@@ -52,3 +53,10 @@ def survey(*nodes: NodeFacts) -> Survey:
 
 def members(*numbers: int) -> tuple[LiveMember, ...]:
     return tuple(LiveMember(n, f"etcd{n}", (f"https://10.0.0.{n}:2380",), (), is_learner=False) for n in numbers)
+
+
+def database(revision: int, *, applied: int = 0, stable: bool = True) -> DbFacts:
+    """A database of that revision that has applied the log up to an index."""
+    return DbFacts(
+        4096, 1, 4096, applied, None, revision, -1, -1, None, (), frozenset(), "3.4.0", "", (), False, (), stable=stable
+    )

@@ -60,6 +60,9 @@ def test_less_is_proven_than_was_confirmed(fleet: FakeFleet) -> None:
     assert judged.proof is ProofKind.BEST
     with pytest.raises(StoppedPartWay, match="2 of the 3 logs"):
         check_agreement(plan, replace(choice, proof=ProofKind.COMPLETE), fresh, judged)
+    enough = replace(judged, logs_read=3, doubts=("etcd9 knows more",))
+    with pytest.raises(StoppedPartWay, match="it is not any more: etcd9 knows more; no data"):
+        check_agreement(plan, replace(choice, proof=ProofKind.COMPLETE), fresh, enough)
     more = replace(judged, proof=ProofKind.COMPLETE)
     assert check_agreement(plan, choice, fresh, more) is fresh, "more than was hoped for is no reason to ask again"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetrecover.decide.membership import host_of_url, logs_needed, port_of_url, quorum, seats, seats_of
+from fleetrecover.decide.membership import Seat, host_of_url, logs_needed, port_of_url, quorum, seats, seats_of
 from fleetrecover.etcd.membership import Configuration, Member
 from tests.decide.logs import configuration, log
 from tests.decide.surveys import node, survey
@@ -53,3 +53,13 @@ def test_one_host_has_one_seat() -> None:
     twice = (Member(1, "etcd1", ("https://10.0.0.1:2380",)), Member(4, "etcd1", ("https://10.0.0.1:2380",)))
     found = seats(survey(node(1, log(1, [(1, 9)]))), twice, frozenset())
     assert sorted((seat.id, seat.host) for seat in found) == [(1, "etcd1"), (4, None)]
+
+
+def test_who_is_meant_by_hosts_and_ids() -> None:
+    """A member's name counts only where it is no host: another one's host may be called so."""
+    seated = Seat(0xAB, "etcd3", (), learner=False, host="etcd1")
+    assert seated.among(frozenset({"etcd1"})) and seated.among(frozenset({"ab"}))
+    assert not seated.among(frozenset({"etcd3"}))
+    away = Seat(0xAB, "etcd3", (), learner=False, host=None)
+    assert away.among(frozenset({"etcd3"})) and away.among(frozenset({"ab"}))
+    assert not away.among(frozenset({"etcd1"}))

@@ -15,7 +15,7 @@ from fleetrecover.decide.survivor import (
     choose_survivor,
     electorates,
 )
-from fleetrecover.etcd.membership import ConfChange, Member
+from fleetrecover.etcd.membership import ConfChange, Member, VoterChange
 from tests.decide.logs import FIVE, candidate, log
 
 NAMES = {number: f"etcd{number}" for number in range(1, 9)}
@@ -118,6 +118,18 @@ def test_a_learner_is_no_evidence_and_no_survivor() -> None:
     assert refused([learner]).aside[0].code == "learner-log"
 
 
+def test_a_learner_that_its_log_adds_above_the_commit_is_one() -> None:
+    learner = candidate(log(4, [(1, 12)], commit=9, learners_at_end=(4,)))
+    assert chosen([learner, candidate(log(1, [(1, 9)]))]).aside[0].code == "learner-log"
+
+
+def test_a_copy_of_another_disk_does_not_count_twice() -> None:
+    older = Candidate("etcd2", log(1, [(2, 12)]))
+    choice = chosen([candidate(log(1, [(2, 20)])), older])
+    assert [(found.host, found.code) for found in choice.aside] == [("etcd2", "same-member")]
+    assert (choice.survivor, choice.proof, choice.logs_read) == ("etcd1", ProofKind.BEST, 1)
+
+
 def test_a_member_that_was_removed_does_not_count() -> None:
     """Its own log ends before its removal and still calls it a voter; its successor's log knows better."""
     old = candidate(log(3, [(1, 9)]))
@@ -189,12 +201,26 @@ def test_one_member_behind_is_only_slow() -> None:
 
 
 def test_members_that_came_later_have_forgotten_nothing() -> None:
+    """Of four, two lack entry 20; but the fourth came in after it, and the first three could spare one of them."""
+    four = (1, 2, 3, 4)
     logs = [
-        candidate(log(1, [(2, 20)], commit=20, voters_before=(1, 2))),
-        candidate(log(2, [(2, 12)])),
-        candidate(log(3, [(2, 15)])),
+        candidate(log(1, [(2, 20)], commit=20, voters=four, changes=[VoterChange(20, 4, joined=True)])),
+        candidate(log(2, [(2, 12)], changes=())),
+        candidate(log(3, [(2, 20)], commit=20, voters=four, changes=[VoterChange(20, 4, joined=True)])),
+        candidate(log(4, [(2, 15)])),
     ]
     assert chosen(logs).aside == ()
+    assert {found.host for found in chosen([logs[0], logs[1], logs[3]]).aside} == set()
+
+
+def test_where_no_electorate_explains_what_is_lacking_it_was_forgotten() -> None:
+    """Entry 20 added etcd3: it was decided by etcd1 and etcd2 together, or by two of the three."""
+    logs = [
+        candidate(log(1, [(2, 20)], commit=20, changes=[VoterChange(20, 3, joined=True)])),
+        candidate(log(2, [(2, 12)], voters=(1, 2))),
+        candidate(log(3, [(2, 15)], voters=(1, 2))),
+    ]
+    assert {found.host for found in chosen(logs).aside} == {"etcd2", "etcd3"}
 
 
 # --- the membership while it changes ---
@@ -261,3 +287,20 @@ def test_what_a_peer_knows_to_be_decided_was_possibly_acknowledged() -> None:
 def test_a_long_tail_costs_no_time() -> None:
     one, two, three = (candidate(log(n, [(2, end)], commit=1)) for n, end in ((1, 300_000), (2, 2), (3, 2)))
     assert certain([one, two, three]) == 299_998
+
+
+def test_what_a_log_that_is_no_evidence_knows_to_be_decided_was_possibly_acknowledged() -> None:
+    """etcd4 is a learner, etcd3 runs without fsync: neither held anything for a quorum, both know what was decided."""
+    logs = [candidate(log(n, [(2, end)], commit=10)) for n, end in ((1, 20), (2, 12), (3, 12))]
+    possible = electorates(logs[0].log)
+    assert certainly_unacknowledged(logs[0], logs, possible) == 8
+    learner = candidate(log(4, [(2, 18)], commit=17, learners=(4,)))
+    assert certainly_unacknowledged(logs[0], logs, possible, [*logs, learner]) == 3
+    lazy = Candidate("etcd5", log(5, [(2, 18)], commit=17, voters=(1, 2, 3, 5)), honest=False)
+    assert certainly_unacknowledged(logs[0], [*logs, lazy], possible) == 3
+
+
+def test_an_override_does_not_count_more_than_what_is_known() -> None:
+    best, other = candidate(log(1, [(2, 20)], commit=8)), candidate(log(2, [(2, 10)], commit=9))
+    assert "10 log entries" in chosen([best, other], "etcd2").loses
+    assert "0 of them are known to be acknowledged" in chosen([best, other], "etcd2").loses

@@ -24,12 +24,14 @@ class UndoFleet(FakeFleet):
         node = self.node(step.node)
         match step:
             case s.OpenRun():
-                yield lambda: self._keep(node, step.paths, pin=step.pin)
+                yield lambda: self._begin(node, step)
                 yield lambda: self._record(node, step)
+            case u.BeginUndo():
+                yield lambda: self._keep(node, step.paths, undoing=True, finished=False)
             case u.RemoveOurs():
                 yield lambda: self._drop_ours(node)
             case u.PutDataBack():
-                yield lambda: self._withdraw(node)
+                yield lambda: self._withdraw(node, step)
                 yield lambda: self._put_back(node, step)
             case u.PutContainerBack():
                 yield lambda: self._change(node, step.container_id, name=step.name)
@@ -39,7 +41,7 @@ class UndoFleet(FakeFleet):
             case u.StartStopped():
                 pass
             case u.MarkUndone():
-                yield lambda: self._keep(node, step.paths, undone=True)
+                yield lambda: self._keep(node, step.paths, undone=True, undoing=False)
             case u.RemoveKept():
                 for cid, _ in step.containers:
                     node.others = [c for c in node.others if c.id != cid]
@@ -64,9 +66,10 @@ class UndoFleet(FakeFleet):
             no_data=node.data is None,
         )
 
-    def _withdraw(self, node: Node) -> None:
+    def _withdraw(self, node: Node, step: u.PutDataBack) -> None:
         assert node.serving is None, "data is moved while an etcd runs on it"
         node.data = None
+        self._keep(node, step.paths, proof=None)
         self.live = [] if not any(n.serving for n in self.nodes) else self.live
 
     def _put_back(self, node: Node, step: u.PutDataBack) -> None:
@@ -193,8 +196,9 @@ def test_the_undo_of_a_restore_stops_what_watches_before_data_goes_back() -> Non
     plan = u.make_undo(restoring().survey(), RUN, {})
     [stop] = [part for part in plan.stages if part.name == "stop"]
     for lane in stop.lanes:
-        assert isinstance(lane[0], s.StopNeighbours)
-        assert "kube-apiserver" in lane[0].names
+        assert isinstance(lane[0], u.BeginUndo)
+        assert isinstance(lane[1], s.StopNeighbours)
+        assert "kube-apiserver" in lane[1].names
     assert any(isinstance(step, u.StartStopped) for part in plan.stages for step in part.steps)
     assert not any(
         isinstance(x, s.StopNeighbours) for part in u.make_undo(recovered().survey(), RUN).stages for x in part.steps

@@ -56,6 +56,6 @@ def test_a_host_key_that_is_not_known_is_never_connected_to(fleet: Fleet, tmp_pa
     nobody = tmp_path / "known_hosts"
     nobody.write_text("")
     refused = init(lab, tmp_path, "init", "--from", lab.state.hosts[0].address, "-o", "-", known_hosts=nobody)
-    assert refused.returncode == 1
+    assert refused.returncode == 12
     assert refused.stdout == ""
     assert "host key" in refused.stderr.lower() or "known_hosts" in refused.stderr

@@ -22,13 +22,15 @@ def test_prune(fleet: Fleet) -> None:
     def names() -> list[set[str]]:
         return [{path.name for path in lab.host(host.name).path(DIRECTORY).iterdir()} for host in lab.hosts]
 
-    refused = tool.run("snapshot", "prune", "--keep", "2", "--json")
+    refused = tool.run("snapshot", "prune", "--keep", "2", "--by-hand", "--json")
     assert refused.code == 20, "nobody said yes"
     whole = {f"s{number}.zip" for number in range(3)}
     assert names() == [whole, whole | {"damaged.zip"}, whole | {"notes.txt"}]
     young = tool.run("snapshot", "prune", "--keep", "1", "--for", "1d", "--yes", lab.name, "--json")
     assert (young.code, young.document["removed"]) == (0, [])
-    ran = tool.run("snapshot", "prune", "--keep", "2", "--yes", lab.name, "--json")
+    named = tool.run("snapshot", "prune", "--keep", "2", "--yes", lab.name, "--json")
+    assert (named.code, named.document["removed"]) == (0, []), "somebody has given it a name"
+    ran = tool.run("snapshot", "prune", "--keep", "2", "--by-hand", "--yes", lab.name, "--json")
     assert ran.code == 0, ran.err
     assert [name for row in ran.document["removed"] for name in row["names"]] == ["s0.zip"]
     whole -= {"s0.zip"}

@@ -363,3 +363,46 @@ def test_alarms() -> None:
 def test_etcdctl_rubbish(parse: Callable[[str], object], text: str) -> None:
     with pytest.raises(FormatError):
         parse(text)
+
+
+# -- members and states as others have them
+
+ID = 2**63 + 5
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "learner"),
+    [
+        ({"ID": ID, "name": "node 1", "peerURLs": ["http://a:2380"], "clientURLs": ["http://a:2379"]}, "node 1", False),
+        ({"ID": ID, "peerURLs": ["http://a:2380"], "isLearner": True}, "", True),
+        ({"ID": str(ID), "name": "etcd-ü/1", "peerURLs": ["http://[::1]:2380", "http://b:2380"]}, "etcd-ü/1", False),
+        ({"ID": ID, "name": None, "peerURLs": None, "clientURLs": None, "isLearner": None}, "", False),
+        ({"ID": ID, "name": "x", "newInEtcd4": {"a": [1]}, "peerURLs": []}, "x", False),
+    ],
+)
+def test_members_as_they_are_named(row: dict[str, object], name: str, learner: bool) -> None:
+    text = json.dumps({"header": {"cluster_id": 2**64 - 1}, "members": [row]})
+    found = etcdctl.parse_member_list(text)
+    [member] = found.members
+    assert (member.id, member.name, member.learner) == (ID, name, learner)
+    assert found.header.cluster_id == 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"storageVersion": "3.6.0", "dbSizeQuota": 2147483648, "downgradeInfo": {}},
+        {"downgradeInfo": {"enabled": True, "target_version": "3.5.0"}, "errors": None, "isLearner": False},
+        {"dbSizeQuota": str(2**62), "raftAppliedIndex": "8", "errors": ["memberID:1 alarm:NOSPACE "]},
+        {"header": {"cluster_id": str(ID), "member_id": ID, "raft_term": 2}, "notKnownYet": [[[]]]},
+    ],
+)
+def test_status_of_later_versions(more: dict[str, object]) -> None:
+    body: dict[str, object] = {
+        "header": {"cluster_id": ID, "member_id": ID, "revision": 5},
+        "version": "3.6.4",
+        "leader": ID,
+    }
+    (status,) = etcdctl.parse_endpoint_status(json.dumps([{"Endpoint": "x", "Status": body | more}]))
+    assert (status.version, status.leader, status.header.member_id, status.header.cluster_id) == ("3.6.4", ID, ID, ID)
+    assert not status.is_learner

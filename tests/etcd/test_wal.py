@@ -46,6 +46,7 @@ def test_new_cluster() -> None:
     assert [member.name for member in log.configuration.members] == ["n1", "n2", "n3"]
     assert log.configuration.voters == {1, 2, 3}
     assert log.above_commit == {"put": 1}
+    assert log.writes == 3
     assert log.term_at(3) == 1
     assert log.term_at(7) is None
     assert log.digest_at(7) is None
@@ -60,6 +61,18 @@ def test_later_entry_with_lower_index_truncates() -> None:
     log = read_log(writer.entry(3, 7, put("other")).state(3, 3, 5).done())
     assert log.last == Position(3, 7)
     assert [(run.term, run.first, run.last) for run in log.terms] == [(1, 1, 3), (2, 4, 6), (3, 7, 7)]
+
+
+def test_the_first_entry_that_was_read_may_be_replaced_too() -> None:
+    """The WAL begins behind a snapshot; a new leader rewrites all that follows, from the very first entry on."""
+    writer = WalWriter().open().snapshot(2, 4000).entries(2, 4001, 4009).state(2, 2, 4000)
+    writer.change(2, 4010, conf_change(1, 3)).entry(3, 4001, put("other")).entry(3, 4002).state(3, 3, 4001)
+    log = read_log(writer.done(), [snap(2, 4000)])
+    assert log.last == Position(3, 4002)
+    assert [(run.term, run.first, run.last) for run in log.terms] == [(3, 4001, 4002)]
+    assert (log.entries.first, len(log.entries)) == (4001, 2)
+    assert log.configuration_at_end.voters == {1, 2, 3}
+    assert log.above_commit == {"empty": 1}
 
 
 def test_truncation_takes_conf_changes_back() -> None:
@@ -122,9 +135,29 @@ def test_names_are_learnt_from_publications() -> None:
     for index, data in enumerate((v2, wrapped, v3, version), 4):
         writer.entry(2, index, data)
     log = read_log(writer.state(2, 1, 7).done())
+    assert log.writes == 0
     assert [member.name for member in log.configuration.members] == ["first", "second", "thirds"]
     assert log.configuration.members[1].client_urls == ("http://2:2379",)
     assert log.configuration.cluster_version == "3.6.0"
+
+
+def test_questions_to_health_and_for_alarms_are_no_writes() -> None:
+    """Found on a lab: they go through the log, and an empty cluster that is watched is not written to."""
+    asked = [
+        varint_field(1, number) + bytes_field(2, method) for number in (7, 1 << 63) for method in (b"QGET", b"SYNC")
+    ]
+    asked.append(bytes_field(10, b"") + bytes_field(100, varint_field(1, 5)))
+    raised = bytes_field(10, varint_field(1, 1)) + bytes_field(100, varint_field(1, 5))
+    written = varint_field(1, 7) + bytes_field(2, b"PUT") + bytes_field(3, b"/1/QGET") + bytes_field(4, b"x")
+    writer = cluster()
+    for index, data in enumerate(asked, 4):
+        writer.entry(2, index, data)
+    assert read_log(writer.state(2, 1, 8).done()).writes == 0
+    for index, data in enumerate((b"", written, put("k"), raised), 9):
+        writer.entry(2, index, data)
+    log = read_log(writer.state(2, 1, 8).done())
+    assert log.writes == 3
+    assert log.above_commit == {"alarm": 1, "empty": 1, "put": 1, "v2": 1}
 
 
 def test_configuration_at_commit_and_at_the_end() -> None:
@@ -413,6 +446,33 @@ def test_states_without_entries_prove_no_flush() -> None:
     log = read_log([(FIRST, zero(data, offset, border))])
     assert log.torn is not None
     assert log.last == Position(2, 10)
+
+
+@pytest.mark.parametrize("harm", ["zeros in a record", "a frame cut off"])
+def test_what_would_be_torn_in_the_last_segment_is_damage_in_an_earlier_one(harm: str) -> None:
+    """What was in an earlier segment had been flushed long before."""
+    writer = cluster().entries(2, 4, 10).state(2, 1, 9).entry(2, 11, put("big", "z" * 3000))
+    start = (writer.offsets[-1] // SECTOR + 2) * SECTOR
+    (_, first), second = writer.open(12).entries(2, 12, 13).state(2, 1, 12).done()
+    hurt = zero(first, start, start + SECTOR) if harm.startswith("zeros") else first[:-100]
+    with pytest.raises(FormatError) as caught:
+        read_log([(FIRST, hurt), ("0000000000000001-000000000000000c.wal", second[1])])
+    assert caught.value.source == FIRST
+    alone = read_log([(FIRST, hurt)])
+    assert alone.torn is not None
+
+
+def test_an_earlier_segment_that_ends_within_a_frame_is_damaged() -> None:
+    (_, first), second = cluster().entries(2, 4, 10).open(11).entries(2, 11, 13).state(2, 1, 12).done()
+    with pytest.raises(FormatError, match="ends within a frame"):
+        read_log([(FIRST, first + b"\0\0\0"), (SECOND, second[1])])
+
+
+def test_remains_behind_the_end_of_an_earlier_segment_are_nothing() -> None:
+    """etcd reads on in the next segment, whose first record carries the checksum on; so nothing was lost."""
+    (_, first), second = cluster().entries(2, 4, 10).open(11).entries(2, 11, 13).state(2, 1, 12).done()
+    log = read_log([(FIRST, first + bytes(64) + b"remains" * 9), (SECOND, second[1])])
+    assert (log.last, log.torn) == (Position(2, 13), None)
 
 
 def test_damage_in_an_earlier_segment_is_never_torn() -> None:

@@ -25,6 +25,7 @@ from fleetrecover.facts import (
     DataDir,
     EtcdStatus,
     Keep,
+    KeptData,
     LiveMember,
     NodeFacts,
     Problem,
@@ -96,6 +97,14 @@ def voters_only(log: Log, *ids: int) -> Configuration:
     known = {member.id: member for member in log.configuration.members}
     made = {n: Member(n, "", (f"https://{address(n % 100)}:2380",), (), False) for n in ids}
     return replace(log.configuration, members=tuple({**made, **known}[n] for n in ids), voters=frozenset(ids))
+
+
+def kept_data(keep: Keep, log: Log | None) -> tuple[KeptData, ...]:
+    """What a look at what that keep keeps tells, if its original is that log."""
+    if not keep.original or log is None:
+        return keep.kept or ()
+    voters = log.configuration_at_end.voters
+    return (KeptData(f"{keep.path}/original", 30, log.last.index, log.commit, log.cluster_id, log.node_id, voters),)
 
 
 @dataclass
@@ -182,7 +191,7 @@ class FakeFleet:
             containers=settle(node.containers, node.keeps.values()),
             images=frozenset(text for c in node.containers for text in (c.image, c.image_id)),
             data=DataDir(DATA, DATA, True, node.data is not None, DATA + ".fleetrecover", size=10**6, free=10**10),
-            keeps=tuple(node.keeps.values()),
+            keeps=tuple(replace(keep, kept=kept_data(keep, node.kept)) for keep in node.keeps.values()),
             log=log,
             log_problem=None if log else Problem("missing", "no WAL there"),
             status=status,
@@ -202,8 +211,8 @@ class FakeFleet:
         run = step.paths.run
         match step:
             case s.OpenRun():
-                yield lambda: self._keep(node, step.paths, pin=step.pin)
-                yield lambda: self._keep(node, step.paths, containers=True, policies=self._policies(node, run))
+                yield lambda: self._begin(node, step)
+                yield lambda: self._write_down(node, step.paths)
             case s.Fence():
                 for target in step.targets:
                     yield partial(self._change, node, target.id, restart_policy="no")
@@ -238,6 +247,10 @@ class FakeFleet:
                 yield lambda: self._remove(step.member_id)
             case s.AddMember():
                 yield lambda: self._add(step)
+            case s.UpdateMember():
+                yield lambda: self._update(step)
+            case s.RemoveLeftover():
+                yield lambda: self._remove_leftover(node, step)
             case s.Join():
                 yield lambda: self._join(node, step)
                 yield lambda: self._publish(node, step)
@@ -262,9 +275,19 @@ class FakeFleet:
         keep = node.keeps.get(paths.run) or Keep(paths.run, paths.root, None)
         node.keeps[paths.run] = replace(keep, **parts)  # type: ignore[arg-type]
 
-    def _policies(self, node: Node, run: str) -> dict[str, str]:
-        known = node.keeps[run].policies if run in node.keeps else {}
-        return dict(known) or {c.id: c.restart_policy for c in node.containers if c.role is None}
+    def _begin(self, node: Node, step: s.OpenRun) -> None:
+        """A run that was undone there begins anew."""
+        if step.paths.run in node.keeps and node.keeps[step.paths.run].undone:
+            del node.keeps[step.paths.run]
+        self._keep(node, step.paths, pin=step.pin)
+
+    def _write_down(self, node: Node, paths: RunPaths) -> None:
+        """What the containers are when the run begins; written once."""
+        if not node.keeps[paths.run].policies:
+            theirs = [c for c in node.containers if c.role is None]
+            names, policies = {c.id: c.name for c in theirs}, {c.id: c.restart_policy for c in theirs}
+            self._keep(node, paths, containers=True, policies=policies, names=names)
+        self._keep(node, paths, containers=True)
 
     def _change(self, node: Node, container_id: str, **parts: object) -> None:
         if node.container is not None and node.container.id == container_id:
@@ -334,14 +357,39 @@ class FakeFleet:
         if self.live or node.data is None:
             return
         reset = any(keep.proof for keep in node.keeps.values())
-        voters = [node.number] if reset else [n.number for n in self.nodes]
+        voters = [node.data.node_id] if reset else [n.number for n in self.nodes]
         up = [n for n in self.nodes if n.serving and n.data is not None]
         if len(up) > len(voters) // 2:
-            self.live = [self._member(number, f"etcd-n{number}") for number in voters]
+            self.live = [self._seat(node.data, number) for number in voters]
 
     def _member(self, number: int, name: str, *, member_id: int | None = None, learner: bool = False) -> LiveMember:
         urls = (f"https://{address(number)}:2380",)
         return LiveMember(member_id or number, name, urls, (), learner)
+
+    def _seat(self, log: Log, number: int) -> LiveMember:
+        """A member as a log knows it; one that it does not know has the address of its number."""
+        known = next((m for m in log.configuration_at_end.members if m.id == number), None)
+        if known is None or not known.peer_urls:
+            return self._member(number, f"etcd-n{number}")
+        return LiveMember(number, known.name or f"etcd-n{number}", known.peer_urls, (), False)
+
+    def _update(self, step: s.UpdateMember) -> None:
+        assert self.live, "a member of no cluster is changed"
+        others = {url for m in self.live if m.id != step.member_id for url in m.peer_urls}
+        assert not others & set(step.peer_urls), "Peer URLs already exists"
+        assert any(m.id == step.member_id for m in self.live), "member not found"
+        self.live = [replace(m, peer_urls=step.peer_urls) if m.id == step.member_id else m for m in self.live]
+
+    def _remove_leftover(self, node: Node, step: s.RemoveLeftover) -> None:
+        gone = [c for c in node.containers if c.name == step.name]
+        assert all(c.made_by == step.made_by for c in gone), "another one has the name"
+        node.others = [c for c in node.others if c not in gone]
+        node.container = None if node.container in gone else node.container
+
+    def swap_data(self, one: str, other: str) -> None:
+        """The disks of two hosts change places; their etcds are down and know nothing of it."""
+        first, second = self.node(one), self.node(other)
+        first.data, second.data = second.data, first.data
 
     def _remove(self, member_id: int) -> None:
         self.live = [member for member in self.live if member.id != member_id]

@@ -9,13 +9,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fleetrecover.errors import CommandFailed, HostKeyProblem, LoginFailed, OutcomeUnknown, SudoFailed, Unreachable
 from fleetrecover.model import Command, Fleet, Host
 from fleetrecover.remote import SshTransport
-from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv, find_client
+from fleetrecover.remote.bulk import SMALL, BulkUnavailable, ProcessWire, RelayPipe, client_argv
+from fleetrecover.remote.openssh import OpenSshTransport
+from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings, Target
 from tests.remote.sshd import Sshd
 from tests.remote.test_script import running
@@ -27,8 +30,13 @@ HASH = hashlib.sha256(PAYLOAD).hexdigest()
 
 
 @contextmanager
-def transport(fleet: Fleet, client: str | None = None) -> Iterator[SshTransport]:
-    settings = Settings(fleet, config_path=Path("/nonexistent"), system_config_path=Path("/nonexistent"))
+def transport(fleet: Fleet, client: str | None = None) -> Iterator[Any]:
+    """What carries bulk data: Paramiko with a client beside it, without one (""), or ssh(1) for everything ("openssh")."""
+    settings = Settings(fleet, config="none")
+    if client == "openssh":
+        with OpenSshTransport(fleet, settings=settings) as whole:
+            yield whole
+        return
     with SshTransport(fleet, settings=settings, bulk_client=client) as carrier:
         yield carrier
 
@@ -103,9 +111,16 @@ def test_a_client_that_does_not_come_up(script: str) -> None:
     assert running("sleep 4731") == []
 
 
+def test_a_client_whose_login_prints_for_ever_is_left_before_its_time_is_over() -> None:
+    """Its memory is ours: a minute of it would be gigabytes."""
+    with pytest.raises(BulkUnavailable, match="its login printed more than"):
+        ProcessWire(["sh", "-c", "exec yes welcome"], 3600)
+    assert running("yes welcome") == []
+
+
 @lab
 @needs_client
-@pytest.mark.parametrize("client", [None, ""])
+@pytest.mark.parametrize("client", [None, "", "openssh"])
 def test_up_and_down(sshd: Sshd, tmp_path: Path, client: str | None) -> None:
     fleet = sshd.fleet()
     sink, sent, got = io.BytesIO(), [0], [0]
@@ -174,8 +189,9 @@ def test_a_client_that_fails_is_replaced(sshd: Sshd) -> None:
 
 @lab
 @needs_client
+@pytest.mark.parametrize("client", [None, "openssh"])
 def test_a_cut_in_the_middle_is_an_unknown_outcome_and_not_tried_again(
-    make_sshd: Callable[..., Sshd], tmp_path: Path
+    make_sshd: Callable[..., Sshd], tmp_path: Path, client: str | None
 ) -> None:
     server = make_sshd()
     fleet = server.fleet()
@@ -188,7 +204,7 @@ def test_a_cut_in_the_middle_is_an_unknown_outcome_and_not_tried_again(
 
     thread = threading.Thread(target=cut)
     thread.start()
-    with transport(fleet) as carrier, pytest.raises(OutcomeUnknown, match="while get was running"):
+    with transport(fleet, client) as carrier, pytest.raises(OutcomeUnknown, match="while get was running"):
         carrier.download(fleet.hosts[0], Command("get", f"echo once >>{count}; sleep 4732", timeout=2), io.BytesIO())
     thread.join()
     assert count.read_text() == "once\n"
@@ -198,14 +214,15 @@ def test_a_cut_in_the_middle_is_an_unknown_outcome_and_not_tried_again(
 
 @lab
 @needs_client
-def test_a_sink_that_fails_ends_the_client(sshd: Sshd) -> None:
+@pytest.mark.parametrize("client", [None, "openssh"])
+def test_a_sink_that_fails_ends_the_client(sshd: Sshd, client: str | None) -> None:
     class Full(io.RawIOBase):
         def write(self, data: object) -> int:
             raise OSError("no space left")
 
     fleet = sshd.fleet()
-    with transport(fleet) as carrier, pytest.raises(OSError, match="no space left"):
-        carrier.download(fleet.hosts[0], Command("get", "cat /dev/zero", timeout=60), Full())  # type: ignore[arg-type]
+    with transport(fleet, client) as carrier, pytest.raises(OSError, match="no space left"):
+        carrier.download(fleet.hosts[0], Command("get", "cat /dev/zero", timeout=60), Full())
     assert running(f"-p {sshd.port} -l root") == []
 
 
@@ -213,7 +230,7 @@ def test_a_sink_that_fails_ends_the_client(sshd: Sshd) -> None:
 
 
 @lab
-@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), ""])
+@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), "", "openssh"])
 def test_relay(make_sshd: Callable[..., Sshd], tmp_path: Path, client: str | None) -> None:
     one, two = make_sshd(), make_sshd()
     two.authorize(one.login_key)
@@ -235,7 +252,7 @@ def test_relay(make_sshd: Callable[..., Sshd], tmp_path: Path, client: str | Non
 
 
 @lab
-@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), ""])
+@pytest.mark.parametrize("client", [pytest.param(None, marks=needs_client), "", "openssh"])
 @pytest.mark.parametrize(
     ("read", "write", "host", "said"),
     [

@@ -1,4 +1,4 @@
-"""SshTransport against a real sshd. What needs none (a port where nobody speaks SSH) is not marked `lab`."""
+"""SshTransport and OpenSshTransport against a real sshd. What needs none (a port where nobody speaks SSH) is not `lab`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ from fleetrecover.errors import (
 )
 from fleetrecover.model import Command, Fleet, Host, SshSettings
 from fleetrecover.remote import SshTransport, fan_out
+from fleetrecover.remote.carrier import Carrier
+from fleetrecover.remote.openssh import OpenSshTransport
+from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings
 from tests.remote.sshd import Sshd, free_port, make_key, public
 from tests.remote.test_script import running
@@ -38,12 +41,43 @@ HELLO = Command("hello", "echo hello")
 NOBODY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ/yG6lfaxSS1TtIBJ5vY4RYUXPzTLUBdHG9hPlEVUSb"
 
 
+_KIND = "paramiko"
+
+PARAMIKO_ONLY = {
+    "test_known_hosts_is_read_once_for_all_hosts": "ssh(1) reads its files itself",
+    "test_a_host_known_by_a_certificate_authority_only": "ssh(1) can check certificates of hosts",
+    "test_known_hosts_that_cannot_be_read": "ssh(1) takes it for a file without keys: see test_openssh",
+    "test_a_key_that_cannot_be_used": "ssh(1) says no more than that it was not let in",
+    "test_a_key_with_a_passphrase_comes_from_the_agent": "its second half wants another agent than the configuration's",
+    "test_the_default_identities_are_tried_when_no_key_is_configured": "ssh(1) knows no other home than root's",
+    "test_one_host_that_is_silent_holds_up_nobody": "see test_openssh",
+    "test_a_server_that_freezes_is_noticed_long_before_the_commands_own_end": "ServerAliveInterval: see test_openssh",
+    "test_nothing_global_is_changed": "of Paramiko's own",
+    "test_nothing_secret_is_logged": "Paramiko's log",
+}
+
+
+@pytest.fixture(params=["paramiko", "openssh"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test is for both ways of carrying commands: they are the same to whoever uses them."""
+    if request.param == "openssh":
+        if not find_client():
+            pytest.skip("needs the ssh client")
+        name = request.node.originalname
+        if name in PARAMIKO_ONLY:
+            pytest.skip(PARAMIKO_ONLY[name])
+    monkeypatch.setattr("tests.remote.test_connection._KIND", request.param)
+
+
 @contextmanager
-def transport(fleet: Fleet, **options: object) -> Iterator[SshTransport]:
+def transport(fleet: Fleet, **options: object) -> Iterator[Carrier]:
     """A transport that reads nobody's ~/.ssh/config."""
-    nothing = Path("/nonexistent")
-    settings = Settings(fleet, config_path=nothing, system_config_path=nothing)
-    carrier = SshTransport(fleet, settings=settings, bulk_client="", **options)  # type: ignore[arg-type]
+    settings = Settings(fleet, config="none")
+    carrier: Carrier
+    if _KIND == "openssh":
+        carrier = OpenSshTransport(fleet, settings=settings, **options)  # type: ignore[arg-type]
+    else:
+        carrier = SshTransport(fleet, settings=settings, bulk_client="", **options)  # type: ignore[arg-type]
     try:
         yield carrier
     finally:
@@ -256,7 +290,7 @@ def agent(tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def test_the_default_identities_are_tried_when_no_key_is_configured(
     sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("fleetrecover.remote.tokens.home", lambda: tmp_path)  # as ssh: not $HOME
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     (tmp_path / ".ssh").mkdir()
     assert "no key at all" in refusal(sshd.fleet(key=None), LoginFailed).message
@@ -487,6 +521,8 @@ def test_closing_ends_a_batch_that_is_under_way(sshd: Sshd) -> None:
         thread.join(30)
         carrier.close()
     assert [type(error) for error in caught] == [OutcomeUnknown]
+    while running("sleep 4723"):  # the node's own alarm ends it
+        pass
 
 
 @lab

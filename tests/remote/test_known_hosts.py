@@ -149,3 +149,77 @@ def test_openssh_agrees(tmp_path: Path) -> None:
         ["ssh-keygen", "-lf", tmp_path / "key.pub"], check=True, capture_output=True, text=True
     ).stdout
     assert fingerprint(wanted) in shown
+
+
+# --- a file as people have it: paramiko/paramiko#1001 (wildcards, ports), net-ssh/net-ssh#833 (@cert-authority)
+
+R, C = "ssh-rsa", "ecdsa-sha2-nistp256"
+AS_PEOPLE_HAVE_IT = "".join(
+    [
+        "\ufeff" + line("bom.example.net", 1),
+        "  \t" + line("indent.example.net", 1).replace(" ", "\t", 1),
+        line("UPPER.Example.NET,10.9.0.3", 1),
+        line("*.wild.example.net,!no.wild.example.net", 1),
+        line("[*.port.example.net]:2222", 1),
+        line("crlf.example.net", 1).replace("\n", "\r\n"),
+        line("*.ca.example.net", 1, marker="@cert-authority"),
+        line("*", 8, marker="@revoked"),
+        line("10.9.0.8", 8),
+        "old.example.net 1024 35 1234567890123\n",
+        line("quoted.example.net", 1).replace("ssh-ed25519", '"ssh-ed25519', 1),
+        line("[fd00::7]:2222", 1),
+        line("fd00::8", 1),
+        line("etcd?", 2, kind=R),
+        line("etcd1", 3, kind=C),
+        line("[10.9.0.9]:22", 1),
+        line("10.9.0.10:2222", 1),
+        line(hashed("hashed.example.net"), 1),
+        line(hashed("[hashed.example.net]:2222"), 1),
+        line(hashed("10.9.0.11"), 1),
+        line("comment.example.net", 1).replace("comment\n", "two\u2028lies.example.net " + line("", 1).strip() + "\n"),
+        line("blank\u00a0lies2.example.net", 1),
+        line("twice.example.net", 5) + line("twice.example.net", 1),
+        line("[fe80::1%eth0]:2222", 1),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "reached"),
+    [
+        ("indent.example.net", 22, True),
+        ("UPPER.example.net", 22, True),
+        ("10.9.0.3", 22, True),
+        ("a.wild.example.net", 22, True),
+        ("no.wild.example.net", 22, False),
+        ("a.port.example.net", 2222, True),
+        ("a.port.example.net", 22, False),
+        ("crlf.example.net", 22, True),
+        ("x.ca.example.net", 22, False),
+        ("10.9.0.8", 22, False),
+        ("old.example.net", 22, False),
+        ("quoted.example.net", 22, False),
+        ("fd00::7", 2222, True),
+        ("fd00::7", 22, False),
+        ("fd00::8", 22, True),
+        ("FD00::8", 22, True),
+        ("etcd1", 22, True),
+        ("etcd2", 22, True),
+        ("10.9.0.9", 22, False),
+        ("10.9.0.10", 2222, False),
+        ("hashed.example.net", 22, True),
+        ("hashed.example.net", 2222, True),
+        ("10.9.0.11", 22, True),
+        ("comment.example.net", 22, True),
+        ("lies.example.net", 22, False),  # it stands behind what only Unicode takes for an end of line
+        ("lies2.example.net", 22, False),
+        ("twice.example.net", 22, True),
+        ("fe80::1%eth0", 2222, True),
+        ("bom.example.net", 22, False),  # as for ssh: the mark is part of the name
+    ],
+)
+def test_a_file_as_people_have_it(host: str, port: int, reached: bool) -> None:
+    """One host has all of these keys: ed25519, RSA and ECDSA."""
+    found = trust(AS_PEOPLE_HAVE_IT, host, port)
+    shown = (blob(1), blob(2, R), blob(3, C)) if host != "10.9.0.8" else (blob(8),)
+    assert any(found.accepts(each) for each in shown) is reached

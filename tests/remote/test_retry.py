@@ -2,8 +2,25 @@ from __future__ import annotations
 
 import pytest
 
-from fleetrecover.errors import CommandFailed, HostKeyProblem, LoginFailed, OutcomeUnknown, RemoteError, Unreachable
-from fleetrecover.remote import MEMBER_ADD_POLICY, READ_POLICY, WaitTimeout, wait_until
+from fleetrecover.errors import (
+    CommandFailed,
+    HostKeyProblem,
+    LoginFailed,
+    OutcomeUnknown,
+    RemoteError,
+    SudoHangs,
+    TooMuch,
+    Unreachable,
+)
+from fleetrecover.remote import (
+    LOOK_POLICY,
+    MEMBER_ADD_POLICY,
+    READ_POLICY,
+    RECONNECT_POLICY,
+    Policy,
+    WaitTimeout,
+    wait_until,
+)
 
 
 class Clock:
@@ -150,3 +167,19 @@ def test_waiting_does_not_hide_a_fault() -> None:
     clock = Clock()
     with pytest.raises(HostKeyProblem):
         wait_until(Failing(HostKeyProblem("a", "changed")), what="x", timeout=5, sleep=clock.sleep, clock=clock)
+
+
+@pytest.mark.parametrize("policy", [LOOK_POLICY, READ_POLICY, RECONNECT_POLICY])
+def test_a_node_that_sends_too_much_is_not_asked_for_it_again(policy: Policy) -> None:
+    """It would send the same, and take as much time and memory each time."""
+    clock, work = Clock(), Failing(TooMuch("a", "it printed more than 1 bytes"))
+    with pytest.raises(TooMuch):
+        policy.with_sleep(clock.sleep, clock).run(work)
+    assert work.calls == 1
+
+
+def test_a_look_is_repeated_where_the_connection_was_lost_and_not_where_sudo_hangs() -> None:
+    clock, work = Clock(), Failing(OutcomeUnknown("a", "dropped"))
+    assert LOOK_POLICY.with_sleep(clock.sleep, clock).run(work) == "done"
+    with pytest.raises(SudoHangs):
+        LOOK_POLICY.with_sleep(clock.sleep, clock).run(Failing(SudoHangs("a", "x")))

@@ -261,3 +261,72 @@ def test_nothing_runs_before_the_whole_script_has_come(shell: Path, tmp_path: Pa
     for cut in (len(script.text) - 3, len(script.text) // 2):
         subprocess.run([shell / "sh"], input=script.text[:cut], capture_output=True, check=False)
     assert not (tmp_path / "done").exists()
+
+
+# --- separators, and what only looks like one
+
+
+NOISE = b"0123456789abcdef" * 2
+
+
+def cut(*chunks: bytes) -> Cutter:
+    """A cutter that was fed these."""
+    cutter = Cutter(NOISE)
+    for chunk in chunks:
+        cutter.feed(chunk)
+    return cutter
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"+ _nonce=%s\n+ exec\n" % NOISE,  # SHELLOPTS=xtrace
+        b"_nonce=%s\n" % NOISE,  # verbose
+        b"%s\n" % NOISE,
+        b"%s 0\n" % NOISE,
+        b"%s x y\n" % NOISE,
+        b"%s 7 0\n" % NOISE,  # not its turn
+        b"%s 0 0 0\n" % NOISE,
+        b"%s  0 0\n" % NOISE,
+        b"%s 0 12345\n" % NOISE,
+        b"%s 00 0\n" % NOISE,
+        b"%s -1 0\n" % NOISE,
+        b"%s \xd9\xa0 0\n" % NOISE,
+        NOISE * 3 + b"\n",
+        NOISE[:-1] + b"\n",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_what_only_looks_like_a_separator_is_output(odd: bytes, size: int) -> None:
+    stream = odd + b"%s 0 0\n" % NOISE + b"out" + odd + b"put%s 1 3\n" % NOISE + b"rest"
+    found = cut(*(stream[at : at + size] for at in range(0, len(stream), size)))
+    assert (found.done, found.codes, found.pieces, found.noise) == (2, [3], [b"out" + odd + b"put"], odd)
+    assert found.rest() == b"rest"
+
+
+def test_a_nonce_without_an_end_is_not_held_back_for_ever() -> None:
+    found = cut(b"%s 0 0\n" % NOISE, NOISE + b" 1 1" + b"x" * 100)
+    assert found.done == 1
+    assert len(found.rest()) == len(NOISE) + 104
+
+
+@pytest.mark.parametrize("option", ["xtrace", "verbose", "errexit", "noclobber", "xtrace:verbose:errexit:nounset"])
+def test_a_login_that_exports_shellopts(option: str) -> None:
+    """An honest node: bash takes options from its environment, and shows the script on standard error."""
+    script = batch_script(
+        [Command("hello", "echo hello; false; echo $unset; echo on > /dev/null"), Command("x", "echo x")]
+    )
+    done = subprocess.run(
+        ["bash", "--posix"],
+        input=script.text,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "SHELLOPTS": option},
+    )
+    out, err = Cutter(script.nonce), Cutter(script.nonce)
+    out.feed(done.stdout)
+    err.feed(done.stderr)
+    assert out.codes == err.codes == [0, 0]
+    assert out.pieces == [b"hello\n\n", b"x\n"]
+    assert err.pieces == [b"", b""], "and what comes after is as quiet as ever"

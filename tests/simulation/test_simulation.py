@@ -1,29 +1,66 @@
-"""A thousand random histories of a modelled Raft cluster; `python -m tests.simulation` does ten thousand."""
+"""Random histories of a modelled Raft cluster; `python -m tests.simulation` does ten thousand, and nightly a hundred thousand."""
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from fleetrecover.decide import survivor
-from fleetrecover.decide.survivor import Electorates
+from fleetrecover.decide import candidates, electorates, survivor
+from fleetrecover.decide.electorates import Decided, Electorates
 from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.wal import read_log
-from tests.etcd.writers import WalWriter, conf_change, put
+from tests.simulation.disks import written
 from tests.simulation.judge import Count, history
-from tests.simulation.raft import ADD, WRITE, Cluster, log_of
-from tests.simulation.raft import REMOVE as REMOVAL
+from tests.simulation.raft import TAMPERS, Cluster, log_of
+
+HISTORIES = 3000
 
 
-def test_no_acknowledged_write_is_lost_where_the_choice_says_so() -> None:
+@pytest.fixture(scope="module")
+def counted() -> Count:
     count = Count()
-    for number in range(1000):
+    for number in range(HISTORIES):
         history(f"check-{number}", count)
-    assert count.failures == []
-    assert count.complete > 5000
-    assert count.best_lost > 100
-    assert count.acknowledged > 5000
+    return count
+
+
+def test_no_acknowledged_write_is_lost_where_the_choice_says_so(counted: Count) -> None:
+    assert counted.failures == []
+    assert counted.wrong == 0
+    assert counted.complete > 8000
+    assert counted.best_lost > 500
+    assert counted.acknowledged > 20000
+    assert counted.sure > 10000
+
+
+def test_the_old_electorates_lose_writes_in_the_same_histories(counted: Count) -> None:
+    """So the histories can tell a good rule from a bad one."""
+    assert counted.old_complete > 8000
+    assert counted.old_lost > 0
+
+
+def test_disks_that_were_tampered_with_are_there_and_noticed(counted: Count) -> None:
+    assert counted.tampered > 300
+    assert counted.split > 100
+    assert counted.forgetful > 10
+    assert counted.hidden > 500
+
+
+# --- the model can fail ---
+
+
+def lost(monkeypatch: pytest.MonkeyPatch, histories: int = 1500) -> bool:
+    """Whether a weaker rule, which must be in place already, errs in so many histories."""
+    count = Count()
+    for number in range(histories):
+        history(f"weaker-{number}", count)
+        if count.wrong:
+            return True
+    return False
 
 
 @pytest.mark.parametrize(
@@ -33,43 +70,68 @@ def test_no_acknowledged_write_is_lost_where_the_choice_says_so() -> None:
         pytest.param(lambda log: (log.configuration_at_end.voters,), id="only the membership at the end"),
     ],
 )
-def test_the_model_finds_the_fault_of_a_weaker_rule(
+def test_the_model_finds_the_fault_of_fewer_electorates(
     weaker: Callable[[Log], Electorates], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole = electorates.decided
     monkeypatch.setattr(survivor, "electorates", weaker)
-    count = Count()
-    for number in range(1500):
-        history(f"weaker-{number}", count)
-        if count.complete_lost:
-            return
-    pytest.fail("1,500 histories did not find it")
+    monkeypatch.setattr(survivor, "decided", lambda logs: replace(whole(logs), electorates=weaker(whole(logs).by)))
+    assert lost(monkeypatch)
+
+
+def test_the_model_finds_the_fault_of_believing_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows who voted before, and it is called complete all the same."""
+    whole = electorates.decided
+
+    def sure(logs: list[Log]) -> Decided:
+        return replace(whole(logs), unknown="")
+
+    monkeypatch.setattr(survivor, "decided", sure)
+    assert lost(monkeypatch, 6000)
+
+
+def test_the_model_finds_the_fault_of_believing_bare_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "newborn", lambda log: False)
+    monkeypatch.setattr(survivor, "newborn", lambda log: False)
+    assert lost(monkeypatch)
+
+
+def test_the_model_finds_the_fault_of_accusing_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one electorate instead of all."""
+    monkeypatch.setattr(electorates, "before_last_change", lambda log, index, after=0: ())
+    monkeypatch.setattr(candidates, "before_last_change", lambda log, index, after=0: ())
+    assert lost(monkeypatch)
+
+
+# --- the model and the real formats ---
 
 
 def test_the_models_disks_read_the_same_through_real_bytes() -> None:
-    """Written as a WAL and read by the real reader, a disk of the model says what the model says of it."""
-    import random
-
-    compared = 0
-    for seed in range(30):
-        cluster = Cluster(3, random.Random(seed), changes=seed % 2 == 0)
-        cluster.run(600)
+    """Written as a WAL and .snap files and read by the real reader, a disk of the model says what the model says of it."""
+    seen: Counter[str] = Counter()
+    for seed in range(120):
+        tampers = TAMPERS if seed % 4 == 3 else ()
+        cluster = Cluster(3, random.Random(seed), changes=seed % 2 == 0, snapshots=seed % 3 > 0, tampers=tampers)
+        cluster.run(500)
         for node in cluster.nodes.values():
-            if not node.disk.log:
-                continue
-            writer = WalWriter(node_id=node.id, cluster_id=0xC1).open()
-            for index, entry in enumerate(node.disk.log, 1):
-                if entry.kind in (ADD, REMOVAL):
-                    member = {"peerURLs": [f"http://{entry.value}:2380"]} if entry.kind == ADD else None
-                    writer.change(entry.term, index, conf_change(0 if member else 1, entry.value, member))
-                else:
-                    writer.entry(entry.term, index, put(f"k{entry.value}") if entry.kind == WRITE else b"")
-            state = node.disk.state
-            writer.state(state.term, state.vote, min(state.commit, len(node.disk.log)))
-            real, model = read_log(writer.done()), log_of(node)
+            real, model = read_log(*written(node)), log_of(node)
             assert (real.last, real.hard_state, real.terms) == (model.last, model.hard_state, model.terms)
-            assert real.configuration.voters == model.configuration.voters
-            assert real.configuration_at_end.voters == model.configuration_at_end.voters
-            assert real.voters_before == model.voters_before
+            assert (real.snapshot, real.changes_known_from) == (model.snapshot, model.changes_known_from)
+            for mine, theirs in (
+                (real.configuration, model.configuration),
+                (real.configuration_at_end, model.configuration_at_end),
+            ):
+                assert (mine.voters, mine.learners, mine.removed) == (theirs.voters, theirs.learners, theirs.removed)
+            assert (real.voters_before, real.voter_changes) == (model.voters_before, model.voter_changes)
+            assert dict(real.removed_at) == dict(model.removed_at)
             assert survivor.electorates(real) == survivor.electorates(model)
-            compared += 1
-    assert compared > 60
+            seen["all"] += 1
+            seen["snapshot"] += bool(real.snapshot.index)
+            seen["received"] += bool(real.snapshot.index) and real.changes_known_from > real.snapshot.index
+            seen["learner"] += bool(real.configuration.learners)
+            seen["removed"] += bool(real.configuration.removed)
+            seen["hidden change"] += any(c.index <= real.snapshot.index for c in real.voter_changes)
+            seen["bare"] += not len(real.entries)
+    assert all(
+        seen[kind] > 5 for kind in ("all", "snapshot", "received", "learner", "removed", "hidden change", "bare")
+    )

@@ -242,3 +242,116 @@ def test_it_waits_until_it_is_due(shell: list[str], tmp_path: Path) -> None:
     assert len(node.names) == 1
     assert node.run("due") == 0
     assert len(node.names) == 1
+
+
+# --- the schedule, whatever the clock did ---
+
+
+def named(node: Node, *times: str) -> list[str]:
+    """Whole snapshots of ours with these times in their names, in the order in which they were written."""
+    names = [f"{PREFIX}{time}" for time in times]
+    for name in names:
+        (node.snapshots / name).write_bytes(WHOLE)
+    return names
+
+
+def newest(node: Node) -> str:
+    """The name that the schedule's state gives."""
+    lines = Path(node.paths.state).read_text().splitlines()
+    return dict(line.partition("=")[::2] for line in lines)["name"]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 6])
+def test_a_clock_that_was_ahead(shell: list[str], tmp_path: Path, keep: int) -> None:
+    """Names of a time that is yet to come are the oldest: else each new one would be removed as it is written."""
+    node = Node(tmp_path, shell, keep=keep)
+    ahead = named(node, *(f"2099-01-0{day}T00:00:00Z" for day in range(1, 7)))
+    first = node.old(1)
+    written = []
+    for _ in range(3):
+        assert node.run() == 0
+        written.append(newest(node))
+        assert written[-1] in node.names
+        assert len(node.names) == keep
+    assert len(set(written)) == 3, "no two have the same name"
+    assert set(written[-keep:]) <= node.names
+    if keep == 6:
+        assert node.names == {*written, *first, *ahead[-2:]}, "the ones with the latest names of those that are left"
+
+
+def test_a_time_of_writing_that_is_yet_to_come_counts_as_old(shell: list[str], tmp_path: Path) -> None:
+    node = Node(tmp_path, shell, keep=2)
+    good, strange = node.old(2)[0], node.old(1)[0]
+    os.utime(node.snapshots / strange, (4_000_000_000, 4_000_000_000))
+    assert node.run() == 0
+    assert node.names == {good, newest(node)}
+
+
+def test_a_clock_that_has_gone_back(shell: list[str], tmp_path: Path) -> None:
+    """What was written last is kept, though every name that is there is younger."""
+    node = Node(tmp_path, shell, keep=2)
+    clock = tmp_path / "clock"
+    date = f"""date() {{
+  case "$*" in *+%s) echo 86400; return ;; esac
+  echo x >> {clock}; echo "1970-01-02T00:00:0$(wc -l < {clock} | tr -d ' ')Z"
+}}
+"""
+    script = Path(node.paths.script)
+    script.write_text(script.read_text().replace("umask 077\n", "umask 077\n" + date, 1))
+    node.old(1, 2, 3)
+    for _ in range(3):
+        assert node.run() == 0
+        assert newest(node) in node.names
+        assert newest(node).startswith(f"{PREFIX}1970")
+        assert len(node.names) == 2
+
+
+def test_a_clock_that_stands_still(shell: list[str], tmp_path: Path) -> None:
+    """An older snapshot is never written over."""
+    node = Node(tmp_path, shell, keep=2)
+    script = Path(node.paths.script)
+    still = "date() { case $* in *+%s) echo 86400 ;; *) echo 1970-01-02T00:00:00Z ;; esac; }\nsleep() { :; }\n"
+    script.write_text(script.read_text().replace("umask 077\n", "umask 077\n" + still, 1))
+    assert node.run() == 0
+    [only] = node.names
+    (node.snapshots / only).write_bytes(b"the older one")
+    assert node.run() == 1
+    assert (node.snapshots / only).read_bytes() == b"the older one"
+
+
+def test_ages_mean_nothing_right_after_a_jump(shell: list[str], tmp_path: Path) -> None:
+    """The clock is suddenly years ahead: by their age all would go at once."""
+    node = Node(tmp_path, shell, keep=9, keep_for=3600)
+    kept = node.old(1, 2, 3)
+    for name in kept:
+        os.utime(node.snapshots / name, (1_600_000_000, 1_600_000_000))
+    Path(node.paths.state).write_text("last=1600000100\noutcome=saved\n")
+    assert node.run() == 0
+    assert set(kept) < node.names
+    (node.snapshots / newest(node)).touch()
+    assert node.run() == 0
+    assert not set(kept) & node.names, "the next time they are old"
+
+
+@pytest.mark.parametrize("mark", ["@ENVIRONMENT@", "@TICK@", "@CLI@", "@PREFIX@", "\\1", "\\g<0>", "@DIR@@HOME@"])
+def test_what_looks_like_a_mark_stays_what_it_is(shell: list[str], tmp_path: Path, mark: str) -> None:
+    """Values come from the node's containers: none of them may become part of the script."""
+    touched = tmp_path / "touched"
+    ctl = Etcdctl(f"doc ker/{mark}", "etcd", f"http://x y;touch {touched};", ("/c' a", mark, "$(touch x)"))
+    evil = f"/d b/{mark}/.fleetrecover-scheduled"
+    paths = SchedulePaths(f"{tmp_path}/{mark}/snap shots")
+    text = commands.schedule_script(ctl, f"et cd {mark}", evil, evil, paths, Schedule(3600, 6))
+    asked = 'printf "%s|" "$cli" "$container" "$dir" "$home" "$inside" "$onhost" "$prefix"; exit 0\n'
+    head = text.split("state=$home/state")[0] + asked
+    done = subprocess.run([*shell, "-c", head], capture_output=True, text=True, check=True, timeout=60)
+    wanted = [ctl.cli, f"et cd {mark}", paths.snapshots, paths.home, evil, evil, PREFIX]
+    assert done.stdout.split("|")[:-1] == wanted
+    subprocess.run([*shell, "-s", "due"], input=text, text=True, capture_output=True, check=False, timeout=60)
+    assert not touched.exists()
+
+
+def test_a_snapshot_directory_that_looks_like_a_mark(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "@MAX@").mkdir()
+    (tmp_path / "@MAX@" / "x").write_bytes(WHOLE)
+    probe = commands.listing(str(tmp_path / "@MAX@"))
+    assert [file.name for file in probe.parse(run(shell, probe.command)).files] == ["x"]

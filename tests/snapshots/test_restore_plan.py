@@ -268,3 +268,27 @@ def test_the_invariants_are_checked() -> None:
     other = s.Stage("prepare", "", (tuple(changed),))
     with pytest.raises(FleetRecoverError, match="invariant"):
         r.check_restore(replace(plan, stages=(other,)))
+
+
+@pytest.mark.parametrize("what", ["token", "cluster", "bump"])
+def test_nodes_that_would_not_be_members_of_one_cluster_are_no_plan(what: str) -> None:
+    plan = make(FakeFleet.broken(2).survey())
+    r.check_restore(plan)
+    steps = [step for step in plan.steps if isinstance(step, r.RestoreData)]
+    other = replace(steps[1], bump=7)
+    if what != "bump":
+        value: Any = "other" if what == "token" else (("etcd-n9", ("https://10.0.0.9:2380",)),)
+        other = replace(steps[1], identity=replace(steps[1].identity, **{what: value}))
+    with pytest.raises(FleetRecoverError, match="invariant"):
+        r.check_restore(replace(plan, stages=(s.Stage("prepare", "", ((steps[0], other),)),)))
+
+
+@pytest.mark.parametrize("policy", ["no", "always", "unless-stopped"])
+def test_a_restart_policy_stays_what_it_was(policy: str) -> None:
+    """The advice against a split brain is to set `no`: a restore that started with `always` could never end well."""
+    fleet = FakeFleet.broken(3, wiped=1)
+    for node in fleet.nodes:
+        assert node.container is not None
+        node.container = replace(node.container, restart_policy=policy)
+    plan = make(fleet.survey())
+    assert {step.restart_policy for step in plan.steps if isinstance(step, s.StartOriginal)} == {policy}

@@ -126,7 +126,7 @@ def kept_of(survey: Survey, transport: World, run: str) -> Survey:
     def one(node: NodeFacts) -> NodeFacts:
         parts = transport.host(node.name).kept[run].parts if node.keep(run) is not None else {}
         found = tuple(kept_data(f"/{part}", disk) for part, disk in parts.items() if part not in _COPIES)
-        keeps = tuple(replace(keep, kept=found) if keep.run == run else keep for keep in node.keeps)  # type: ignore[call-arg]
+        keeps = tuple(replace(keep, kept=found) if keep.run == run else keep for keep in node.keeps)
         return replace(node, keeps=keeps)
 
     return replace(survey, nodes=tuple(one(node) if node.accessible else node for node in survey.nodes))
@@ -138,9 +138,9 @@ _COPIES = ("partial", "work", "booted", "reset")
 def kept_data(part: str, disk: Disk) -> Any:
     """As `fleetrecover.facts.KeptData` tells it."""
     if not disk.sound:
-        return fleetrecover.facts.KeptData(part, revision=db_of(disk).revision, problem="damaged")  # type: ignore[attr-defined]
+        return fleetrecover.facts.KeptData(part, revision=db_of(disk).revision, problem="damaged")
     log = log_of(disk)
-    return fleetrecover.facts.KeptData(  # type: ignore[attr-defined]
+    return fleetrecover.facts.KeptData(
         part,
         revision=db_of(disk).revision,
         index=log.last.index,
@@ -255,12 +255,8 @@ def _means(world: World, answer: Answer) -> Any:
 def _diagnose(world: World, command: Command, answer: Answer) -> None:
     survey, wish = fleetrecover.recover.survey_for(world.fleet, world, command.wish)  # type: ignore[arg-type]
     diagnosis = diagnose(survey, wish)
-    concluded = getattr(fleetrecover.recover, "concluded", None)
-    if concluded is not None:
-        told = concluded(survey, diagnosis, world)
-        diagnosis, following = told.diagnosis, told.next
-    else:
-        following = fleetrecover.report.console.what_next(survey, diagnosis)
+    told = fleetrecover.recover.concluded(survey, diagnosis, world)  # type: ignore[arg-type]
+    diagnosis, following = told.diagnosis, told.next
     answer.diagnoses.append(diagnosis)
     answer.code, answer.message, answer.verdict = diagnosis.verdict.exit_code, diagnosis.why, diagnosis.verdict.value
     _findings(answer, diagnosis)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from fleetrecover import cli
+from fleetrecover.drafts.draft import Draft, Row, render
+from fleetrecover.drafts.files import from_path as from_file
+from fleetrecover.drafts.node import from_node
 from fleetrecover.errors import InputError
 from fleetrecover.facts import LiveMember, NodeFacts
 from fleetrecover.model import Host
-from fleetrecover.new_inventory import Draft, Row, from_file, from_node, render
 
 RKE = """
 cluster_name: prod
@@ -96,7 +98,7 @@ class TestFiles:
             ("c.yml", "nodes: [", "not YAML"),
             ("d.yml", "- 1", "neither an RKE"),
             ("e.yml", "all: {hosts: {a: {}}}", "no group etcd"),
-            ("f.ini", "[etcd]\nnode[1:3]\n", "line 2: ranges"),
+            ("f.ini", "[etcd]\nnode[3]:\n", "line 2: "),
             ("g.ini", "[etcd]\nnode1 ansible_host='x\n", "line 2: No closing"),
             ("h.ini", "[etcd]\n", "has no hosts"),
             ("i.ini", "[etcd]\na ansible_host={{x}}\n", "template"),
@@ -109,7 +111,7 @@ class TestFiles:
             made(tmp_path, name, text)
 
     def test_a_file_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match="no such file"):
             from_file(tmp_path / "none.yml", None)
 
 

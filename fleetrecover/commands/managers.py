@@ -1,0 +1,117 @@
+"""PURE: the question who else would start a container: systemd's units, what their scripts do, and cron."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from fleetrecover.commands.base import Probe
+from fleetrecover.commands.shell import quote
+from fleetrecover.facts import Starter, StarterKind
+from fleetrecover.model import Command, Result
+
+ENGINES = "docker|podman|nerdctl|crictl|ctr"
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "Restart",
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+    "ExecStop",
+)
+MOST_UNITS = 1000
+MOST_LINES = 400
+"""Lines that are taken of what a node answers; each is cut at 2,000 characters there."""
+
+# Everything of systemd's in two calls; a script that a unit runs is looked into, since Kubespray's does the `docker run`.
+_SCRIPT = """
+export LC_ALL=C
+if command -v systemctl >/dev/null 2>&1; then
+  names=$( { systemctl list-units --all --plain --no-legend --no-pager --type=service
+      systemctl list-unit-files --no-legend --no-pager --type=service
+      printf '%s\\n' @CANDIDATES@
+    } 2>/dev/null | awk '{ print $1 }' | grep '^[A-Za-z0-9:_.\\\\@-]*\\.service$' | grep -v '@\\.service$' |
+    sort -u | head -n @MOST@)
+  # shellcheck disable=SC2086  # names of units: the characters are checked above
+  shown=$(systemctl show --no-pager @PROPERTIES@ -- $names 2>/dev/null |
+    awk 'BEGIN { RS = ""; ORS = "\\n\\n" } /@ENGINES@|etcd/' | cut -c 1-2000)
+  printf 'units\\n%s\\n' "$shown"
+  printf '%s\\n' "$shown" | sed -n 's/^Exec[A-Za-z]*=.*path=\\([^ ;]*\\).*/\\1/p' | sort -u | while read -r path; do
+    [ -f "$path" ] || continue
+    [ "$(head -c 2 "$path")" = '#!' ] || continue
+    head -c 65536 "$path" | grep -E '@ENGINES@' | head -n 20 | cut -c 1-2000 | while read -r line; do
+      printf 'script %s %s\\n' "$path" "$line"
+    done
+  done
+fi
+for file in /etc/crontab /etc/rc.local /etc/cron.d/* /var/spool/cron/* /var/spool/cron/crontabs/*; do
+  [ -f "$file" ] || continue
+  grep -E '(@ENGINES@)([^#]* )?(start|run|restart|up) ' "$file" | grep -v '^[[:space:]]*#' | head -n 20 | cut -c 1-2000 |
+    while read -r line; do printf 'cron %s %s\\n' "$file" "$line"; done
+done
+true
+"""
+
+
+def starters(names: Sequence[str]) -> Probe[tuple[Starter, ...]]:
+    """What on the node starts containers, or etcd, by itself. `names` are those of its etcd containers."""
+    guesses = [f"{name}.service" for name in ("etcd", "etcd2", "etcd-member", *names, *(f"docker-{n}" for n in names))]
+    plain = [each for each in dict.fromkeys(guesses) if re.fullmatch(r"[A-Za-z0-9:_.@-]+", each)]
+    script = (
+        _SCRIPT.replace("@CANDIDATES@", " ".join(quote(each) for each in plain))
+        .replace("@PROPERTIES@", " ".join(f"-p {name}" for name in PROPERTIES))
+        .replace("@ENGINES@", ENGINES)
+        .replace("@MOST@", str(MOST_UNITS))
+    )
+    return Probe(Command("starters", script, timeout=20), _parse)
+
+
+def _parse(result: Result) -> tuple[Starter, ...]:
+    scripts: dict[str, list[str]] = {}
+    units: list[dict[str, str]] = []
+    found: list[Starter] = []
+    for line in result.text.splitlines()[:MOST_LINES]:
+        word, _, rest = line.partition(" ")
+        if word == "cron":
+            path, _, what = rest.partition(" ")
+            found.append(Starter(StarterKind.CRON, path, what))
+        elif word == "script":
+            path, _, what = rest.partition(" ")
+            scripts.setdefault(path, []).append(what)
+        elif line == "units" or not line:
+            units.append({})
+        else:
+            key, equals, value = line.partition("=")
+            if equals and units:
+                units[-1][key] = f"{units[-1][key]}\n{value}" if key in units[-1] else value
+    return (*_units(units, scripts), *found)
+
+
+def _units(units: Iterable[dict[str, str]], scripts: dict[str, list[str]]) -> Iterable[Starter]:
+    for unit in units:
+        name = unit.get("Id", "")
+        if not name or unit.get("LoadState") in ("not-found", "masked", "error"):
+            continue
+        texts = [unit.get(key, "") for key in ("ExecStartPre", "ExecStart", "ExecStartPost", "ExecStop")]
+        lines = [command for text in texts for command in _commands(text)]
+        lines += [
+            each for text in texts for path in re.findall(r"path=([^ ;]+)", text) for each in scripts.get(path, ())
+        ]
+        yield Starter(
+            StarterKind.UNIT,
+            name,
+            "\n".join(lines),
+            active=unit.get("ActiveState") in ("active", "activating", "reloading"),
+            enabled=unit.get("UnitFileState")
+            in ("enabled", "enabled-runtime", "static", "generated", "transient", "alias"),
+            restarts=unit.get("Restart", "no") not in ("no", ""),
+        )
+
+
+def _commands(text: str) -> list[str]:
+    """The commands of an Exec… property: what stands behind `argv[]=`, or the text as it is."""
+    found = re.findall(r"argv\[\]=(.*?) ; ", text)
+    return found or [line for line in text.splitlines() if line]

@@ -1,0 +1,105 @@
+"""PURE: why a voter cannot be vouched for, and what to type: the cause where a host answers, `--dead` only where none does.
+
+A host that answers is never called dead, nor are all of them at once: where nobody answers the fault is most likely on
+this machine's side of the wire (network, gateway, names, key), and declaring all dead would end with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shlex import quote
+
+from fleetrecover.decide.dead import answers
+from fleetrecover.decide.finding import Finding, Severity
+from fleetrecover.decide.membership import Seat
+from fleetrecover.etcd.membership import hex_id
+from fleetrecover.facts import NodeFacts, Survey
+
+
+def away_finding(survey: Survey, labels: Sequence[str], known: Sequence[Seat], so: str = "") -> Finding:
+    """That these voters, as `unaccounted` names them, may be serving elsewhere; why each is away, and what leads out.
+
+    `so` replaces the sentence that says what of it.
+    """
+    of = {seat.label: seat for seat in known} | {node.name: node for node in survey.nodes}
+    hosts = [host for label in labels if (host := _host(survey, label, of.get(label))) is not None]
+    verb = "is" if len(labels) == 1 else "are"
+    names = ", ".join(labels)
+    what = (
+        so or f"{names} {verb} neither reachable nor declared dead, and may be serving on the other side of a partition"
+    )
+    causes = [f"{node.name}: {cause(survey, node)}" for node in hosts]
+    message = what + (f" ({'; '.join(causes)})" if causes else "")
+    advice = _advice(survey, labels, hosts, of)
+    return Finding(Severity.ERROR, labels[0] if len(labels) == 1 else None, "unaccounted", message, advice)
+
+
+def _host(survey: Survey, label: str, found: Seat | NodeFacts | None) -> NodeFacts | None:
+    if isinstance(found, NodeFacts):
+        return found
+    name = found.host if found is not None else None
+    return survey.node(name) if name is not None else None
+
+
+def cause(survey: Survey, node: NodeFacts) -> str:
+    """Why we cannot stop etcd there, without the host's name."""
+    if node.reachable:
+        said = node.cli_problem.message if node.cli_problem else "no answer"
+        return f"answers SSH, but `{survey.fleet.etcd.cli}` does not: {said}"
+    said = node.problem.message if node.problem else "cannot be reached"
+    return said.removeprefix(f"{node.name}: ")
+
+
+def _advice(survey: Survey, labels: Sequence[str], hosts: Sequence[NodeFacts], of: dict[str, Seat | NodeFacts]) -> str:
+    alive = [node for node in hosts if answers(node)]
+    silent = [node for node in hosts if not answers(node)]
+    told = [_mend(survey, node) for node in alive]
+    if silent and not any(answers(node) for node in survey.nodes):
+        hints = dict.fromkeys(node.problem.hint for node in silent if node.problem and node.problem.hint)
+        told.append(
+            "no host answers at all, so look on this machine's side first (network, gateway, names, firewall): "
+            + ("; ".join(hints) or "`fleetrecover survey` says what was tried")
+        )
+        return "; ".join(told)
+    words = [_word(label, of.get(label)) for label in labels if _nobody_answers(label, of.get(label), alive)]
+    if words:
+        names = ", ".join(label for label in labels if _nobody_answers(label, of.get(label), alive))
+        options = " ".join(f"--dead {quote(word)}" for word in words)
+        told.append(f"make {names} reachable; or, if gone for good and switched off, say so: {options}")
+    return "; ".join(told)
+
+
+def _nobody_answers(label: str, found: Seat | NodeFacts | None, alive: Sequence[NodeFacts]) -> bool:
+    name = found.host if isinstance(found, Seat) else label
+    return name not in {node.name for node in alive}
+
+
+def _word(label: str, found: Seat | NodeFacts | None) -> str:
+    """What to type for it: a member that is no host has a name, else its id."""
+    if isinstance(found, Seat):
+        return found.host or found.name or hex_id(found.id)
+    return label
+
+
+def _mend(survey: Survey, node: NodeFacts) -> str:
+    if node.reachable:
+        return engine_advice(survey, node)
+    hint = node.problem.hint if node.problem is not None else None
+    return f"{node.name} is switched on, but does not let us in: {hint or 'see `fleetrecover survey`'}"
+
+
+def engine_advice(survey: Survey, node: NodeFacts) -> str:
+    """What to do where the host lets us in and its container engine does not answer."""
+    said = (node.cli_problem.message if node.cli_problem else "").lower()
+    cli = survey.fleet.etcd.cli
+    if "permission denied" in said:
+        return (
+            f"{node.name}: the login user may not talk to the container engine: set `sudo = true` below [ssh] in hosts.toml, "
+            "or add the user to the engine's group there (`sudo usermod -aG docker USER`, then log in anew)"
+        )
+    if "not found" in said or ("no such file" in said and "sock" not in said):
+        return f"{node.name}: there is no `{cli}` in the login user's path: set `cli` below [etcd] in hosts.toml"
+    return (
+        f"{node.name}: start the container engine there (`sudo systemctl start docker`); until then its etcd can neither be "
+        "stopped nor started"
+    )

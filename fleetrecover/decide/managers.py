@@ -1,0 +1,186 @@
+"""PURE: who manages a container, and would start it again, or make it anew, after we have stopped it.
+
+A container whose manager is not asked comes back on the directory that we have just moved, whatever its restart policy says:
+with state `new` and an empty directory that is a new, empty cluster. So each manager is told of, and a plan that would stop
+such a container is refused until it can be held.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fleetrecover.decide.finding import Finding, Severity
+from fleetrecover.facts import Container, NodeFacts, Starter, StarterKind, Survey
+
+
+@dataclass(frozen=True)
+class Manager:
+    """Who would start a container. `code` is a word for programs, `name` the manager's own name for it.
+
+    `harmless`: it does so only when a person asks.
+    """
+
+    code: str
+    name: str
+    what: str
+    advice: str
+    harmless: bool = False
+
+
+def _kubelet(labels: Mapping[str, str]) -> Manager | None:
+    pod = labels.get("io.kubernetes.pod.name") or labels.get("io.kubernetes.container.name")
+    if pod is None:
+        return None
+    return Manager(
+        "kubelet",
+        pod,
+        f"is part of the pod {pod}: the kubelet starts it again",
+        "move its manifest out of /etc/kubernetes/manifests on every etcd host, or stop the kubelet (systemctl stop kubelet), "
+        "before anything is done about etcd; this version recovers no static pods",
+    )
+
+
+def _swarm(labels: Mapping[str, str]) -> Manager | None:
+    service = labels.get("com.docker.swarm.service.name")
+    if service is None and "com.docker.swarm.task.id" not in labels:
+        return None
+    name = service or labels["com.docker.swarm.task.id"]
+    return Manager(
+        "swarm",
+        name,
+        f"is a task of the swarm service {name}: swarm starts another one",
+        f"docker service scale {shlex.quote(name)}=0, and run etcd as plain containers while it is recovered",
+    )
+
+
+def _scheduler(labels: Mapping[str, str]) -> Manager | None:
+    for label, what in (
+        ("com.hashicorp.nomad.alloc_id", "Nomad"),
+        ("com.amazonaws.ecs.task-arn", "the ECS agent"),
+        ("io.balena.service-name", "balena's supervisor"),
+        ("io.rancher.container.name", "Rancher 1.x"),
+    ):
+        if label in labels:
+            return Manager(
+                "scheduler", labels[label], f"is managed by {what}, which starts it again", f"stop it in {what} first"
+            )
+    return None
+
+
+def _podman_unit(labels: Mapping[str, str]) -> Manager | None:
+    unit = labels.get("PODMAN_SYSTEMD_UNIT")
+    if unit is None:
+        return None
+    return Manager("unit", unit, f"belongs to the unit {unit}, which makes it and removes it", _unit_advice(unit))
+
+
+def _compose(labels: Mapping[str, str]) -> Manager | None:
+    project = labels.get("com.docker.compose.project")
+    if project is None:
+        return None
+    return Manager(
+        "compose",
+        project,
+        f"was made by docker compose (project {project}), which touches it only when asked",
+        "do not run `docker compose up` there before the cluster is whole",
+        harmless=True,
+    )
+
+
+def _unit_advice(unit: str) -> str:
+    name = shlex.quote(unit)
+    return (
+        f"on that host: systemctl disable --now {name}; the container is then recovered as any other; when the cluster is whole: "
+        f"systemctl enable --now {name}"
+    )
+
+
+def manager_of(node: NodeFacts, container: Container) -> Manager | None:
+    """Who would start that container by itself; None for nobody, but for the engine's own restart policy."""
+    for ask in (_kubelet, _swarm, _scheduler, _podman_unit):
+        found = ask(container.labels)
+        if found is not None:
+            return found
+    for starter in node.starters:
+        found = _of_starter(starter, container)
+        if found is not None:
+            return found
+    return _compose(container.labels)
+
+
+def _of_starter(starter: Starter, container: Container) -> Manager | None:
+    name = container.kept_name or container.name
+    lines = [line for line in starter.commands.splitlines() if _handles(line, name)]
+    if not lines or not (starter.active or starter.enabled):
+        return None
+    if starter.kind is StarterKind.CRON:
+        return Manager(
+            "cron",
+            starter.name,
+            f"is started by {starter.name}: {lines[0].strip()[:120]}",
+            f"take that line out of {starter.name}",
+        )
+    return Manager("unit", starter.name, f"is started by the unit {starter.name}", _unit_advice(starter.name))
+
+
+_ENGINE = re.compile(r"(^|[\s/;&|(])(docker|podman|nerdctl)(\s|$)")
+_VERB = re.compile(r"\s(run|start|restart|create|rm|stop)(\s|$)")
+
+
+def _handles(line: str, name: str) -> bool:
+    """Whether a command is an engine's, about the container of that name."""
+    if not _ENGINE.search(line) or not _VERB.search(line):
+        return False
+    words = re.split(r"[\s;&|'\"()]+", line)
+    named = [word.partition("=")[2] if word.startswith("--name=") else word for word in words]
+    return name in named
+
+
+def own_units(node: NodeFacts) -> Iterator[Starter]:
+    """The units that run an etcd of the host's own, without a container."""
+    for starter in node.starters:
+        if starter.kind is not StarterKind.UNIT or not (starter.active or starter.enabled):
+            continue
+        for line in starter.commands.splitlines():
+            words = line.split()
+            if words and words[0].lstrip("-@:+!").rpartition("/")[2] == "etcd" and not _ENGINE.search(starter.commands):
+                yield starter
+                break
+
+
+def manager_findings(survey: Survey) -> list[Finding]:
+    """One for each managed container, and for each unit that runs an etcd beside the containers."""
+    found: list[Finding] = []
+    for node in survey.nodes:
+        for container in node.containers:
+            if container.made_for is not None or container.network == "none":
+                continue
+            manager = manager_of(node, container)
+            if manager is None:
+                continue
+            severity = Severity.INFO if manager.harmless else Severity.ERROR
+            message = f"{node.name}: container {container.name} {manager.what}"
+            found.append(Finding(severity, node.name, f"managed-by-{manager.code}", message, manager.advice))
+        if node.containers:
+            found += [_own_unit_finding(node, starter) for starter in own_units(node)]
+    return found
+
+
+def _own_unit_finding(node: NodeFacts, starter: Starter) -> Finding:
+    when = "runs now" if starter.active else "is started at boot"
+    return Finding(
+        Severity.ERROR if starter.active else Severity.WARNING,
+        node.name,
+        "etcd-unit",
+        f"{node.name}: the unit {starter.name} {when} and starts an etcd beside the container's",
+        f"if nothing uses it: systemctl disable --now {shlex.quote(starter.name)} on {node.name}",
+    )
+
+
+def held_by_others(node: NodeFacts) -> tuple[tuple[Container, Manager], ...]:
+    """The node's own etcd containers that somebody else would start again: they must not be stopped by us."""
+    pairs = [(c, manager_of(node, c)) for c in node.containers if c.made_for is None]
+    return tuple((container, manager) for container, manager in pairs if manager is not None and not manager.harmless)

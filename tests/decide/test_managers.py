@@ -1,0 +1,120 @@
+"""Who else starts etcd: told for each manager there is, and not told where nobody does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fleetrecover.commands.managers import starters
+from fleetrecover.decide.finding import Severity
+from fleetrecover.decide.managers import held_by_others, manager_findings, manager_of
+from fleetrecover.facts import ROLE_LABEL, Starter, StarterKind
+from fleetrecover.model import Result
+from tests.decide.surveys import container, node, survey
+
+UNIT = """units
+Id=etcd.service
+LoadState=loaded
+ActiveState=active
+UnitFileState=enabled
+Restart=always
+ExecStartPre={ path=/usr/bin/docker ; argv[]=/usr/bin/docker rm -f etcd1 ; ignore_errors=yes ; start_time=[n/a] ; pid=0 }
+ExecStart={ path=/usr/local/bin/etcd ; argv[]=/usr/local/bin/etcd ; ignore_errors=no ; start_time=[n/a] ; pid=0 }
+
+Id=gone.service
+LoadState=not-found
+ExecStart={ path=/usr/bin/docker ; argv[]=/usr/bin/docker start etcd1 ; ignore_errors=no }
+script /usr/local/bin/etcd /usr/bin/docker run --restart=on-failure:5 --name=etcd2 quay.io/coreos/etcd "$@"
+cron /etc/cron.d/etcd @reboot root /usr/bin/docker start etcd3
+"""
+
+
+def answered(text: str) -> tuple[Starter, ...]:
+    probe = starters(["etcd"])
+    return probe.parse(Result(probe.command, 0, text.encode(), b""))
+
+
+def test_units_scripts_and_cron_are_read() -> None:
+    unit, cron = answered(UNIT)
+    assert (unit.kind, unit.name, unit.active, unit.enabled, unit.restarts) == (
+        StarterKind.UNIT,
+        "etcd.service",
+        True,
+        True,
+        True,
+    )
+    assert "docker rm -f etcd1" in unit.commands
+    assert "--name=etcd2" in unit.commands
+    assert (cron.kind, cron.name) == (StarterKind.CRON, "/etc/cron.d/etcd")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("etcd1", "unit"), ("etcd2", "unit"), ("etcd3", "cron"), ("etcd", None), ("etcd22", None)]
+)
+def test_the_unit_that_handles_a_container(name: str, code: str | None) -> None:
+    where = node(1, containers=(container(name=name),), starters=answered(UNIT))
+    manager = manager_of(where, where.containers[0])
+    assert (manager.code if manager else None) == code
+
+
+def test_one_that_was_set_aside_is_still_its_units() -> None:
+    where = node(1, containers=(container(name="etcd1.fleetrecover-r1"),), starters=answered(UNIT))
+    assert held_by_others(where)
+
+
+@pytest.mark.parametrize("change", [{"active": False, "enabled": False}])
+def test_a_unit_that_neither_runs_nor_will_is_nobody(change: dict[str, bool]) -> None:
+    [unit, _] = answered(UNIT)
+    for active, enabled in ((True, False), (False, True), (False, False)):
+        where = node(
+            1, containers=(container(name="etcd1"),), starters=(replace(unit, active=active, enabled=enabled),)
+        )
+        assert bool(held_by_others(where)) is (active or enabled)
+
+
+LABELS = {
+    "kubelet": {"io.kubernetes.pod.name": "etcd-n1", "io.kubernetes.container.name": "etcd"},
+    "swarm": {"com.docker.swarm.task.id": "x"},
+    "scheduler": {"com.hashicorp.nomad.alloc_id": "x"},
+    "unit": {"PODMAN_SYSTEMD_UNIT": "etcd.service"},
+}
+
+
+@pytest.mark.parametrize("code", LABELS)
+def test_a_managers_labels(code: str) -> None:
+    where = node(1, containers=(container(labels=LABELS[code]),))
+    [finding] = manager_findings(survey(where))
+    assert finding.code == f"managed-by-{code}"
+    assert finding.severity is Severity.ERROR
+    assert finding.advice
+    assert [manager.code for _, manager in held_by_others(where)] == [code]
+
+
+def test_compose_is_noted_and_harmless() -> None:
+    where = node(1, containers=(container(labels={"com.docker.compose.project": "demo"}),))
+    [finding] = manager_findings(survey(where))
+    assert finding.severity is Severity.INFO
+    assert held_by_others(where) == ()
+
+
+def test_nobody_manages_a_plain_container_or_ours() -> None:
+    ours = container(id="q", labels={ROLE_LABEL: "quarantine", **LABELS["kubelet"]})
+    assert manager_findings(survey(node(1, containers=(container(), ours)))) == []
+    assert held_by_others(node(1, containers=(container(), ours))) == ()
+
+
+def test_an_etcd_of_the_hosts_own_beside_the_container() -> None:
+    text = (
+        "units\nId=etcd.service\nLoadState=loaded\nActiveState=%s\nUnitFileState=%s\n"
+        "ExecStart={ path=/usr/bin/etcd ; argv[]=/usr/bin/etcd ; x }\n"
+    )
+    for active, enabled, severity in (("active", "enabled", Severity.ERROR), ("inactive", "enabled", Severity.WARNING)):
+        where = node(1, containers=(container(),), starters=answered(text % (active, enabled)))
+        [finding] = manager_findings(survey(where))
+        assert (finding.code, finding.severity) == ("etcd-unit", severity)
+    assert (
+        manager_findings(survey(node(1, containers=(container(),), starters=answered(text % ("inactive", "disabled")))))
+        == []
+    )
+    assert manager_findings(survey(node(1, containers=(), starters=answered(text % ("active", "enabled"))))) == []
