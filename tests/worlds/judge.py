@@ -255,9 +255,7 @@ def proof_is_true(night: Night, step: Step) -> Found:
         if choice.proof is not ProofKind.COMPLETE or choice.voters == 0 or disk is None or disk.cluster != CLUSTER:
             continue
         lost = before.acknowledged - disk.writes
-        seen = frozenset[int]().union(
-            *(d.writes for _, d in oracle.at_hand(before) if d.cluster == CLUSTER and d.sound)
-        )
+        seen = oracle.known(before, sure=forgetful(night, step))
         told = f"{choice.survivor} lacks {sorted(lost)}; {choice.why}"
         if lost & seen:
             yield Failure("I7", f"complete, and {kind_of_loss(before, disk)} at hand has more", told)
