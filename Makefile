@@ -40,6 +40,7 @@ e2e: lab-tools  ## only the tests on the lab
 	@$(BIN)/pytest -m lab -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=15
 
 nightly: lab-tools  ## what takes too long for every change
+	@$(BIN)/python -m tests.worlds --worlds 100000
 	@$(BIN)/python -m tests.simulation --histories 100000
 	@$(BIN)/python -m tests.etcd.fuzz
 	@$(BIN)/pytest -m slow --durations=15

@@ -11,8 +11,8 @@ from tests.worlds.hosts import Host
 from tests.worlds.world import World
 
 _HOSTS = r"(?:n\d+)(?:(?:, | and )n\d+)*"
-_AT = re.compile(rf"\bon ({_HOSTS}):? `([^`]+)`")
-_SHELL = re.compile(r"`((?:docker|mv) [^`]+)`")
+_AT = re.compile(rf"\bon ({_HOSTS}):? `((?:docker (?:update|stop|start|rm|rename)|mv) [^`]+)`")
+_SHELL = re.compile(r"`((?:docker (?:update|stop|start|rm|rename)|mv) [^`]+)`")
 _PRODUCT = re.compile(
     r"fleetrecover (recover|undo|clean|verify|diagnose)\b((?: (?:--\w[\w-]*|r\d+T\w+-\w+|[\w.-]+(?<!\.)))*)"
 )
@@ -123,7 +123,9 @@ def _one(world: World, host: Host, words: list[str]) -> bool:
         return _move(world, host, words[-1])
     if words[0] != "docker" or not host.accessible:
         return False
-    container = host.named(words[-1]) or next((c for c in host.containers if c.running and words[-1] == "etcd"), None)
+    container = host.named(words[2] if words[1] == "rename" else words[-1]) or next(
+        (c for c in host.containers if c.running and words[-1] == "etcd"), None
+    )
     if container is None:
         return False
     verb = words[1]
@@ -134,6 +136,8 @@ def _one(world: World, host: Host, words: list[str]) -> bool:
         world.stop(host, container.id)
     elif verb == "start":
         world.start(host, container.id)
+    elif verb == "rename":
+        host.change(container.id, name=words[-1])
     elif verb == "rm" and not container.running:
         host.containers = [c for c in host.containers if c.id != container.id]
     world.settle()

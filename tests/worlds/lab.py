@@ -299,7 +299,7 @@ def follow(night: LabNight, ran: Ran, dead: frozenset[str]) -> tuple[bool, froze
     for text in said(ran):
         left_out = hints.leave_out(text)
         if left_out:
-            return False, dead - set(re.findall(r"etcd\d+", text)), True
+            return False, dead - set(re.findall(r"etcd\d+", text if left_out != ["*"] else ran.err)), True
         if hints.asks_to_mend(text):
             named = [name for name in re.findall(r"etcd\d+", text + ran.err) if name in world.away]
             if any(world.mend(name) for name in dict.fromkeys(named)):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.worlds.disks import Disk, common
+from tests.worlds.history import CLUSTER
 from tests.worlds.hosts import Host
 from tests.worlds.world import World
 
@@ -28,6 +29,13 @@ def at_hand(world: World) -> Iterator[tuple[Host, Disk]]:
         for kept in host.kept.values():
             if not kept.finished and not kept.undone and "original" in kept.parts:
                 yield host, kept.parts["original"]
+
+
+def known(world: World, *, sure: bool = False) -> frozenset[int]:
+    """The writes that the disks at hand have; if `sure`, only what they know to be decided."""
+    disks = [disk for _, disk in at_hand(world) if disk.cluster == CLUSTER and disk.sound]
+    cut = [replace(disk, entries=disk.entries[: disk.commit]) if sure else disk for disk in disks]
+    return frozenset[int]().union(*(disk.writes for disk in cut))
 
 
 def best_at_hand(world: World, *, sure: bool = False) -> tuple[int, str]:

@@ -23,7 +23,7 @@ from tests.worlds.judge import Count, judge_world
 from tests.worlds.known import unknown
 from tests.worlds.seams import exchanged
 
-WORLDS = 500
+WORLDS = 400
 """In the unit suite; `python -m tests.worlds --worlds 100000` is for the night."""
 
 
