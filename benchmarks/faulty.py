@@ -199,7 +199,7 @@ def hash_tree(directory: Path) -> str:
 def wrap(fault: Fault) -> None:
     """Put the faulty transport in the real one's place, and tell it which step is being done."""
     FaultyTransport.fault = fault
-    vars(remote)["SshTransport"] = FaultyTransport
+    vars(remote)["open_transport"] = FaultyTransport
     do_step = apply.Applier.step
 
     def step(self: apply.Applier, one: Any) -> Outcome:

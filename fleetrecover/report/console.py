@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich.console import Console
 from rich.markup import escape
@@ -130,7 +131,7 @@ def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advis
     if diagnosis.choice is not None and diagnosis.verdict in (Verdict.QUORUM_LOST, Verdict.UNDETERMINED):
         for line in choice_lines(diagnosis.choice, diagnosis.remedy):
             prose(out, line, then="  ")
-    for finding, after in zip(diagnosis.findings, [*diagnosis.findings[1:], None], strict=True):
+    for finding, after in zip_longest(diagnosis.findings, diagnosis.findings[1:]):
         # findings of one kind that call for the same act have it said once
         print_finding(out, finding, advise=after is None or after.advice != finding.advice)
     if advise:

@@ -284,3 +284,10 @@ def test_the_story_of_a_run_calls_the_steps_so_too() -> None:
     console.print_story(screen.out, story.tell(RUN, "prod", events))
     assert "n1: stop what lives by etcd (1.0 s): x" in screen.text
     assert "StopNeighbours" not in screen.text
+
+
+def test_a_healthy_cluster_without_any_finding_is_shown() -> None:
+    survey, judged = fleet(3)[:2]
+    screen = Screen(100)
+    console.print_diagnosis(screen.out, survey, replace(judged, findings=()))
+    assert judged.verdict.value in screen.text
