@@ -11,6 +11,7 @@ from rich.markup import escape
 from fleetrecover.decide.conclusion import absent, what_next
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
 from fleetrecover.decide.finding import Finding
+from fleetrecover.decide.own import own_container, own_name
 from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.step_words import headline, limit_of, limit_text, name_of
 from fleetrecover.decide.steps import Stage, Step
@@ -81,8 +82,8 @@ def _container(survey: Survey, node: NodeFacts) -> str:
     """State and restart policy of the node's own container, and its name where that is another one."""
     if node.cli_version is None:
         return "engine does not answer"
-    name = survey.fleet.etcd.container
-    found = node.named(name) or node.original(name)
+    name = own_name(survey, node)
+    found = node.named(name) or own_container(survey, node)
     if found is None:
         return "none"
     called = "" if found.name == name else f"{found.name}: "

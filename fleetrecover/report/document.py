@@ -6,6 +6,7 @@ from typing import Any
 
 from fleetrecover.decide.diagnosis import Diagnosis, Finding
 from fleetrecover.decide.explain import explain
+from fleetrecover.decide.own import own_container, standing_container
 from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Judgement
@@ -76,7 +77,7 @@ def log_document(node: NodeFacts) -> dict[str, Any] | None:
 
 def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
     """One node of a survey; None where a fact could not be had."""
-    container = node.named(survey.fleet.etcd.container) or node.original(survey.fleet.etcd.container)
+    container = standing_container(survey, node) or own_container(survey, node)
     status = node.status
     return {
         "name": node.name,
