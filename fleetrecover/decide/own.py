@@ -2,7 +2,7 @@
 
 The inventory's name (the host's, else `[etcd] container`) comes first. Where no container has it, the own one is found by
 what runs: Kubespray's etcd1, etcd2, kolla's, compose's. It comes back under the name that it had; only one that was plainly set
-aside by hand (`etcd-old`, or by the label of RKE) gets the inventory's name again.
+aside by hand (`etcd-old`) gets the inventory's name again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from fleetrecover.decide.membership import own_id, seats_of
 from fleetrecover.facts import KEPT_INFIX, Container, NodeFacts, Role, Survey
 from fleetrecover.model import Fleet
 
-RKE_NAME = "io.rancher.rke.container.name"
 _BY_HAND = re.compile(r"[-_.](old|older|bak|backup|orig|original|broken|save|saved|prev|previous|bad)([-_.]?\d*)", re.I)
 
 
@@ -58,7 +57,7 @@ def _name_of(fleet: Fleet, node: NodeFacts, container: Container) -> str:
     recorded = next((k.names[container.id] for k in node.open_keeps() if container.id in k.names), container.name)
     name, wanted = recorded.partition(KEPT_INFIX)[0], wanted_name(fleet, node)
     by_hand = name.startswith(wanted) and _BY_HAND.fullmatch(name[len(wanted) :])
-    return wanted if by_hand or container.labels.get(RKE_NAME) == wanted else name
+    return wanted if by_hand else name
 
 
 def _name_to_give(survey: Survey, node: NodeFacts) -> str:
