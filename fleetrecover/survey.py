@@ -336,8 +336,8 @@ def _container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None, fi
         spec=spec,
         spec_problem=problem,
         error=str(state.get("Error") or ""),
-        wal_path=host_path(spec, config.wal_dir)
-        if spec is not None and config is not None and config.wal_dir
+        wal_path=host_path(spec, config.wal_apart)
+        if spec is not None and config is not None and config.wal_apart
         else None,
         inside=_inside(config, spec),
     )

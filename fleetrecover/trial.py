@@ -58,6 +58,7 @@ def candidates(survey: Survey, diagnosis: Diagnosis) -> list[NodeFacts]:
         and node.name not in out
         and (own := own_of(survey.fleet, node)) is not None
         and own.spec is not None
+        and (own.config is None or not (own.config.opaque or own.config.wal_apart))
     ]
 
 

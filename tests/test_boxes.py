@@ -91,6 +91,13 @@ def test_a_wal_directory_of_its_own(name: str) -> None:
     assert (found.data_path, found.wal_path) == ("/var/lib/etcd/d", "/var/lib/etcd/w")
 
 
+def test_one_that_is_where_it_is_anyway_is_not_apart() -> None:
+    found = facts("etcd", "--data-dir=/data", "--wal-dir=/data/member/wal/")
+    assert found.wal_path is None
+    assert found.config is not None
+    assert (found.config.wal_dir, found.config.wal_apart) == ("/data/member/wal", "")
+
+
 def test_what_cannot_be_rewritten_says_why_and_is_read_all_the_same() -> None:
     for found, said in (
         (APART["a file"], "--config-file=/data/c"),

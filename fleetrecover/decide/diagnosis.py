@@ -256,7 +256,7 @@ def _with_quorum(
     found += [finding for finding in ill if finding not in found]
     sides = split(survey)
     if sides:
-        return _split_brain(sides, known, found, run)
+        return _split_brain(survey, sides, known, found, run)
     whole = not any(finding.code in _MEMBERSHIP for finding in ill)
     if run is not None:
         found.append(_run_finding(run))
@@ -373,11 +373,15 @@ def _returned_findings(survey: Survey, wish: Wish, known: Sequence[Seat]) -> lis
 
 
 def _split_brain(
-    sides: Sequence[Sequence[str]], known: tuple[Seat, ...], found: list[Finding], run: OpenRun | None
+    survey: Survey, sides: Sequence[Sequence[str]], known: tuple[Seat, ...], found: list[Finding], run: OpenRun | None
 ) -> Diagnosis:
     told = " against ".join(", ".join(side) for side in sides)
     message = f"SPLIT BRAIN: healthy members disagree on who the members are ({told}); clients of both sides are served"
-    advice = "stop etcd on the side that was to be gone (`docker update --restart=no etcd; docker stop etcd`), then look again"
+    cli = survey.fleet.etcd.cli
+    names = {own_name(survey, survey.node(host)) for side in sides for host in side}
+    name = next(iter(names)) if len(names) == 1 else "NAME"
+    stop = f"`{cli} update --restart=no {name}; {cli} stop {name}`"
+    advice = f"stop etcd on the side that was to be gone ({stop}), then look again"
     return _blocked(Finding(Severity.ERROR, None, "split-brain", message, advice), known, None, found, run)
 
 

@@ -560,9 +560,10 @@ class _Maker:
                 f"{node.name}: container {own.name}: {own.spec_problem}",
                 hint="only a container whose command is etcd and its flags can be rewritten: make one by hand",
             )
-        if own.config.wal_dir:
+        if own.config.wal_apart:
             raise Unsupported(
-                f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_dir}), which cannot be kept and moved yet",
+                f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_apart}), which cannot be kept and "
+                "moved yet",
                 hint="etcd being stopped, move that directory to member/wal in its data directory, and take --wal-dir (or "
                 "ETCD_WAL_DIR) out of its command",
             )

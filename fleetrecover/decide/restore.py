@@ -380,7 +380,7 @@ class _Maker:
             )
         if own.config.opaque:
             raise Unsupported(f"{node.name}: container {own.name}: {own.spec_problem}")
-        if own.config.wal_dir:
+        if own.config.wal_apart:
             raise Unsupported(f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_dir})")
         return own.spec
 

@@ -275,6 +275,11 @@ class EtcdConfig:
         return self.wal_dir or clean_path(f"{self.data_dir}/member/wal")
 
     @property
+    def wal_apart(self) -> str:
+        """The WAL's directory where it is one of its own, outside of `member`; else empty."""
+        return "" if self.effective_wal_dir == clean_path(f"{self.data_dir}/member/wal") else self.wal_dir
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Every certificate, key and CA file that is named, container paths, each once."""
         named = [value for name, value in self.given.items() if value and _FILE_FLAG.fullmatch(name)]
