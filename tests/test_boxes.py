@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ import pytest
 
 from fleetrecover.commands import probes
 from fleetrecover.commands.probes import DataListing
+from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
+from fleetrecover.decide.plan import make_plan
 from fleetrecover.docker.config_file import MOST_BYTES
-from fleetrecover.facts import Container
+from fleetrecover.errors import InputError, Refused, Unsupported
+from fleetrecover.facts import Container, Survey
 from fleetrecover.model import Fleet, Host
+from fleetrecover.run_config import read_config
 from fleetrecover.survey import container_facts, take_survey
 from tests.commands.shells import NAMES, SHELLS
 from tests.etcd.writers import WalWriter, put
+from tests.fakes.nodes import FakeFleet
 from tests.fakes.transport import Answer, FakeTransport
 from tests.test_odd_nodes import sound
 
@@ -216,3 +222,70 @@ def test_where_nothing_may_be_written(shell: list[str], place: Path) -> None:
     os.chown(place / "etcd", NOBODY, NOBODY)
     assert listed(shell, place / "etcd").data.unwritable == f"{place.resolve()}/"
     assert "(uid 65534)" in listed(shell, place / "etcd").data.who
+
+
+# --- what is planned with them ---
+
+
+def broken(wiped: int, **config: Any) -> Survey:
+    fleet = FakeFleet.broken(3, wiped=wiped)
+    for each in fleet.nodes:
+        assert each.container is not None
+        assert each.container.config is not None
+        each.container = replace(
+            each.container,
+            config=replace(each.container.config, **config),
+            spec_problem="its command is not etcd itself",
+        )
+    return fleet.survey()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"wal_dir": "/wal"}, "n1: its etcd keeps the WAL apart .*--wal-dir=/wal"),
+        ({"opaque": "sh -c etcd"}, "n1: container etcd: its command is not etcd itself"),
+        ({"opaque": "--config-file=/c"}, "n1: container etcd: its command is not etcd itself"),
+    ],
+)
+def test_a_reset_is_refused_by_name_and_a_start_is_not(config: dict[str, Any], said: str) -> None:
+    lost, enough = broken(2, **config), broken(1, **config)
+    with pytest.raises(Unsupported, match=said) as caught:
+        make_plan(lost, diagnose(lost, Wish()), Wish(), run="r1", started="t")
+    assert caught.value.hint
+    plan = make_plan(enough, diagnose(enough, Wish()), Wish(), run="r1", started="t")
+    assert plan.remedy is Remedy.START
+
+
+def test_a_start_is_refused_where_a_script_comes_before_etcd() -> None:
+    seen = broken(1, opaque="/run.sh", scripted=True)
+    with pytest.raises(Refused, match=r"n1: the command '/run.sh' of container etcd does not start etcd itself"):
+        make_plan(seen, diagnose(seen, Wish()), Wish(), run="r1", started="t")
+
+
+# --- run-config ---
+
+
+def documents(*names: str, **binds: str) -> str:
+    found = []
+    for name in names:
+        place = binds.get(name, "/var/lib/etcd")
+        found.append(inspected("etcd", "--data-dir=/data", binds={place: "/data"}) | {"Name": f"/{name}", "Id": name})
+    return json.dumps(found)
+
+
+def found_by_run_config(answer: str, **host: str) -> str:
+    node = Host("etcd1", "10.0.0.1", **host)
+    transport = FakeTransport({"etcd1": {"containers": answer, "images": "[]", "engine-info": "null", "*": ""}})
+    return read_config(Fleet("prod", (node,)), transport, "etcd1").name
+
+
+def test_run_config_finds_the_nodes_own_whatever_it_is_called() -> None:
+    assert found_by_run_config(documents("etcd1")) == "etcd1"
+    assert found_by_run_config(documents("etcd1", "etcd")) == "etcd"
+    assert found_by_run_config(documents("etcd1", "etcd"), container="etcd1") == "etcd1"
+    assert found_by_run_config(documents("etcd1.fleetrecover-r1")) == "etcd1.fleetrecover-r1"
+    assert found_by_run_config(documents("etcd.fleetrecover-r1", "etcd1")) == "etcd.fleetrecover-r1"
+    with pytest.raises(InputError, match="no container etcd") as caught:
+        found_by_run_config(documents("blue", "green", blue="/a", green="/b"))
+    assert "blue, green" in (caught.value.hint or "")

@@ -18,6 +18,9 @@ FORBIDDEN, IN_CONTAINER = "forbidden", "in-container"
 """Kinds of a Problem, and codes of the findings: data that may not be read, and data that is in no mount."""
 WRAPPED, WHICH, UNWRITABLE, WAL_APART = "wrapped", "which-container", "unwritable", "wal-apart"
 
+CONTAINERS, OTHER_RUNTIME = ("docker", "podman"), "other-runtime"
+"""The runtimes that are containers, and the code for any other."""
+
 _TOUCHING = (s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.StartOriginal, s.StartRebuilt, s.Join)
 
 
@@ -26,7 +29,12 @@ def node_kinds(survey: Survey) -> list[Finding]:
     found = manager_findings(survey)
     for node in survey.nodes:
         if node.reachable:
-            found += [*forbidden(survey, node), *_in_container(survey, node), *_wrapped(survey, node)]
+            found += [
+                *_other_runtime(survey, node),
+                *forbidden(survey, node),
+                *_in_container(survey, node),
+                *_wrapped(survey, node),
+            ]
             found += [*unclear_finding(survey, node), *_wal_apart(survey, node)]
     return found
 
@@ -45,6 +53,7 @@ def refusal(survey: Survey, touched: Sequence[s.Step]) -> Finding | None:
 
 
 def _reasons(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
+    yield from _other_runtime(survey, node)
     for container, manager in held_by_others(node):
         yield manager_finding(node, container, manager)
     yield from (each for each in unit_findings(node) if each.severity is Severity.ERROR)
@@ -52,6 +61,20 @@ def _reasons(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     yield from forbidden(survey, node)
     yield from _in_container(survey, node)
     yield from _wrapped(survey, node)
+
+
+def _other_runtime(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
+    """That the inventory says that etcd is no container there."""
+    runtime = node.host.runtime or survey.fleet.etcd.runtime
+    if runtime not in CONTAINERS:
+        yield Finding(
+            _severity(node),
+            node.name,
+            OTHER_RUNTIME,
+            f'{node.name}: its etcd is run by {runtime} (runtime = "{runtime}" in hosts.toml), and this version stops, moves and '
+            "starts etcd in containers alone",
+            "what can be read is read: `fleetrecover survey`, `diagnose`, `inspect`; take that line out where etcd is a container",
+        )
 
 
 def _severity(node: NodeFacts) -> Severity:

@@ -35,6 +35,12 @@ SCRIPT = EtcdConfig.read(from_argv(["docker", "run", "--entrypoint=dumb-init", "
 CRON = Starter(StarterKind.CRON, "/etc/cron.d/etcd", "@reboot root docker start etcd")
 UNIT = Starter(StarterKind.UNIT, "etcd.service", "/usr/bin/etcd", active=True)
 FORBIDDEN = Problem("forbidden", "the login user op may not read /var/lib/etcd", "sudo = true")
+
+
+def in_runtime(word: str) -> NodeFacts:
+    return replace(node(1), host=replace(node(1).host, runtime=word))
+
+
 CASES: dict[str, tuple[str, NodeFacts]] = {
     "a swarm": ("managed-by-swarm", node(1, containers=(container(labels=SWARM),))),
     "cron": ("managed-by-cron", node(1, starters=(CRON,))),
@@ -43,6 +49,8 @@ CASES: dict[str, tuple[str, NodeFacts]] = {
     "no right to read": ("forbidden", node(1, log_problem=FORBIDDEN)),
     "in the container": ("in-container", node(1, containers=(container(data_path=None, inside="/d"),))),
     "a script": ("wrapped", node(1, containers=(container(config=SCRIPT),))),
+    "a unit, by the inventory": ("other-runtime", in_runtime("systemd")),
+    "a static pod, by the inventory": ("other-runtime", in_runtime("static-pod")),
     "two that could be it": (
         "which-container",
         node(1, containers=(container(name="a", data_path="/a"), container(name="b", id="b" * 64, data_path="/b"))),
@@ -81,6 +89,7 @@ def test_who_serves_is_told_of_for_information(case: str) -> None:
 def test_a_plain_container_is_nobodys() -> None:
     assert refusal(survey(node(1)), list(TOUCHING.values())) is None
     assert [each.code for each in node_kinds(survey(node(1)))] == []
+    assert refusal(survey(in_runtime("podman")), list(TOUCHING.values())) is None
 
 
 def test_where_nothing_may_be_written_not_even_a_record_is_made() -> None:
