@@ -433,6 +433,7 @@ class NodeFacts:
     )
     ports: tuple[PeerPort, ...] = ()
     starters: tuple[Starter, ...] = ()
+    starters_problem: Problem | None = None  # why it is not known who else starts etcd
     moved: bool = False  # the log moved while we looked: etcd is running and writing
     raw_inspect: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

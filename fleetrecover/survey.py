@@ -526,12 +526,14 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
     targets = [(name, address, port) for name, (address, port) in peers.items() if name != node.name]
     own = own_of(fleet, node)
     files = certificate_files(own) if own is not None else ()
-    others = managers.starters([c.kept_name or c.name for c in node.containers])
+    unit = [fleet.etcd.unit.removesuffix(".service")] if fleet.etcd.unit else []
+    others = managers.starters([*unit, *(c.kept_name or c.name for c in node.containers)])
     root = node.log_path or posixpath.join(node.data.real if node.data else DEFAULT_DATA, "member")
     wanted: list[Probe[Any]] = [evidence.signs(root), evidence.certificates(files), evidence.ports(targets)]
-    wanted += [evidence.made(root), others]
-    results = reader.batch(wanted)
-    signs, found, ports, made, starting = (
+    wanted.append(evidence.made(root))
+    *results, who = reader.batch([*wanted, others])
+    starting, unknown = reader.attempt(others, who)
+    signs, found, ports, made = (
         reader.attempt(probe, result)[0] for probe, result in zip(wanted, results, strict=True)
     )
     moment = datetime.now(UTC).timestamp() + (node.clock_offset or 0.0)
@@ -544,6 +546,7 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
         ports=ports or (),
         made=made,
         starters=starting or (),
+        starters_problem=unknown,
     )
 
 

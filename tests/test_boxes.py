@@ -26,7 +26,7 @@ from fleetrecover.survey import container_facts, take_survey
 from tests.commands.shells import NAMES, SHELLS
 from tests.etcd.writers import WalWriter, put
 from tests.fakes.nodes import FakeFleet
-from tests.fakes.transport import Answer, FakeTransport
+from tests.fakes.transport import Answer, FakeTransport, failed
 from tests.test_odd_nodes import sound
 
 
@@ -164,6 +164,17 @@ def test_data_in_the_container_is_not_looked_for_on_the_host() -> None:
     assert node.log_problem is not None
     assert node.log_problem.kind == "in-container"
     assert "data-listing" not in transport.names("etcd1")
+
+
+def test_who_else_starts_it_is_asked_with_the_names_that_there_are() -> None:
+    said = "units\ncron /etc/cron.d/etcd @reboot root docker start etcd\n"
+    transport, node = surveyed(starters=said)
+    [asked] = [each for each in transport.asked if each.name == "starters"]
+    assert "docker-etcd.service" in asked.command.script
+    assert [each.name for each in node.starters] == ["/etc/cron.d/etcd"]
+    assert node.starters_problem is None
+    _, blind = surveyed(starters=failed(124))
+    assert blind.starters_problem is not None
 
 
 # --- the listing, on every sh of this machine, as somebody who is not root ---

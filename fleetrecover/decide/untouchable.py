@@ -29,6 +29,7 @@ def node_kinds(survey: Survey) -> list[Finding]:
     found = manager_findings(survey)
     for node in survey.nodes:
         if node.reachable:
+            found += _managers_unknown(node)
             found += [
                 *_other_runtime(survey, node),
                 *forbidden(survey, node),
@@ -73,7 +74,20 @@ def _other_runtime(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             OTHER_RUNTIME,
             f'{node.name}: its etcd is run by {runtime} (runtime = "{runtime}" in hosts.toml), and this version stops, moves and '
             "starts etcd in containers alone",
-            "what can be read is read: `fleetrecover survey`, `diagnose`, `inspect`; take that line out where etcd is a container",
+            "what can be read is read: `fleetrecover survey`, `diagnose`, `inspect`; take that line out where etcd is a "
+            "container",
+        )
+
+
+def _managers_unknown(node: NodeFacts) -> Iterator[Finding]:
+    """That it could not be asked who else starts etcd: that is not nobody."""
+    if node.starters_problem is not None:
+        yield Finding(
+            Severity.INFO if node.healthy else Severity.WARNING,
+            node.name,
+            "managers-unknown",
+            f"{node.name}: it could not be seen whether a unit or cron starts etcd there: {node.starters_problem.message}",
+            f"look yourself on {node.name} before it is recovered: `systemctl list-units '*etcd*'`, `grep -r etcd /etc/cron*`",
         )
 
 

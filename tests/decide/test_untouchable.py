@@ -92,6 +92,16 @@ def test_a_plain_container_is_nobodys() -> None:
     assert refusal(survey(in_runtime("podman")), list(TOUCHING.values())) is None
 
 
+def test_not_knowing_who_starts_it_is_not_nobody() -> None:
+    for one, severity in (
+        (node(1), Severity.WARNING),
+        (node(1, status=status(1, healthy=True, leader=1)), Severity.INFO),
+    ):
+        [told] = node_kinds(survey(replace(one, starters_problem=Problem("format", "exit code 124"))))
+        assert (told.code, told.severity) == ("managers-unknown", severity)
+        assert "exit code 124" in told.message
+
+
 def test_where_nothing_may_be_written_not_even_a_record_is_made() -> None:
     one = node(1)
     assert one.data is not None
