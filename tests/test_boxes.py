@@ -122,13 +122,6 @@ def test_what_cannot_be_rewritten_says_why_and_is_read_all_the_same() -> None:
 # --- the survey ---
 
 
-def _wal() -> bytes:
-    writer = WalWriter(node_id=1, cluster_id=9).open()
-    writer.entry(2, 1, put("k"))
-    writer.state(2, 1, 1)
-    return writer.done().popitem()[1]
-
-
 def surveyed(**answers: Answer) -> tuple[FakeTransport, Any]:
     fleet = Fleet("prod", (Host("etcd1", "10.0.0.1"),))
     transport = FakeTransport({"etcd1": sound(1) | {name.replace("_", "-"): value for name, value in answers.items()}})
@@ -145,9 +138,20 @@ def test_the_file_is_read_from_the_host_and_bounded() -> None:
 
 def test_the_wal_of_its_own_is_what_is_listed() -> None:
     document = json.dumps([inspected("etcd", "--data-dir=/data/d", "--wal-dir=/data/w")])
-    transport, _ = surveyed(containers=document)
+    writer = WalWriter(node_id=1, cluster_id=9).open()
+    writer.entry(2, 1, put("k"))
+    writer.state(2, 1, 1)
+    [(name, content)] = writer.done()
+    old = "file=64 /var/lib/etcd/d/member/wal/0000000000000000-0000000000000000.wal\n"
+    listing = f"real=/var/lib/etcd/d\nexists=1\nmember=1\n{old}wal=/var/lib/etcd/w\n"
+    listing += f"walfile={len(content)} /var/lib/etcd/w/{name}\n"
+    sent = f"{len(content)} {len(content)} raw\n".encode() + content
+    transport, node = surveyed(containers=document, data_listing=listing, wal_file=sent)
     [asked] = [each for each in transport.asked if each.name == "data-listing"]
     assert "/var/lib/etcd/w" in asked.command.script
+    assert node.log is not None, node.log_problem
+    assert (node.log.node_id, node.log.last.index) == (1, 1)
+    assert all("/var/lib/etcd/w/" in each.command.script for each in transport.asked if each.name == "wal-file")
 
 
 def test_what_is_only_forbidden_is_said_so_with_what_to_add() -> None:
@@ -285,8 +289,8 @@ def documents(*names: str, **binds: str) -> str:
     return json.dumps(found)
 
 
-def found_by_run_config(answer: str, **host: str) -> str:
-    node = Host("etcd1", "10.0.0.1", **host)
+def found_by_run_config(answer: str, container: str | None = None) -> str:
+    node = Host("etcd1", "10.0.0.1", container=container)
     transport = FakeTransport({"etcd1": {"containers": answer, "images": "[]", "engine-info": "null", "*": ""}})
     return read_config(Fleet("prod", (node,)), transport, "etcd1").name
 

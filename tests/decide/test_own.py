@@ -22,10 +22,10 @@ def opened(**more: object) -> Keep:
     return replace(Keep(RUN, f"/var/lib/etcd.fleetrecover/{RUN}", pin), **more)  # type: ignore[arg-type]
 
 
-def called(name: str, number: int = 1, **more: object) -> NodeFacts:
+def called(name: str, number: int = 1) -> NodeFacts:
     """A node whose only container has that name, its etcd being called etcdN."""
     config = EtcdConfig.of(from_argv(["docker", "run", "etcd", "etcd", f"--name=etcd{number}"]))
-    return node(number, containers=(container(name=name, config=config, **more),))
+    return node(number, containers=(container(name=name, config=config),))
 
 
 @pytest.mark.parametrize(
