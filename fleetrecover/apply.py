@@ -20,6 +20,7 @@ from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.membership import own_id
+from fleetrecover.decide.own import own_name, own_of
 from fleetrecover.decide.step_words import HEALTH_TIMEOUT, JOIN_TIMEOUT, QUARANTINE_TIMEOUT, name_of
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
@@ -36,7 +37,7 @@ from fleetrecover.errors import (
     Unsupported,
 )
 from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import RUN_LABEL, Proof, Survey
+from fleetrecover.facts import RUN_LABEL, Proof, Role, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
@@ -186,6 +187,10 @@ class Applier:
         """The container command line tool."""
         return self.survey.fleet.etcd.cli
 
+    def container(self, node: str) -> str:
+        """What the node's own container is called."""
+        return own_name(self.survey, self.survey.node(node))
+
     def host(self, name: str) -> Host:
         """The host of that name."""
         return self.survey.fleet.host(name)
@@ -291,10 +296,10 @@ class Applier:
         """How to ask the etcd of a node, under its real name."""
         if name in self._ctl:
             return self._ctl[name]
-        own = self.survey.node(name).original(self.survey.fleet.etcd.container)
+        own = own_of(self.survey.fleet, self.survey.node(name))
         if own is None:
             raise FleetRecoverError(f"{name}: it is not known how its etcd is asked")
-        return replace(etcdctl_for(self.survey.fleet, own), container=self.survey.fleet.etcd.container)
+        return replace(etcdctl_for(self.survey.fleet, own), container=self.container(name))
 
     def healthy(self, node: str) -> bool:
         """Whether the node's etcd answers a linearizable read now. Without a leader it is not asked: that takes 8 s."""
@@ -336,7 +341,7 @@ class Applier:
 
     def says(self, node: str) -> str:
         """What a started member says of itself: its state, the reason first, then its last words, each with the node's name."""
-        container = self.survey.fleet.etcd.container
+        container = self.container(node)
         state = self.try_read(node, probes.container_state(self.cli, container))
         lines = self.scrub(
             self.try_read(node, probes.container_logs(self.cli, container, SAID_LINES)) or ""
@@ -385,6 +390,13 @@ class Applier:
         """Stop and remove a container of this run, if it stands."""
         self.update(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
 
+    def remove_quarantine(self, step: s.Step) -> None:
+        """Stop and remove what an interruption has left of this run's quarantine, also under an older version's name."""
+        node = self.survey.node(step.node)
+        seen = [c.name for c in node.containers if c.role is Role.QUARANTINE and c.made_by == step.paths.run]
+        for name in dict.fromkeys([step.paths.quarantine_name(self.container(step.node)), *seen]):
+            self.remove_ours(step, name)
+
     # --- the steps ---
 
     @singledispatchmethod
@@ -417,14 +429,13 @@ class Applier:
 
     @do.register
     def _(self, step: s.KeepElsewhere) -> str:
-        self.remove_ours(step, step.paths.quarantine_name(self.survey.fleet.etcd.container))
+        self.remove_quarantine(step)
         self.act(step, actions.keep_elsewhere(self.cli, step.paths, step.data, work=step.work, need=step.need))
         return f"{step.need / 1e6:,.1f} MB to {step.work}, compared byte by byte"
 
     @do.register
     def _(self, step: s.CopyData) -> str:
-        container = self.survey.fleet.etcd.container
-        self.remove_ours(step, step.paths.quarantine_name(container))
+        self.remove_quarantine(step)
         self.act(step, actions.copy_original(step.paths, step.data, need=step.need, reflink=step.reflink))
         return f"{step.need / 1e6:,.1f} MB, compared byte by byte"
 
@@ -504,7 +515,7 @@ class Applier:
     @do.register
     def _(self, step: s.Adopt) -> str:
         # an interruption right after the reset was proven leaves its container
-        self.remove_ours(step, step.paths.quarantine_name(self.survey.fleet.etcd.container))
+        self.remove_quarantine(step)
         self.act(step, actions.adopt(step.paths, step.data))
         return step.data
 

@@ -69,6 +69,8 @@ class Container:
     started_at: str = ""  # as the engine says it, ISO 8601
     finished_at: str = ""
     settled: bool = False  # made by a run that is closed: the node's own now
+    wal_path: str | None = None  # its WAL directory on the host, where it has one of its own
+    inside: str = ""  # its data directory (or WAL's), as the container names it, where that is in no mount
 
     @property
     def peer_urls(self) -> tuple[str, ...]:
@@ -292,6 +294,10 @@ class DataDir:
     filesystem: str = ""
     label: str = ""  # SELinux's; empty where there is none
     inner: tuple[str, ...] = ()
+    wal: str = ""  # the WAL's own directory, links resolved; empty where it is in `member`
+    who: str = ""  # as whom we look, for a person
+    forbidden: str = ""  # the first path that we may not read
+    unwritable: str = ""  # the first path that we may not write in
 
     @property
     def can_reflink(self) -> bool:
@@ -427,6 +433,7 @@ class NodeFacts:
     )
     ports: tuple[PeerPort, ...] = ()
     starters: tuple[Starter, ...] = ()
+    starters_problem: Problem | None = None  # why it is not known who else starts etcd
     moved: bool = False  # the log moved while we looked: etcd is running and writing
     raw_inspect: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -457,15 +464,25 @@ class NodeFacts:
         """The node's own etcd container: the one called `name`, or the one that a run has set aside under it.
 
         Of several that were set aside, one that an open run found when it began (something else may have made another
-        since), else the youngest.
+        since), else the youngest. Where none has that name, the one that lived when the open run began, or lives; what an
+        open run has set aside is the original whatever its name was. `decide.own` tells which name is meant.
         """
         found = {identifier for keep in self.open_keeps() for identifier in keep.names}
         theirs = [c for c in self.containers if c.role is None]
         named = [c for c in theirs if c.name == name]
         aside = [c for c in theirs if c.kept_name == name]
         kept = sorted(aside, key=lambda c: (c.id in found, c.created), reverse=True)
-        rest = sorted((c for c in theirs if c.name != name and not c.kept_name), key=lambda c: c.created, reverse=True)
-        return next(iter([*named, *kept, *rest]), None)
+        rest = [c for c in theirs if name not in (c.name, c.kept_name)]
+        others = sorted(
+            rest, key=lambda c: (self._lived(c), c.id in found or c.kept_name is None, c.created), reverse=True
+        )
+        return next(iter([*named, *kept, *others]), None)
+
+    def _lived(self, container: Container) -> bool:
+        """Whether a container runs or starts by itself, or did when an open run began."""
+        policies = [container.restart_policy, *(keep.policies.get(container.id, "") for keep in self.open_keeps())]
+        ran = any(container.id in keep.ran for keep in self.open_keeps())
+        return container.running or ran or any(policy not in ("no", "") for policy in policies)
 
     def named(self, name: str) -> Container | None:
         """The container with exactly that name."""

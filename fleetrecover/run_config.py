@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleetrecover.commands import probes
+from fleetrecover.decide.own import own_of, unclear
+from fleetrecover.docker.etcd_config import is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect
 from fleetrecover.errors import InputError, RemoteError
-from fleetrecover.facts import KEPT_INFIX
+from fleetrecover.facts import KEPT_INFIX, NodeFacts
 from fleetrecover.model import Fleet, Host, Transport
-from fleetrecover.survey import Reader
+from fleetrecover.survey import Reader, container_facts
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,29 @@ def _document(fleet: Fleet, reader: Reader, container: str | None) -> Mapping[st
         if found is None:
             raise InputError(f"there is no container {container} on {reader.host.name}", hint=_others(fleet, reader))
         return found
-    wanted = fleet.etcd.container
+    wanted = reader.host.container or fleet.etcd.container
     documents = reader.read(probes.containers(fleet.etcd.cli, wanted))
     by_name = {str(each.get("Name", "")).lstrip("/"): each for each in documents}
     kept = sorted(name for name in by_name if name.startswith(wanted + KEPT_INFIX))
     for name in [wanted, *reversed(kept)]:
         if name in by_name:
             return by_name[name]
-    raise InputError(f"there is no container {wanted} on {reader.host.name}", hint=_others(fleet, reader))
+    node = NodeFacts(
+        reader.host,
+        reachable=True,
+        containers=tuple(container_facts(each, None) for each in documents if is_etcd(each)),
+    )
+    own = own_of(fleet, node)
+    if own is None or unclear(fleet, node):
+        raise InputError(f"there is no container {wanted} on {reader.host.name}", hint=_others(fleet, reader))
+    return by_name[own.name]
 
 
 def _others(fleet: Fleet, reader: Reader) -> str:
     try:
-        found: Sequence[Mapping[str, Any]] = reader.read(probes.containers(fleet.etcd.cli, fleet.etcd.container))
+        found: Sequence[Mapping[str, Any]] = reader.read(
+            probes.containers(fleet.etcd.cli, reader.host.container or fleet.etcd.container)
+        )
     except RemoteError:
         return "see `docker ps -a` there"
     names = ", ".join(sorted(str(each.get("Name", "")).lstrip("/") for each in found))

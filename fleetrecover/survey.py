@@ -16,14 +16,17 @@ from typing import Any, TypeVar
 
 from fleetrecover import bounds
 from fleetrecover.answers import understood
-from fleetrecover.commands import evidence, probes
+from fleetrecover.commands import evidence, managers, probes
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide.certificates import read_certificate
 from fleetrecover.decide.diagnosis import may_be_electing
 from fleetrecover.decide.membership import peer_addresses
+from fleetrecover.decide.own import own_of
 from fleetrecover.decide.regrown import adopted
-from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, etcdctl_tls, is_etcd
+from fleetrecover.decide.untouchable import FORBIDDEN, IN_CONTAINER
+from fleetrecover.docker.config_file import MOST_BYTES
+from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, config_file, etcdctl_tls, is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect, host_path
 from fleetrecover.errors import FleetRecoverError, FormatError, OddAnswer, RemoteError, TooMuch
 from fleetrecover.etcd import bbolt, wal
@@ -31,6 +34,7 @@ from fleetrecover.etcd.etcdctl import EndpointStatus
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import (
     Container,
+    DataDir,
     EtcdStatus,
     Keep,
     LiveMember,
@@ -218,7 +222,7 @@ def _row(host: Host, found: NodeFacts | RemoteError, looked: NodeFacts | None) -
 
 
 def _data_path(fleet: Fleet, node: NodeFacts) -> str | None:
-    own = node.original(fleet.etcd.container) or next(iter(node.containers), None)
+    own = own_of(fleet, node) or next(iter(node.containers), None)
     return own.data_path if own else None
 
 
@@ -228,7 +232,7 @@ def _data_path(fleet: Fleet, node: NodeFacts) -> str | None:
 def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
     machine = probes.machine()
     version = probes.cli_version(fleet.etcd.cli)
-    listing = probes.containers(fleet.etcd.cli, fleet.etcd.container)
+    listing = probes.containers(fleet.etcd.cli, reader.host.container or fleet.etcd.container)
     before = time.time()
     results = reader.batch([machine, version, listing])
     after = time.time()
@@ -271,15 +275,30 @@ def _containers(fleet: Fleet, reader: Reader, found: Sequence[Mapping[str, Any]]
     ids = sorted({str(doc.get("Image", "")) for doc in etcds} - {""})
     probe = probes.images(fleet.etcd.cli, ids)
     images = reader.read(probe) if ids else {}
-    return tuple(container_facts(doc, images.get(str(doc.get("Image", "")))) for doc in etcds)
+    return tuple(_with_file(reader, doc, images.get(str(doc.get("Image", "")))) for doc in etcds)
 
 
-def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> Container:
-    """One container's inspect document (and its image's, if it is there) as facts. Raises FormatError."""
-    return understood("inspect", lambda: _container_facts(doc, image))
+def _with_file(reader: Reader, doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> Container:
+    """The same, with its etcd's `--config-file` where it has one that lies on the host."""
+    found = container_facts(doc, image)
+    path = config_file(found.spec) if found.spec is not None else ""
+    outside = host_path(found.spec, path) if found.spec is not None and path else None
+    if outside is None:
+        return found
+    probe = probes.file_bytes(outside, MOST_BYTES + 1)
+    [result] = reader.batch([probe])
+    text, _ = reader.attempt(probe, result)
+    return found if text is None else container_facts(doc, image, text.decode("utf-8", "replace"))
 
 
-def _container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> Container:
+def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None, file: str | None = None) -> Container:
+    """One container's inspect document (and its image's, if it is there) as facts; `file` is the text of its etcd's
+    `--config-file`. Raises FormatError.
+    """
+    return understood("inspect", lambda: _container_facts(doc, image, file))
+
+
+def _container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None, file: str | None) -> Container:
     spec: ContainerSpec | None = None
     problem = None
     try:
@@ -289,8 +308,9 @@ def _container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) ->
     config: EtcdConfig | None = None
     endpoint, tls = "", tuple[str, ...]()
     if spec is not None:
+        config, problem = _config(spec, file)
+    if spec is not None and config is not None:
         try:
-            config = EtcdConfig.of(spec)
             endpoint, tls = client_endpoint(config), tls_files(spec, config)
         except FleetRecoverError as error:
             problem = error.message
@@ -316,7 +336,30 @@ def _container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None) ->
         spec=spec,
         spec_problem=problem,
         error=str(state.get("Error") or ""),
+        wal_path=host_path(spec, config.wal_apart)
+        if spec is not None and config is not None and config.wal_apart
+        else None,
+        inside=_inside(config, spec),
     )
+
+
+def _config(spec: ContainerSpec, file: str | None) -> tuple[EtcdConfig | None, str | None]:
+    """What its etcd runs with, as far as that can be known, and why its command must not be rewritten."""
+    try:
+        return EtcdConfig.of(spec), None
+    except FleetRecoverError as error:
+        problem = error.message
+    try:
+        return EtcdConfig.read(spec, file), problem
+    except FleetRecoverError as error:
+        return None, problem if file is None else error.message
+
+
+def _inside(config: EtcdConfig | None, spec: ContainerSpec | None) -> str:
+    """The first of etcd's directories that is in no mount, as the container names it; empty where all are on the host."""
+    if config is None or spec is None:
+        return ""
+    return next((path for path in (config.data_dir, config.wal_dir) if path and host_path(spec, path) is None), "")
 
 
 def tls_files(spec: ContainerSpec, config: EtcdConfig) -> tuple[str, ...]:
@@ -345,7 +388,14 @@ def _host_data(config: EtcdConfig | None, spec: ContainerSpec | None) -> str | N
 
 
 def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, path: str, logs: bool) -> NodeFacts:
-    listing_probe = probes.data_listing(path)
+    own = own_of(fleet, node)
+    if own is not None and own.inside:
+        # what lies on the host under the path of another node's data is not this one's
+        where = Problem(IN_CONTAINER, f"its data directory {own.inside} is in no mount: it is in the container itself")
+        node = replace(node, log_problem=where, db_problem=where)
+        asked = _status_probe(fleet, node)
+        return _with_status(fleet, reader, node, asked, reader.batch([asked])[0]) if asked else node
+    listing_probe = probes.data_listing(path, own.wal_path or "" if own is not None else "")
     asked = _status_probe(fleet, node)
     results = reader.batch([listing_probe, *([asked] if asked else ())])
     listing, problem = reader.attempt(listing_probe, results[0])
@@ -355,7 +405,19 @@ def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, path: str, logs:
         return replace(node, log_problem=problem)
     containers = settle(node.containers, listing.keeps)
     node = replace(node, containers=containers, data=listing.data, keeps=listing.keeps, hold=listing.hold)
+    if listing.data.forbidden:
+        return _not_allowed(node, listing.data)
     return _third_look(reader, node, listing) if logs else node
+
+
+def _not_allowed(node: NodeFacts, data: DataDir) -> NodeFacts:
+    problem = Problem(
+        FORBIDDEN,
+        f"the login user {data.who} may not read {data.forbidden}: it is not root there, so nothing is known of the data",
+        "log in as root, or add `sudo = true` under [ssh] in hosts.toml (the user then needs sudo without a password); being in "
+        "the docker group is not enough",
+    )
+    return replace(node, log_problem=problem, db_problem=problem)
 
 
 def etcdctl_for(fleet: Fleet, container: Container) -> Etcdctl:
@@ -365,7 +427,7 @@ def etcdctl_for(fleet: Fleet, container: Container) -> Etcdctl:
 
 def running_container(fleet: Fleet, node: NodeFacts) -> Container | None:
     """The etcd container that runs in the open on a node; the quarantine is not one."""
-    named = node.named(fleet.etcd.container)
+    named = own_of(fleet, node)
     others = [c for c in node.containers if c.network != "none"]
     return next((c for c in [*([named] if named else []), *others] if c.state == "running"), None)
 
@@ -462,12 +524,15 @@ def _read_evidence(reader: Reader, node: NodeFacts, root: str, files: Sequence[p
 def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[str, tuple[str, int]]) -> NodeFacts:
     """Signs of life, certificates, and whether the other nodes' peer ports can be reached."""
     targets = [(name, address, port) for name, (address, port) in peers.items() if name != node.name]
-    own = node.original(fleet.etcd.container)
+    own = own_of(fleet, node)
     files = certificate_files(own) if own is not None else ()
+    unit = [fleet.etcd.unit.removesuffix(".service")] if fleet.etcd.unit else []
+    others = managers.starters([*unit, *(c.kept_name or c.name for c in node.containers)])
     root = node.log_path or posixpath.join(node.data.real if node.data else DEFAULT_DATA, "member")
     wanted: list[Probe[Any]] = [evidence.signs(root), evidence.certificates(files), evidence.ports(targets)]
     wanted.append(evidence.made(root))
-    results = reader.batch(wanted)
+    *results, who = reader.batch([*wanted, others])
+    starting, unknown = reader.attempt(others, who)
     signs, found, ports, made = (
         reader.attempt(probe, result)[0] for probe, result in zip(wanted, results, strict=True)
     )
@@ -480,6 +545,8 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
         or (),
         ports=ports or (),
         made=made,
+        starters=starting or (),
+        starters_problem=unknown,
     )
 
 

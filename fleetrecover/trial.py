@@ -19,6 +19,7 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.trial import TRIAL_PREFIX, copy_for_trial, remove_trials
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Diagnosis, Verdict
+from fleetrecover.decide.own import own_name, own_of
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, RemoteError
@@ -48,7 +49,6 @@ def candidates(survey: Survey, diagnosis: Diagnosis) -> list[NodeFacts]:
     """The nodes whose data could survive: a voter's sound log, and a container that tells how etcd is started."""
     voters = {seat.id for seat in diagnosis.voters}
     out = {aside.host for aside in diagnosis.choice.aside} if diagnosis.choice else set()
-    name = survey.fleet.etcd.container
     return [
         node
         for node in survey.nodes
@@ -56,8 +56,9 @@ def candidates(survey: Survey, diagnosis: Diagnosis) -> list[NodeFacts]:
         and node.log is not None
         and node.log.node_id in voters
         and node.name not in out
-        and (own := node.original(name)) is not None
+        and (own := own_of(survey.fleet, node)) is not None
         and own.spec is not None
+        and (own.config is None or not (own.config.opaque or own.config.wal_apart))
     ]
 
 
@@ -113,7 +114,7 @@ def _try(applier: Applier, node: NodeFacts, paths: RunPaths) -> Trial:
 
 def _boot(applier: Applier, node: NodeFacts, step: s.Step) -> tuple[int, int, int, int]:
     """Copy, raise the commit, boot, ask: (revision, keys, hash, compact revision)."""
-    own = node.original(applier.survey.fleet.etcd.container)
+    own = own_of(applier.survey.fleet, node)
     if own is None or own.spec is None or node.log is None or node.data is None:
         raise Refused(f"{node.name}: it is not known how its etcd is started")
     member = node.log_path or posixpath.join(node.data.real, "member")
@@ -124,7 +125,7 @@ def _boot(applier: Applier, node: NodeFacts, step: s.Step) -> tuple[int, int, in
     append = raise_commit(log)
     if append is not None:
         applier.act(step, actions.append_to_wal(step.paths, append))
-    name = step.paths.quarantine_name(applier.survey.fleet.etcd.container)
+    name = step.paths.quarantine_name(own_name(applier.survey, node))
     spec = _quarantined(own.spec, name, step.paths)
     applier.run_container(step, name, spec)
     revision = node.db.revision if node.db is not None else 0

@@ -180,6 +180,23 @@ if awk '$5 == ENVIRON["R"] { found = 1 } END { exit !found }' /proc/self/mountin
 elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" ]; then echo mount=1; fi
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
+printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+# what may not be read is not what is not there
+may() { if [ -d "$1" ]; then [ -r "$1" ] && [ -x "$1" ]; else [ ! -e "$1" ] || [ -r "$1" ]; fi || echo "forbidden=$1"; }
+if [ "$near" = "$r" ]; then may "$r"; elif [ ! -x "$near" ]; then echo "forbidden=$near"; fi
+for o in member member/wal member/snap member/snap/db; do may "$r/$o"; done
+for o in "$r/member/wal"/*.wal; do may "$o"; done
+w=@WAL@
+if [ -n "$w" ]; then
+  w=$(readlink -f "$w" 2>/dev/null) || w=@WAL@
+  echo "wal=$w"
+  up=$w
+  while [ ! -d "$up" ]; do up=$(dirname "$up"); done
+  if [ "$up" = "$w" ]; then may "$w"; elif [ ! -x "$up" ]; then echo "forbidden=$up"; fi
+  for o in "$w"/*.wal; do may "$o"; done
+fi
+[ -w "$near" ] || echo "unwritable=$near"
+if [ ! -d "$r.fleetrecover" ] && [ "$near" = "$r" ] && [ ! -w "${r%/*}/" ]; then echo "unwritable=${r%/*}/"; fi
 echo "free=$(@FREE@)"
 printf 'fs=%s\n' "$(stat -f -c %T "$near" 2>/dev/null)"
 for o in member member/wal member/snap; do
@@ -204,6 +221,11 @@ if [ -d "$r/member" ]; then
   echo member=1
   du -sk "$r/member" 2>/dev/null | awk '{ print "size=" $1 }'
   list "$r/member" file
+fi
+if [ -n "$w" ]; then
+  for f in "$w"/*.wal; do
+    if [ -f "$f" ]; then line "$(stat -c "walfile=%s %n" "$f" || true)"; echo; fi
+  done
 fi
 for root in "$r.fleetrecover" "$r/.fleetrecover"; do
   [ -d "$root" ] || [ -L "$root" ] || continue
@@ -249,9 +271,12 @@ done
 """
 
 
-def data_listing(path: str) -> Probe[DataListing]:
-    """The data directory at `path` (as the container's bind names it) and all that runs keep beside it."""
-    script = _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path))
+def data_listing(path: str, wal: str = "") -> Probe[DataListing]:
+    """The data directory at `path` (as the container's bind names it) and all that runs keep beside it.
+
+    `wal` is the WAL's own directory, where it has one.
+    """
+    script = _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path)).replace("@WAL@", quote(wal))
     return Probe(
         Command("data-listing", script, timeout=40, most=bounds.LISTING),
         lambda result: parse_listing(path, result.text),
@@ -293,6 +318,7 @@ def parse_listing(path: str, text: str) -> DataListing:
     others: list[str] = []
     inner: list[str] = []
     files: list[WalFile] = []
+    apart: list[WalFile] = []
     keeps: list[dict[str, Any]] = []
     for line in text.split("\n"):
         key, found, value = line.partition("=")
@@ -304,6 +330,8 @@ def parse_listing(path: str, text: str) -> DataListing:
             inner.append(value)
         elif key == "file":
             files.append(_wal_file(value))
+        elif key == "walfile":
+            apart.append(_wal_file(value))
         elif key == "keep":
             keeps.append({"path": value, "parts": set(), "files": [], "discarded": [], "withdrawn": []})
         elif key in ("discarded", "withdrawn") and keeps:
@@ -336,7 +364,14 @@ def parse_listing(path: str, text: str) -> DataListing:
         filesystem=single.get("fs", ""),
         label=label if ":" in (label := single.get("label", "")) else "",
         inner=tuple(inner),
+        wal=single.get("wal", ""),
+        who=single.get("who", ""),
+        forbidden=single.get("forbidden", ""),
+        unwritable="" if mount and single.get("unwritable", "") != real else single.get("unwritable", ""),
     )
+    if "wal" in single:
+        # what lies in member/wal is not what this etcd reads
+        files = [*(file for file in files if not file.path.endswith(".wal")), *apart]
     return DataListing(
         data=data,
         files=tuple(files),

@@ -20,6 +20,7 @@ from fleetrecover.decide.leaders import led_finding, other_quorum
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.own import own_container, own_name
 from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
@@ -37,6 +38,7 @@ from fleetrecover.decide.sides import (
 )
 from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.untouchable import IN_CONTAINER, forbidden, node_kinds, unclear_finding
 from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
@@ -96,6 +98,7 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
         *_stale_findings(survey),
         *_leftover_findings(survey),
         *barriers(survey, run),
+        *node_kinds(survey),
     ]
     twice = same_machine(survey)
     if twice:
@@ -111,6 +114,9 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
             why=half.message,
             cause=half,
         )
+    blind = _not_seen(survey, wish)
+    if blind is not None:
+        return _blocked(blind, (), None, [each for each in found if each != blind], run)
     clusters = cluster_ids(survey, wish)
     if len(clusters) > 1:
         # a restore that was interrupted leaves the old identity on some nodes and the new one on others
@@ -120,6 +126,15 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     if live:
         return _with_quorum(survey, wish, live, found, run)
     return _without_quorum(survey, wish, found, run)
+
+
+def _not_seen(survey: Survey, wish: Wish) -> Finding | None:
+    """That we only may not look, or do not know where: told before anything is concluded from logs that were not read."""
+    if any(node.healthy for node in survey.nodes):
+        return None
+    there = [node for node in survey.nodes if node.reachable and node.name not in wish.dead]
+    found = [each for node in there for each in (*forbidden(survey, node), *unclear_finding(survey, node))]
+    return next(iter(found), None)
 
 
 def cluster_ids(survey: Survey, wish: Wish) -> dict[int, tuple[str, ...]]:
@@ -241,7 +256,7 @@ def _with_quorum(
     found += [finding for finding in ill if finding not in found]
     sides = split(survey)
     if sides:
-        return _split_brain(sides, known, found, run)
+        return _split_brain(survey, sides, known, found, run)
     whole = not any(finding.code in _MEMBERSHIP for finding in ill)
     if run is not None:
         found.append(_run_finding(run))
@@ -358,11 +373,15 @@ def _returned_findings(survey: Survey, wish: Wish, known: Sequence[Seat]) -> lis
 
 
 def _split_brain(
-    sides: Sequence[Sequence[str]], known: tuple[Seat, ...], found: list[Finding], run: OpenRun | None
+    survey: Survey, sides: Sequence[Sequence[str]], known: tuple[Seat, ...], found: list[Finding], run: OpenRun | None
 ) -> Diagnosis:
     told = " against ".join(", ".join(side) for side in sides)
     message = f"SPLIT BRAIN: healthy members disagree on who the members are ({told}); clients of both sides are served"
-    advice = "stop etcd on the side that was to be gone (`docker update --restart=no etcd; docker stop etcd`), then look again"
+    cli = survey.fleet.etcd.cli
+    names = {own_name(survey, survey.node(host)) for side in sides for host in side}
+    name = next(iter(names)) if len(names) == 1 else "NAME"
+    stop = f"`{cli} update --restart=no {name}; {cli} stop {name}`"
+    advice = f"stop etcd on the side that was to be gone ({stop}), then look again"
     return _blocked(Finding(Severity.ERROR, None, "split-brain", message, advice), known, None, found, run)
 
 
@@ -415,7 +434,11 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     if isinstance(choice, NoChoice):
         advice = "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot"
         code = "contradiction" if choice.contradiction else "no-survivor"
-        nobody = _blocked(Finding(Severity.ERROR, None, code, choice.reason, advice), known, None, found, run)
+        cause = Finding(Severity.ERROR, None, code, choice.reason, advice)
+        inside = next((each for each in found if each.code == IN_CONTAINER), None)
+        if inside is not None and not choice.contradiction:
+            found, cause = [each for each in found if each != inside], inside
+        nobody = _blocked(cause, known, None, found, run)
         return nobody if choice.contradiction else replace(nobody, verdict=Verdict.QUORUM_LOST)
     aside = frozenset(found.host for found in choice.aside)
     ready = startable(survey, wish, known, aside)
@@ -424,7 +447,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         return stuck
     voters = [seat for seat in known if not seat.learner]
     remedy = Remedy.RESET
-    all_of = f"all {len(known)} voters are" if len(known) != 1 else "its only voter is"
+    all_of = f"all {len(voters)} voters are" if len(voters) != 1 else "its only voter is"
     why = f"no member has a leader, and {all_of} accounted for"
     if run is not None and repairing:
         why = f"quorum was lost while run {run.run} was repairing"
@@ -518,7 +541,7 @@ def candidates_of(survey: Survey, wish: Wish) -> tuple[Candidate, ...]:
         if node.log is None or node.name in dead:
             continue
         applied = node.db.consistent_index if node.db is not None and not _writes(node) else None
-        container = node.original(survey.fleet.etcd.container)
+        container = own_container(survey, node)
         notes = []
         lost = applied is not None and applied > node.log.last.index
         if lost:
@@ -671,10 +694,10 @@ def startable(
         if seat.learner or seat.host is None or seat.host in aside or seat.among(wish.dead):
             continue
         node = survey.node(seat.host)
-        own = node.original(survey.fleet.etcd.container)
+        found = own_container(survey, node)
         in_place = node.data is not None and node.data.has_member
         honest = node.db is None or node.log is None or (node.db.consistent_index or 0) <= node.log.last.index
-        fits = own is not None and not own.forced and not (files and files_missing(node))
+        fits = found is not None and not found.forced and not (files and files_missing(node))
         if node.accessible and fits and in_place and honest and node.log is not None and node.log.node_id == seat.id:
             ready[seat.id] = (seat.host, node.log)
     voters = [seat for seat in known if not seat.learner]
@@ -844,7 +867,7 @@ def _node_findings(survey: Survey, wish: Wish) -> list[Finding]:
 
 def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
     found: list[Finding] = []
-    name = survey.fleet.etcd.container
+    name = own_name(survey, node)
     if node.cli_version is None:
         why = node.cli_problem.message if node.cli_problem else "no answer"
         found.append(
@@ -856,7 +879,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 engine_advice(survey, node),
             )
         )
-    elif node.original(name) is None:
+    elif own_container(survey, node) is None:
         found.append(Finding(Severity.WARNING, node.name, "no-container", f"{node.name} has no etcd container", ""))
     if node.log_problem is not None and node.log_problem.kind == "corrupt":
         found.append(
@@ -879,7 +902,7 @@ def _dangerous(container: Container, name: str) -> bool:
 
 
 def _container_finding(survey: Survey, node: NodeFacts, container: Container) -> Finding:
-    name = survey.fleet.etcd.container
+    name = own_name(survey, node)
     if container.forced:
         return Finding(
             Severity.ERROR if container.restart_policy not in ("no", "") else Severity.WARNING,
@@ -888,7 +911,7 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
             f"{node.name}: container {container.name} carries --force-new-cluster; its next start expels every other member",
             "`fleetrecover recover` takes it away",
         )
-    if node.named(name) is None and container is node.original(name):
+    if node.named(name) is None and container is own_container(survey, node):
         # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
         return Finding(
             Severity.WARNING,

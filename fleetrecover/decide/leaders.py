@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.membership import Seat
+from fleetrecover.decide.own import own_name
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
 
@@ -41,7 +42,7 @@ def other_quorum(survey: Survey, known: Sequence[Seat]) -> Finding | None:
         )
         advice = (
             "look again in a minute; if it goes on, stop etcd on the side that was to be gone "
-            f"(`{survey.fleet.etcd.cli} stop -t 30 {survey.fleet.etcd.container}`), and run this again"
+            f"(`{survey.fleet.etcd.cli} stop -t 30 {own_name(survey, node)}`), and run this again"
         )
         return Finding(Severity.ERROR, node.name, "split-brain", message, advice)
     return None

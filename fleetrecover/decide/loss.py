@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from fleetrecover.decide.membership import Seat, quorum
+from fleetrecover.decide.own import own_container
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.etcd.wal import parse_name
 from fleetrecover.facts import Container, NodeFacts, Survey
@@ -88,8 +89,8 @@ def last_sign(survey: Survey, node: NodeFacts) -> tuple[float, str] | None:
 
 
 def _own(survey: Survey, node: NodeFacts) -> Iterable[Container]:
-    own = node.original(survey.fleet.etcd.container)
-    return [own] if own is not None else []
+    found = own_container(survey, node)
+    return [found] if found is not None else []
 
 
 def entries_per_second(node: NodeFacts) -> float | None:

@@ -74,7 +74,7 @@ def _podman_unit(labels: Mapping[str, str]) -> Manager | None:
     unit = labels.get("PODMAN_SYSTEMD_UNIT")
     if unit is None:
         return None
-    return Manager("unit", unit, f"belongs to the unit {unit}, which makes it and removes it", _unit_advice(unit))
+    return Manager("unit", unit, f"belongs to the unit {unit}, which makes it and removes it", _quadlet_advice(unit))
 
 
 def _compose(labels: Mapping[str, str]) -> Manager | None:
@@ -87,6 +87,15 @@ def _compose(labels: Mapping[str, str]) -> Manager | None:
         f"was made by docker compose (project {project}), which touches it only when asked",
         "do not run `docker compose up` there before the cluster is whole",
         harmless=True,
+    )
+
+
+def _quadlet_advice(unit: str) -> str:
+    name = shlex.quote(unit)
+    return (
+        f"a stop of {name} removes the container, so note its command first (`podman inspect`, `systemctl cat {name}`); then "
+        f"`systemctl stop {name}`, put its .container file aside, `systemctl daemon-reload`, and make the container by hand, "
+        "without --rm, on the same data: it is then recovered as any other"
     )
 
 
@@ -161,21 +170,35 @@ def manager_findings(survey: Survey) -> list[Finding]:
             manager = manager_of(node, container)
             if manager is None:
                 continue
-            severity = Severity.INFO if manager.harmless else Severity.ERROR
-            message = f"{node.name}: container {container.name} {manager.what}"
-            found.append(Finding(severity, node.name, f"managed-by-{manager.code}", message, manager.advice))
-        if node.containers:
-            found += [_own_unit_finding(node, starter) for starter in own_units(node)]
+            found.append(manager_finding(node, container, manager))
+        found += unit_findings(node)
     return found
+
+
+def manager_finding(node: NodeFacts, container: Container, manager: Manager) -> Finding:
+    """That a container is managed, and what to do. Who serves is not touched: a manager that keeps it running does no harm."""
+    severity = Severity.INFO if manager.harmless or node.healthy else Severity.ERROR
+    message = f"{node.name}: container {container.name} {manager.what}"
+    return Finding(severity, node.name, f"managed-by-{manager.code}", message, manager.advice)
+
+
+def unit_findings(node: NodeFacts) -> list[Finding]:
+    """One for each unit that runs an etcd of the host's own: an error where it runs, since it may be on the same data."""
+    return [_own_unit_finding(node, starter) for starter in own_units(node)]
 
 
 def _own_unit_finding(node: NodeFacts, starter: Starter) -> Finding:
     when = "runs now" if starter.active else "is started at boot"
+    beside = (
+        "an etcd beside the container's" if node.containers else "etcd without a container, which is not recovered yet"
+    )
+    if not node.containers and not starter.active:
+        beside = "an etcd on the host"
     return Finding(
         Severity.ERROR if starter.active else Severity.WARNING,
         node.name,
         "etcd-unit",
-        f"{node.name}: the unit {starter.name} {when} and starts an etcd beside the container's",
+        f"{node.name}: the unit {starter.name} {when} and starts {beside}",
         f"if nothing uses it: systemctl disable --now {shlex.quote(starter.name)} on {node.name}",
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fleetrecover.decide.membership import Seat, addresses_of, host_of_url, own_id, port_of_url, quorum
+from fleetrecover.decide.own import own_container
 from fleetrecover.facts import NodeFacts, Survey
 
 
@@ -63,8 +64,8 @@ def misplaced(survey: Survey, seats: Sequence[Seat], sole: Collection[str] = ())
 
 def wanted_urls(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     """The peer URLs that the node's own container gives itself; none where they are not known."""
-    own = node.original(survey.fleet.etcd.container)
-    return own.peer_urls if own is not None else ()
+    found = own_container(survey, node)
+    return found.peer_urls if found is not None else ()
 
 
 def on_a_detour(peer_urls: Sequence[str]) -> bool:

@@ -24,6 +24,7 @@ from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
 from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.membership import Seat, host_of_url, own_id, quorum, seats_of
+from fleetrecover.decide.own import own_container, own_name, standing_container, wanted_name
 from fleetrecover.decide.placement import changes, misplaced
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
@@ -59,6 +60,7 @@ from fleetrecover.decide.steps import (
     UpdateMember,
     stage,
 )
+from fleetrecover.decide.untouchable import refusal
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.podman import cannot_fence
@@ -149,6 +151,9 @@ def make_plan(
     )
     plan = maker.plan()
     check_plan(plan)
+    forbids = refusal(survey, plan.steps)
+    if forbids is not None:
+        raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
     return plan
 
 
@@ -201,9 +206,9 @@ class _Maker:
 
     # --- what every plan needs ---
 
-    @property
-    def name(self) -> str:
-        return self.survey.fleet.etcd.container
+    def name(self, node: NodeFacts) -> str:
+        """What the node's own container is called."""
+        return own_name(self.survey, node)
 
     @property
     def open_run(self) -> UnderWay | None:
@@ -263,11 +268,11 @@ class _Maker:
         """
         paths, data = self.paths(node), self.data(node)
         stale = [RunPaths(paths.keep_root, keep.run) for keep in node.keeps if keep.stale]
-        there = node.named(self.name)
+        there = standing_container(self.survey, node)
         loose = there is not None and there.role is None and there.restart_policy != true_policy(node, there)
         steps: list[Step] = []
         if stale and there is not None and loose:
-            steps.append(RestorePolicy(node.name, paths, data, self.name, true_policy(node, there)))
+            steps.append(RestorePolicy(node.name, paths, data, self.name(node), true_policy(node, there)))
         return [*steps, *(CloseEarlier(node.name, paths, data, earlier) for earlier in stale)]
 
     def rolling(self, node: NodeFacts) -> list[Step]:
@@ -292,7 +297,7 @@ class _Maker:
             if container.role is not None or (container.spec is not None and container.spec.auto_remove):
                 continue  # who was started with --rm would be destroyed; see `barriers`, which forbids the whole
             harmless = not container.running and container.restart_policy in ("no", "")
-            if harmless and container.name != self.name:
+            if harmless and container.name != self.name(node):
                 continue
             base = container.kept_name or container.name
             keep_as = container.name if container.kept_name else paths.kept_name(base)
@@ -352,8 +357,8 @@ class _Maker:
 
     def replaced_by(self, node: NodeFacts) -> str | None:
         """The name of this run's own container that stands in the place of the node's own one."""
-        there = node.named(self.name)
-        return self.name if there is not None and there.role is not None and there.made_by == self.run else None
+        there = standing_container(self.survey, node)
+        return self.name(node) if there is not None and there.role is not None and there.made_by == self.run else None
 
     def adopted(self, node: NodeFacts) -> bool:
         """Whether the proven copy is in the survivor's place already."""
@@ -512,7 +517,7 @@ class _Maker:
         )
 
     def quarantine(self, node: NodeFacts, spec: ContainerSpec, paths: RunPaths, data: str) -> Quarantine:
-        name = paths.quarantine_name(self.name)
+        name = paths.quarantine_name(self.name(node))
         shaped = rewrite.quarantine(
             spec,
             name=name,
@@ -536,11 +541,12 @@ class _Maker:
     # --- starting what a node has of its own ---
 
     def own(self, node: NodeFacts) -> Container:
-        own = node.original(self.name)
+        own = own_container(self.survey, node)
         if own is None:
             raise Refused(
                 f"{node.name} has no etcd container, so its command is not known",
-                hint=f"if it has another name there, say so in the inventory: [etcd] container (now {self.name!r})",
+                hint="if it has another name there, say so in the inventory: [etcd] container (now "
+                f"{wanted_name(self.survey.fleet, node)!r})",
             )
         return own
 
@@ -549,8 +555,18 @@ class _Maker:
             raise Unsupported(
                 f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
             )
-        if own.config is None or own.config.wal_dir:
-            raise Unsupported(f"{node.name}: its etcd keeps the WAL apart (--wal-dir); this is not supported")
+        if own.config is None or own.config.opaque:
+            raise Unsupported(
+                f"{node.name}: container {own.name}: {own.spec_problem}",
+                hint="only a container whose command is etcd and its flags can be rewritten: make one by hand",
+            )
+        if own.config.wal_apart:
+            raise Unsupported(
+                f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_apart}), which cannot be kept and "
+                "moved yet",
+                hint="etcd being stopped, move that directory to member/wal in its data directory, and take --wal-dir (or "
+                "ETCD_WAL_DIR) out of its command",
+            )
         return own.spec
 
     def start_own(self, node: NodeFacts, *, waits_for: str = "health") -> list[Step]:
@@ -558,24 +574,24 @@ class _Maker:
         own = self.own(node)
         policy = true_policy(node, own)
         paths, data = self.paths(node), self.data(node)
-        there = node.named(self.name)
+        there = standing_container(self.survey, node)
         left = self.leftovers(node)
         if own.forced:
             plain = rewrite.plain(
-                self.spec(node, own), name=self.name, labels={RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
+                self.spec(node, own), name=self.name(node), labels={RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
             )
             if there is not None and there.role is Role.MEMBER and there.running:
                 return []
             reason = f"{own.name} carries --force-new-cluster: its next start would expel every other member"
             policy = policy if policy not in ("no", "") else "always"
-            return [*left, StartRebuilt(node.name, paths, data, plain, self.name, policy, reason)]
+            return [*left, StartRebuilt(node.name, paths, data, plain, self.name(node), policy, reason)]
         # one that crashes again and again waits up to a minute for its next try: it is started afresh
         steady = own.running and own.state != "restarting"
-        standing = own.name == self.name and own.restart_policy == policy and steady
+        standing = own.name == self.name(node) and own.restart_policy == policy and steady
         if standing and (node.healthy or waits_for == "nothing"):
             return left
         replaces = self.replaced_by(node)
-        return [*left, StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces, waits_for)]
+        return [*left, StartOriginal(node.name, paths, data, own.id, self.name(node), policy, replaces, waits_for)]
 
     def start(self) -> list[Stage | None]:
         """Enough members have all their data: start them as they are and let Raft elect."""
@@ -623,7 +639,7 @@ class _Maker:
             part = self.discard(node) if keep is not None and keep.original else "original"
             steps.append(KeepData(node.name, paths, data, part=part))
         spec, _ = self.join_spec(node, chief)
-        image_id = chief_image(chief, self.name) if spec.image == self.own(chief).image else ""
+        image_id = chief_image(self.survey, chief) if spec.image == self.own(chief).image else ""
         steps.append(EnsureImage(node.name, paths, data, spec.image, image_id, chief.name))
         files = tuple(
             sorted({named.host for named in rewrite.files_named(spec)} - {data, node.data.path if node.data else data})
@@ -634,7 +650,7 @@ class _Maker:
 
     def join_spec(self, node: NodeFacts, chief: NodeFacts) -> tuple[ContainerSpec, tuple[str, ...]]:
         """The joiner's own old command, or the survivor's with the identity exchanged; and what was exchanged."""
-        own = node.original(self.name)
+        own = own_container(self.survey, node)
         if own is not None:
             return self.spec(node, own), ()
         model = self.own(chief)
@@ -672,7 +688,7 @@ class _Maker:
         if not version and chief.log is not None:
             version = chief.log.configuration_at_end.cluster_version
         if not version:
-            own = chief.original(self.name)
+            own = own_container(self.survey, chief)
             found = re.search(r":v?(\d+\.\d+)", own.image) if own else None
             version = found.group(1) if found else ""
         numbers = re.match(r"(\d+)\.(\d+)", version)
@@ -690,7 +706,7 @@ class _Maker:
         learner = self.learners(chief)
         paths, data = self.paths(node), self.data(node)
         labels = {RUN_LABEL: self.run, ROLE_LABEL: Role.JOINING.value}
-        shaped = rewrite.plain(replace(spec, name=self.name), name=self.name, labels=labels)
+        shaped = rewrite.plain(replace(spec, name=self.name(node)), name=self.name(node), labels=labels)
         owner, mode = (chief.data.owner, chief.data.mode) if chief.data else ("", "")
         label = chief.data.label if chief.data else ""
         if node.data is not None and node.data.exists:
@@ -698,11 +714,24 @@ class _Maker:
         steps: list[Step] = []
         if seat is None:
             steps.append(AddMember(node.name, paths, data, chief.name, name, urls, learner))
-        there = node.named(self.name)
+        there = standing_container(self.survey, node)
         joined = seat is not None and bool(seat.name) and there is not None and there.state == "running"
         if not joined:
             steps.append(
-                Join(node.name, paths, data, chief.name, shaped, self.name, name, urls, owner, mode, replaced, label)
+                Join(
+                    node.name,
+                    paths,
+                    data,
+                    chief.name,
+                    shaped,
+                    self.name(node),
+                    name,
+                    urls,
+                    owner,
+                    mode,
+                    replaced,
+                    label,
+                )
             )
         if learner and (seat is None or seat.learner):
             steps.append(Promote(node.name, paths, data, chief.name, urls))
@@ -721,26 +750,26 @@ class _Maker:
         """One after another: the node's own container takes over from the joining one, as it was."""
         steps: list[Step] = []
         for node, joins in joined:
-            own = node.original(self.name)
+            own = own_container(self.survey, node)
             paths, data = self.paths(node), self.data(node)
-            there = node.named(self.name)
+            there = standing_container(self.survey, node)
             ours = there is not None and there.role is Role.JOINING
             if not joins and not ours:
                 continue
             if own is not None and not own.forced:
                 policy = true_policy(node, own)
-                replaces = self.name if joins else self.replaced_by(node)
-                steps.append(StartOriginal(node.name, paths, data, own.id, self.name, policy, replaces=replaces))
+                replaces = self.name(node) if joins else self.replaced_by(node)
+                steps.append(StartOriginal(node.name, paths, data, own.id, self.name(node), policy, replaces=replaces))
             else:
                 policy = self.fleet_policy()
                 if joins or (there is not None and there.restart_policy != policy):
-                    steps.append(RestorePolicy(node.name, paths, data, self.name, policy))
+                    steps.append(RestorePolicy(node.name, paths, data, self.name(node), policy))
         return stage("settle", "Give every node its own container back", [steps])
 
     def fleet_policy(self) -> str:
         """The restart policy that the fleet's etcd containers had."""
         for node in self.survey.nodes:
-            own = node.original(self.name)
+            own = own_container(self.survey, node)
             if own is not None and true_policy(node, own) not in ("no", ""):
                 return true_policy(node, own)
         return "always"
@@ -839,7 +868,7 @@ class _Maker:
 
     def mend(self, node: NodeFacts, seat: Seat | None, chief: NodeFacts, work: _Work) -> bool:
         """What one host needs while quorum stands: nothing, a start, or to be replaced. Whether it joins."""
-        own = node.original(self.name)
+        own = own_container(self.survey, node)
         if self.dead(node):
             self.left_out[node.name] = "declared dead"
             return False
@@ -850,7 +879,7 @@ class _Maker:
             work.starting += self.mend_healthy(node, seat, chief, own)
             return False
         usable = seat is not None and own_id(node) == seat.id and node.data is not None and node.data.has_member
-        there = node.named(self.name)
+        there = standing_container(self.survey, node)
         if usable and there is not None and there.role is Role.JOINING and there.made_by == self.run:
             work.growing.insert(work.begun(), (node, seat))
             return True
@@ -879,14 +908,16 @@ class _Maker:
         if seat.learner:
             step = Promote(node.name, self.paths(node), self.data(node), chief.name, seat.peer_urls)
             return [stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]])]
-        current = node.named(self.name)
+        current = standing_container(self.survey, node)
         forced = current is not None and current.role is None and current.forced
         loose = own is not None and current is own and own.restart_policy != true_policy(node, own)
         if forced and own is not None:
             lane = [*self.fence(node), *self.start_own(node)]
             return [stage(f"unforce-{node.name}", f"Take --force-new-cluster away from {node.name}", [lane])]
         if loose and own is not None:
-            policy = RestorePolicy(node.name, self.paths(node), self.data(node), self.name, true_policy(node, own))
+            policy = RestorePolicy(
+                node.name, self.paths(node), self.data(node), self.name(node), true_policy(node, own)
+            )
             return [stage(f"policy-{node.name}", f"Give {node.name} its restart policy back", [[policy]])]
         left = self.leftovers(node)
         if left:
@@ -922,9 +953,9 @@ class _Work:
         return sum(1 for _, seat in self.growing if seat is not None)
 
 
-def chief_image(chief: NodeFacts, name: str) -> str:
+def chief_image(survey: Survey, chief: NodeFacts) -> str:
     """The id of the image that the survivor's container ran."""
-    own = chief.original(name)
+    own = own_container(survey, chief)
     return own.image_id if own else ""
 
 

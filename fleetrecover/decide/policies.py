@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fleetrecover.decide.own import own_container
 from fleetrecover.decide.seen import best_at_rest
 from fleetrecover.decide.verdict import Expectation
 from fleetrecover.facts import Container, NodeFacts, Proof, Survey, set_aside_by
@@ -36,7 +37,7 @@ def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str]
     policies = {}
     for name in hosts:
         node = survey.node(name)
-        own = node.original(survey.fleet.etcd.container)
-        if own is not None:
-            policies[name] = true_policy(node, own)
+        found = own_container(survey, node)
+        if found is not None:
+            policies[name] = true_policy(node, found)
     return Expectation(hosts=hosts, left_out=left_out, proof=proof, policies=policies)

@@ -27,6 +27,7 @@ from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.explain import Explained, explain
 from fleetrecover.decide.membership import Seat, host_of_url, quorum
+from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.steps import (
@@ -46,6 +47,7 @@ from fleetrecover.decide.steps import (
     StopNeighbours,
     stage,
 )
+from fleetrecover.decide.untouchable import refusal
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import masked, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig
@@ -310,6 +312,9 @@ def make_restore_plan(
     )
     plan = maker.plan(resumed=resumed)
     check_restore(plan)
+    forbids = refusal(survey, [step for part in plan.stages for step in part.steps])
+    if forbids is not None:
+        raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
     return plan
 
 
@@ -327,9 +332,9 @@ class _Maker:
 
     # --- who and where ---
 
-    @property
-    def name(self) -> str:
-        return self.survey.fleet.etcd.container
+    def name(self, node: NodeFacts) -> str:
+        """What the node's own container is called."""
+        return own_name(self.survey, node)
 
     def data(self, node: NodeFacts) -> str:
         return node.data.real if node.data else DEFAULT_DATA
@@ -358,7 +363,7 @@ class _Maker:
 
     def spec(self, node: NodeFacts) -> tuple[ContainerSpec, tuple[str, ...]]:
         """The node's own command, or another's with the identity exchanged; and what was exchanged."""
-        own = node.original(self.name)
+        own = own_container(self.survey, node)
         if own is not None:
             return self.sound(node, own), ()
         model, hostname = self.model()
@@ -373,13 +378,15 @@ class _Maker:
             raise Unsupported(
                 f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
             )
-        if own.config.wal_dir:
+        if own.config.opaque:
+            raise Unsupported(f"{node.name}: container {own.name}: {own.spec_problem}")
+        if own.config.wal_apart:
             raise Unsupported(f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_dir})")
         return own.spec
 
     def model(self) -> tuple[ContainerSpec, str]:
         for node in self.survey.nodes:
-            own = node.original(self.name)
+            own = own_container(self.survey, node)
             if own is not None and own.spec is not None:
                 return self.sound(node, own), node.hostname
         if self.situation.like is not None:
@@ -405,7 +412,9 @@ class _Maker:
         members = {name for name, _ in cluster}
         specs = {node.name: self.spec(node) for node in targets}
         bump = self.bump(targets)
-        prover = min(targets, key=lambda node: (node.name in self.situation.givers, node.original(self.name) is None))
+        prover = min(
+            targets, key=lambda node: (node.name in self.situation.givers, own_container(self.survey, node) is None)
+        )
         note = self.note or self.fresh_note(cluster, bump, targets)
         ready = all(self.state(n).adopted or self.state(n).restored for n in targets)
         moved = under_way(self.situation)
@@ -563,7 +572,7 @@ class _Maker:
     def prove(self, node: NodeFacts, spec: ContainerSpec) -> Stage | None:
         chosen = self.situation.chosen
         environment = tuple(entry for entry in spec.env if entry.startswith("ETCD_UNSUPPORTED_ARCH="))
-        container = self.paths(node).quarantine_name(self.name)
+        container = self.paths(node).quarantine_name(self.name(node))
         trial = TrialBoot(
             *self.base(node),
             self.image(spec),
@@ -586,7 +595,7 @@ class _Maker:
         config = EtcdConfig.of(spec)
         identity = Identity(config.name, config.advertise_peer_urls, cluster, self.token)
         steps: list[Step] = []
-        if node.original(self.name) is None:
+        if own_container(self.survey, node) is None:
             files = tuple(sorted({named.host for named in rewrite.files_named(spec)} - {self.data(node)}))
             if files:
                 steps.append(CheckFiles(*self.base(node), files))
@@ -625,7 +634,7 @@ class _Maker:
         paths, taken, found = self.paths(node), {c.name for c in node.containers}, []
         for container in node.containers:
             harmless = not container.running and container.restart_policy in ("no", "")
-            if container.role is Role.QUARANTINE or (harmless and container.name != self.name):
+            if container.role is Role.QUARANTINE or (harmless and container.name != self.name(node)):
                 continue
             base = container.kept_name or container.name
             keep_as = container.name if container.kept_name else paths.kept_name(base)
@@ -656,25 +665,25 @@ class _Maker:
         return [*steps, AdoptRestored(*self.base(node))]
 
     def start(self, node: NodeFacts, spec: ContainerSpec, replaced: tuple[str, ...]) -> list[Step]:
-        own = node.original(self.name)
-        there = node.named(self.name)
+        own = own_container(self.survey, node)
+        there = standing_container(self.survey, node)
         adopted = self.state(node).adopted
         if own is not None and not own.forced:
             policy = true_policy(node, own)
-            if adopted and own.name == self.name and own.running and own.restart_policy == policy:
+            if adopted and own.name == self.name(node) and own.running and own.restart_policy == policy:
                 return []
-            replaces = self.name if there is not None and there.role is Role.MEMBER else None
-            return [StartOriginal(*self.base(node), own.id, self.name, policy, replaces, "nothing")]
+            replaces = self.name(node) if there is not None and there.role is Role.MEMBER else None
+            return [StartOriginal(*self.base(node), own.id, self.name(node), policy, replaces, "nothing")]
         if adopted and there is not None and there.role is Role.MEMBER and there.running:
             return []
         labels = {RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
-        plain = rewrite.plain(replace(spec, name=self.name), name=self.name, labels=labels)
+        plain = rewrite.plain(replace(spec, name=self.name(node)), name=self.name(node), labels=labels)
         reason = f"{own.name} carries --force-new-cluster" if own else "the node has no etcd container of its own"
-        return [StartNew(*self.base(node), plain, self.name, self.policy(), reason, replaced)]
+        return [StartNew(*self.base(node), plain, self.name(node), self.policy(), reason, replaced)]
 
     def policy(self) -> str:
         for node in self.survey.nodes:
-            own = node.original(self.name)
+            own = own_container(self.survey, node)
             if own is not None and true_policy(node, own) not in ("no", ""):
                 return true_policy(node, own)
         return "always"

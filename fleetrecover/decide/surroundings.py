@@ -8,6 +8,7 @@ from fleetrecover.decide.certificates import file_findings
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso, seconds
 from fleetrecover.decide.membership import addresses_of
+from fleetrecover.decide.own import own_name, own_of, standing_container
 from fleetrecover.facts import Certificate, NodeFacts, Survey
 
 CLOCK_WARNING = 1.0
@@ -153,7 +154,7 @@ def _ports(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
 
 
 def _leftovers(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
-    name = survey.fleet.etcd.container
+    name = own_name(survey, node)
     for container in node.containers:
         stray = container.role is None and container.name != name and container.kept_name is None
         if stray and not container.running and container.restart_policy in ("no", "") and not container.forced:
@@ -197,7 +198,7 @@ def _kept(survey: Survey) -> Iterator[Finding]:
 
 
 def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
-    own = node.named(survey.fleet.etcd.container)
+    own = standing_container(survey, node)
     under_way = any(True for _ in node.open_keeps())
     if own is not None and own.role is None and own.running and own.restart_policy in ("no", "") and not under_way:
         yield Finding(
@@ -210,7 +211,7 @@ def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
 
 
 def _crashing(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
-    own = node.original(survey.fleet.etcd.container)
+    own = own_of(survey.fleet, node)
     if own is not None and own.state == "restarting":
         code = f" (exit code {own.exit_code})" if own.exit_code else ""
         yield Finding(

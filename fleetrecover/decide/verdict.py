@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fleetrecover.decide.diagnosis import live_seats
 from fleetrecover.decide.membership import quorum
+from fleetrecover.decide.own import own_name, standing_container
 from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.returned import armed, split
 from fleetrecover.decide.seen import Seen
@@ -213,9 +214,9 @@ def _can_force(container: Container) -> bool:
 
 def _policies(survey: Survey, expected: Expectation) -> Check:
     wrong, none, away = list[str](), list[str](), list[str]()
-    name = survey.fleet.etcd.container
     for host in expected.hosts:
         node = survey.node(host)
+        name = own_name(survey, node)
         container = node.named(name)
         wanted = (expected.policies or {}).get(host)
         if not node.accessible:
@@ -226,9 +227,10 @@ def _policies(survey: Survey, expected: Expectation) -> Check:
             wrong.append(f"{host}: {container.restart_policy}, was {wanted}")
         elif container.restart_policy in ("no", ""):
             none.append(host)
-    told = _policies_told({host: survey.node(host).named(name) for host in expected.hosts})
+    told = _policies_told({host: standing_container(survey, survey.node(host)) for host in expected.hosts})
     if none:
-        command = f"`{survey.fleet.etcd.cli} update --restart=always {name}`"
+        names = ", ".join(dict.fromkeys(own_name(survey, survey.node(host)) for host in none))
+        command = f"`{survey.fleet.etcd.cli} update --restart=always {names}`"
         told += (
             f"; without one etcd stays away after a reboot on {', '.join(none)}, as before ({command}, unless something else "
             "starts it)"
@@ -247,9 +249,9 @@ def _policies_told(found: Mapping[str, Container | None]) -> str:
 
 
 def _containers(survey: Survey, expected: Expectation) -> Check:
-    name = survey.fleet.etcd.container
     odd = []
     for node in survey.nodes:
+        name = own_name(survey, node)
         for container in node.containers:
             if container.role is Role.QUARANTINE:
                 odd.append(f"{node.name}: {container.name} is left over from a reset")

@@ -25,7 +25,7 @@ from fleetrecover.docker.values import clean_path, words
 from fleetrecover.docker.wrappers import SHELLS, unwrap
 from fleetrecover.errors import Unsupported
 
-__all__ = ["EtcdConfig", "TlsFiles", "change", "client_endpoint", "etcdctl_tls", "host_path", "is_etcd"]
+__all__ = ["EtcdConfig", "TlsFiles", "change", "client_endpoint", "config_file", "etcdctl_tls", "host_path", "is_etcd"]
 
 _BOOLEANS = frozenset(
     words(
@@ -167,7 +167,8 @@ class EtcdConfig:
     """The settings etcd runs with that matter here. Paths are the container's; `initial_cluster` name → peer URLs.
 
     `heartbeat` and `election` in milliseconds. `given` are all flags and variables by the flag's name, flags first.
-    `opaque`: what stands between the container's command and etcd, so that it must not be rewritten; empty for nothing.
+    `opaque`: what stands between the container's command and etcd, so that it must not be rewritten; empty for nothing;
+    `scripted`: that is a script of the image's, which may do anything to the data before etcd starts.
     """
 
     name: str
@@ -198,6 +199,7 @@ class EtcdConfig:
     quota_backend_bytes: int
     given: Mapping[str, str]
     opaque: str = ""
+    scripted: bool = False
 
     @classmethod
     def of(cls, spec: ContainerSpec) -> EtcdConfig:
@@ -217,14 +219,15 @@ class EtcdConfig:
         command is not known. Unsupported where nothing can be made of it, or a file is named that is not at hand.
         """
         given, opaque = _given(spec)
+        scripted = bool(opaque) and spec.argv[0].rpartition("/")[2] not in SHELLS
         path = given.get("config-file")
         if path:
             if file is None:
                 raise Unsupported(
                     f"--config-file={path}: etcd takes its settings from that file, which could not be read"
                 )
-            given, opaque = flags_of(file, path), f"--config-file={path}"
-        return replace(cls._of_given(spec, given), opaque=opaque)
+            given, opaque = flags_of(file, path), opaque or f"--config-file={path}"
+        return replace(cls._of_given(spec, given), opaque=opaque, scripted=scripted)
 
     @classmethod
     def _of_given(cls, spec: ContainerSpec, given: Mapping[str, str]) -> EtcdConfig:
@@ -272,6 +275,11 @@ class EtcdConfig:
         return self.wal_dir or clean_path(f"{self.data_dir}/member/wal")
 
     @property
+    def wal_apart(self) -> str:
+        """The WAL's directory where it is one of its own, outside of `member`; else empty."""
+        return "" if self.effective_wal_dir == clean_path(f"{self.data_dir}/member/wal") else self.wal_dir
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Every certificate, key and CA file that is named, container paths, each once."""
         named = [value for name, value in self.given.items() if value and _FILE_FLAG.fullmatch(name)]
@@ -279,6 +287,14 @@ class EtcdConfig:
 
 
 _FILE_FLAG = re.compile(r"(.*-)?(cert|key|ca|crl)-file|discovery-(cert|key|cacert)")
+
+
+def config_file(spec: ContainerSpec) -> str:
+    """The path of its `--config-file`, as the container names it; empty where it has none, or that cannot be told."""
+    try:
+        return _given(spec)[0].get("config-file", "")
+    except Unsupported:
+        return ""
 
 
 def settings(spec: ContainerSpec) -> dict[str, str]:

@@ -12,6 +12,8 @@ from rich.markup import escape
 from fleetrecover.decide.conclusion import absent, what_next
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
 from fleetrecover.decide.finding import Finding
+from fleetrecover.decide.managers import held_by_others, unit_findings
+from fleetrecover.decide.own import own_container, own_name
 from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.step_words import headline, limit_of, limit_text, name_of
 from fleetrecover.decide.steps import Stage, Step
@@ -58,6 +60,9 @@ def print_survey(out: Console, survey: Survey, *, full: bool = True) -> None:
     print_table(out, _COLUMNS, rows)
 
 
+_UNREAD = {"missing": "none", "forbidden": "may not be read", "in-container": "in the container"}
+
+
 def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     if not node.reachable:
         return (node.name, _UNREACHED.get(node.problem.kind if node.problem else "", "not reached"), "", "", "", "")
@@ -68,7 +73,7 @@ def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
         etcd = f"{status.version}, {role if node.healthy else 'no leader'}"
     elif any(c.state == "running" and c.network != "none" for c in node.containers):
         etcd = "does not answer"
-    log = "" if node.log_problem is None else "none" if node.log_problem.kind == "missing" else "damaged"
+    log = "" if node.log_problem is None else _UNREAD.get(node.log_problem.kind, "damaged")
     if node.log is not None:
         log = f"{node.log.last.term}, {node.log.last.index} ({node.log.commit})"
     data = ""
@@ -82,8 +87,8 @@ def _container(survey: Survey, node: NodeFacts) -> str:
     """State and restart policy of the node's own container, and its name where that is another one."""
     if node.cli_version is None:
         return "engine does not answer"
-    name = survey.fleet.etcd.container
-    found = node.named(name) or node.original(name)
+    name = own_name(survey, node)
+    found = node.named(name) or own_container(survey, node)
     if found is None:
         return "none"
     called = "" if found.name == name else f"{found.name}: "
@@ -97,6 +102,8 @@ def _more(node: NodeFacts) -> str:
     words = [
         problem.message for problem in (node.cli_problem, node.log_problem) if problem and problem.kind != "missing"
     ]
+    words += [f"container {container.name} {manager.what}" for container, manager in held_by_others(node)]
+    words += [finding.message.removeprefix(f"{node.name}: ") for finding in unit_findings(node)]
     words += _stands_on(node)
     kept = [f"{keep.run}{'' if keep.finished or keep.undone else ' (open)'}" for keep in node.keeps]
     return "; ".join([*words, *([f"keeps {', '.join(kept)}"] if kept else [])])

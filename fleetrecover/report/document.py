@@ -6,6 +6,8 @@ from typing import Any
 
 from fleetrecover.decide.diagnosis import Diagnosis, Finding
 from fleetrecover.decide.explain import explain
+from fleetrecover.decide.managers import manager_of
+from fleetrecover.decide.own import own_container, standing_container
 from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Judgement
@@ -76,7 +78,7 @@ def log_document(node: NodeFacts) -> dict[str, Any] | None:
 
 def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
     """One node of a survey; None where a fact could not be had."""
-    container = node.named(survey.fleet.etcd.container) or node.original(survey.fleet.etcd.container)
+    container = standing_container(survey, node) or own_container(survey, node)
     status = node.status
     return {
         "name": node.name,
@@ -88,6 +90,11 @@ def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
         "engine": node.cli_version,
         "container": container_document(container),
         "containers": [container_document(each) for each in node.containers],
+        "managers": [
+            {"container": each.name, "kind": manager.code, "name": manager.name, "harmless": manager.harmless}
+            for each in node.containers
+            if each.made_for is None and (manager := manager_of(node, each)) is not None
+        ],
         "etcd": {
             "version": status.version if status else None,
             "member_id": hex_id(status.member_id) if status else hex_id(node.log.node_id) if node.log else None,
@@ -149,6 +156,9 @@ def container_document(container: Container | None) -> dict[str, Any] | None:
         "run": container.run,
         "force_new_cluster": container.forced,
         "problem": container.spec_problem,
+        "data": container.data_path,
+        "wal": container.wal_path,
+        "inside": container.inside or None,
     }
 
 

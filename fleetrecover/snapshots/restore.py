@@ -27,6 +27,7 @@ from fleetrecover.decide import restore as r
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
+from fleetrecover.decide.own import own_of
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, is_etcd
@@ -281,11 +282,11 @@ class _Looker:
         return {name: tool for name, tool in tools.items() if isinstance(tool, Tool)}, givers
 
     def image(self, survey: Survey, situation: r.Situation, node: NodeFacts) -> str:
-        own = node.original(survey.fleet.etcd.container)
+        own = own_of(survey.fleet, node)
         if own is not None:
             return own.image
         for other in survey.nodes:
-            model = other.original(survey.fleet.etcd.container)
+            model = own_of(survey.fleet, other)
             if model is not None:
                 return model.image
         if situation.like is not None:
@@ -300,7 +301,7 @@ class _Looker:
         """The container's inspect document that the operator gave, or that a run has left on a node, as a spec."""
         if self.wanted.like is not None:
             return _fields(self.given(self.wanted.like))
-        if any(node.original(survey.fleet.etcd.container) is not None for node in survey.nodes):
+        if any(own_of(survey.fleet, node) is not None for node in survey.nodes):
             return {}
         if self.recorded is None:
             self.recorded = self.left_by_a_run(survey)

@@ -9,6 +9,7 @@ from fleetrecover.apply import Events
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.snapshots import LOOP, Neighbour, Schedule, SchedulePaths, ScheduleStatus
+from fleetrecover.decide.own import own_of
 from fleetrecover.decide.steps import ROLLING
 from fleetrecover.errors import CommandFailed, InputError, Refused, RemoteError, StoppedPartWay
 from fleetrecover.facts import NodeFacts
@@ -64,7 +65,7 @@ def schedule(fleet: Fleet, transport: Transport, events: Events, wanted: Schedul
 
 def install(fleet: Fleet, transport: Transport, node: NodeFacts, paths: SchedulePaths, wanted: Schedule) -> str:
     """Install it on one node; returns what runs it there. Raises CommandFailed."""
-    own = node.original(fleet.etcd.container)
+    own = own_of(fleet, node)
     if own is None or own.config is None or not own.config.data_dir or not own.data_path:
         why = own.spec_problem if own else "there is no etcd container"
         raise CommandFailed(
@@ -75,7 +76,7 @@ def install(fleet: Fleet, transport: Transport, node: NodeFacts, paths: Schedule
     file = ".fleetrecover-scheduled"
     inside, outside = posixpath.join(own.config.data_dir, file), posixpath.join(own.data_path, file)
     ctl = etcdctl_for(fleet, own)
-    script = commands.schedule_script(ctl, fleet.etcd.container, inside, outside, paths, wanted)
+    script = commands.schedule_script(ctl, own.kept_name or own.name, inside, outside, paths, wanted)
     means = Reader(node.host, transport).read(commands.scheduler(fleet.etcd.cli))
     action = commands.install_schedule(paths, script, means, wanted.every)
     _run(transport, node.host, action)

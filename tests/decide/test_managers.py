@@ -117,4 +117,6 @@ def test_an_etcd_of_the_hosts_own_beside_the_container() -> None:
         manager_findings(survey(node(1, containers=(container(),), starters=answered(text % ("inactive", "disabled")))))
         == []
     )
-    assert manager_findings(survey(node(1, containers=(), starters=answered(text % ("active", "enabled"))))) == []
+    for active, found in (("active", ["etcd-unit"]), ("inactive", ["etcd-unit"])):
+        alone = survey(node(1, containers=(), starters=answered(text % (active, "enabled"))))
+        assert [each.code for each in manager_findings(alone)] == found
