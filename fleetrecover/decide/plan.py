@@ -172,7 +172,8 @@ class _Maker:
         joins: list[str] = []
         open_run = self.open_run
         if remedy is Remedy.RESET and choice is not None:
-            survivor = open_run.survivor if open_run and open_run.pinned else choice.survivor
+            pinned = open_run is not None and open_run.pinned and open_run.kind == Remedy.RESET
+            survivor = open_run.survivor if open_run is not None and pinned else choice.survivor
             stages, joins = self.reset(survivor)
         elif remedy is Remedy.START:
             stages = self.start()
