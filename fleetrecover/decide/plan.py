@@ -249,7 +249,9 @@ class _Maker:
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
         keep, pin = self.keep(node), self.pin(survivor)
-        theirs = tuple(c.id for c in node.containers if c.role is None)
+        # what an earlier run left is removed, and cannot be put back: it is written down, so that undo says so
+        left = {found.id for found in leftovers(self.survey, node)}
+        theirs = tuple(c.id for c in node.containers if c.role is None or c.id in left)
         if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
             if same or self.diagnosis.remedy is not Remedy.RESET:

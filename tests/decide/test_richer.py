@@ -10,9 +10,10 @@ from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.richer import CODE
 from fleetrecover.decide.sides import histories, two_histories
+from fleetrecover.decide.steps import OpenRun
 from fleetrecover.decide.survivor import Choice, ProofKind, choose_survivor
 from fleetrecover.etcd.log import Log
-from fleetrecover.facts import Keep, NodeFacts, Pin
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Keep, NodeFacts, Pin, Role
 from tests.decide.logs import candidate, log
 from tests.decide.surveys import container, database, node, survey
 from tests.decide.test_resume import NEXT, RUN
@@ -180,3 +181,17 @@ def test_a_repair_that_moved_data_and_lost_quorum_is_reset_from_the_survivor_tha
     assert found.open_run is not None and found.open_run.pinned
     for run in (NEXT, RUN):
         assert make_plan(seen, found, wish, run=run, started="2026-01-02T00:00:00Z").survivor == "n1"
+
+
+def test_what_an_earlier_run_left_and_this_one_removes_is_written_down() -> None:
+    """Else an undo could not say that it is gone."""
+    fleet = FakeFleet.broken(3, wiped=1)
+    labels = {RUN_LABEL: RUN, ROLE_LABEL: Role.JOINING.value}
+    seen = fleet.survey()
+    left = replace(seen.node("n3").containers[0], id="joined", name="etcd-joined", labels=labels)
+    nodes = tuple(replace(n, containers=(*n.containers, left)) if n.name == "n3" else n for n in seen.nodes)
+    seen = replace(seen, nodes=nodes)
+    wish = Wish(survivor="n1")
+    plan = make_plan(seen, diagnose(seen, wish), wish, run=NEXT, started="2026-01-02T00:00:00Z")
+    opened = next(step for step in plan.steps if isinstance(step, OpenRun) and step.node == "n3")
+    assert "joined" in opened.containers
