@@ -38,7 +38,7 @@ KNOWN: Mapping[tuple[str, str], str] = {
     (
         "I5",
         "lets a poorer cluster serve",
-    ): "undo starts emptied members with, or before, the one that has the data (N1)",
+    ): "a reset that stops after it has fenced the data leaves an emptied quorum to begin anew (W31)",
 }
 
 
