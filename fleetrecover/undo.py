@@ -268,6 +268,7 @@ def _judge_undo(means: Means, plan: u.UndoPlan, worker: Undoer) -> Undone:
             f"everything was done, but not all is as it was: {'; '.join(wrong)}", hint="see `fleetrecover survey`"
         )
     told = tuple(f"{node}: {name} is not started: {why}" for (node, name), why in plan.held_back.items())
+    told += plan.losses
     return Undone(plan.run, "undone", plan.nodes, 0, plan.written_since, tuple(worker.outcomes), told)
 
 

@@ -140,6 +140,15 @@ def test_undo_puts_back_and_says_so(world: World) -> None:
     assert undo.undo(world.means, RUN).outcome == "nothing"
 
 
+def test_undo_says_at_its_end_what_cannot_be_put_back(world: World) -> None:
+    """An earlier run's joiner that this run has removed: written down when it began, and made by nobody again."""
+    [keep] = [node.keeps[RUN] for node in world.fleet.nodes if node.name == "n2"]
+    world.fleet.node("n2").keeps[RUN] = replace(keep, names={**keep.names, "joined": "etcd"})
+    assert undo.undo(world.means, RUN).notes == (
+        "n2: container etcd is gone and cannot be put back; its inspect is in the run's containers.json",
+    )
+
+
 def test_undo_without_the_survivor_is_refused_unless_that_is_said(world: World) -> None:
     """What clients have written since is on a node that nobody sees: a yes alone is not enough."""
     for node in world.fleet.nodes[1:]:

@@ -69,9 +69,12 @@ def rank(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 
 def is_voter(candidate: Candidate) -> bool:
-    """Whether it is a voter of its own configuration, now and when all its log is applied: else the reset panics."""
-    log = candidate.log
-    return log.node_id in log.configuration.voters and log.node_id in log.configuration_at_end.voters
+    """Whether it is a voter of its own configuration when all its log is applied: else the reset panics.
+
+    The reset applies all of it, since the commit is raised to the end before. So a member whose promotion is the last that
+    it knows of may survive, and one whose removal is may not.
+    """
+    return candidate.log.node_id in candidate.log.configuration_at_end.voters
 
 
 def set_aside(ranked: Sequence[Candidate], possible: Electorates) -> list[Aside]:
@@ -139,6 +142,15 @@ def _forgotten_votes(voting: Sequence[Candidate], everybody: Sequence[Candidate]
 def newborn(log: Log) -> bool:
     """Whether a log has nothing at all, or only the first members, which etcd writes itself into an empty directory."""
     return log.last.index <= len(log.configuration_at_end.members)
+
+
+def blank(log: Log) -> bool:
+    """Whether a log has not one entry of a client, from its first on: no evidence that there never was one.
+
+    An emptied disk that was begun anew is more than a newborn as soon as it has had a leader, or a change of members.
+    """
+    counted = log.writes == 0 and log.snapshot.index == 0 and log.entries.first <= 1
+    return newborn(log) or counted
 
 
 def _newborns(voting: Sequence[Candidate], everybody: Sequence[Candidate]) -> list[Aside]:

@@ -24,6 +24,7 @@ from fleetrecover.decide.own import own_container, own_name
 from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
+from fleetrecover.decide.richer import beyond_choice, beyond_pinned
 from fleetrecover.decide.same_machine import same_machine
 from fleetrecover.decide.seen import given_up
 from fleetrecover.decide.sides import (
@@ -440,6 +441,9 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
             found, cause = [each for each in found if each != inside], inside
         nobody = _blocked(cause, known, None, found, run)
         return nobody if choice.contradiction else replace(nobody, verdict=Verdict.QUORUM_LOST)
+    richer = beyond_choice(survey, wish, choice)
+    if richer is not None:
+        return replace(_blocked(richer, known, choice, found, run), verdict=Verdict.QUORUM_LOST)
     aside = frozenset(found.host for found in choice.aside)
     ready = startable(survey, wish, known, aside)
     stuck = _waits_for_files(survey, wish, known, aside, choice, found, run)
@@ -482,8 +486,8 @@ def _choose(
 
 
 _ASIDE_ADVICE = {
-    "wal-lost-data": "it is not used; if nothing else is left, its database can be restored: `fleetrecover snapshot restore "
-    "…/member/snap/db`",
+    "wal-lost-data": "it is not used; if nothing else is left, its database can be restored: with its SHA-256 at its end (`{ cat "
+    "db; openssl dgst -sha256 -binary db; } > FILE` in …/member/snap) it is a snapshot: `fleetrecover snapshot restore FILE`",
     "rolled-back": "it is not counted as evidence; find out whether that disk was restored from a backup or an image",
     "unproven": "it is not counted as evidence, nor started with the others",
     "same-member": "it is not counted as evidence; see which of the two hosts the member belongs to",
@@ -760,6 +764,9 @@ def _resume(
         return _blocked(cause, known, None, found, run)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
+    richer = beyond_pinned(survey, wish, run)
+    if richer is not None:
+        return _blocked(richer, known, choice if isinstance(choice, Choice) else None, found, run)
     stuck = _blocked_by_files(survey, [run.survivor], known, _pinned_choice(run), found, run)
     if stuck is not None:
         return stuck

@@ -177,7 +177,8 @@ class _Maker:
         joins: list[str] = []
         open_run = self.open_run
         if remedy is Remedy.RESET and choice is not None:
-            survivor = open_run.survivor if open_run and open_run.pinned else choice.survivor
+            pinned = open_run is not None and open_run.pinned and open_run.kind == Remedy.RESET
+            survivor = open_run.survivor if open_run is not None and pinned else choice.survivor
             stages, joins = self.reset(survivor)
         elif remedy is Remedy.START:
             stages = self.start()
@@ -253,7 +254,9 @@ class _Maker:
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
         keep, pin = self.keep(node), self.pin(survivor)
-        theirs = tuple(c.id for c in node.containers if c.role is None)
+        # what an earlier run left is removed, and cannot be put back: it is written down, so that undo says so
+        left = {found.id for found in leftovers(self.survey, node)}
+        theirs = tuple(c.id for c in node.containers if c.role is None or c.id in left)
         if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
             if same or self.diagnosis.remedy is not Remedy.RESET:

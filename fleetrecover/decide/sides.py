@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso
+from fleetrecover.decide.words import Remedy
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.wal import Log, compare_logs
-from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.facts import Keep, NodeFacts, Survey
 
 MOVING = 5000
 """Entries, or revisions, that a member that follows may be ahead of what its cluster said a moment before."""
@@ -268,7 +269,7 @@ def way_out(survey: Survey, sides: Sequence[Side]) -> str:
     empty = [side for side in sides if side.empty]
     if len(full) == 1:
         what = _each(survey, empty, move=False)
-        return f"stop the empty side, {what}; then `fleetrecover recover` goes on from the data of {full[0].names}"
+        return f"stop the empty side, {what}; {_then(survey, full[0])}"
     ways = [
         f"to go on from {side.names}: {_each(survey, [s for s in sides if s is not side], move=True)}" for side in sides
     ]
@@ -277,6 +278,27 @@ def way_out(survey: Survey, sides: Sequence[Side]) -> str:
         + "; ".join(ways)
         + "; then `fleetrecover recover`"
     )
+
+
+def _then(survey: Survey, full: Side) -> str:
+    """What comes after the empty side was stopped: what is said of the side with data must be what is done."""
+    pinned = next((keep for n in survey.nodes for keep in n.open_keeps() if keep.pin and _moved(keep)), None)
+    names = {node.name for node in full.nodes}
+    first = ""
+    if pinned is not None and pinned.pin is not None and pinned.pin.survivor not in {*names, ""}:
+        first = f"`fleetrecover undo {pinned.run}`, which goes on from {pinned.pin.survivor}, takes that back; "
+    if any(node.log is not None and node.log.node_id in node.log.configuration_at_end.voters for node in full.nodes):
+        return f"{first}then `fleetrecover recover` goes on from the data of {full.names}"
+    return (
+        f"{first}then `fleetrecover recover` tells how the data of {full.names} is restored, since no member's reset can "
+        "go on from it"
+    )
+
+
+def _moved(keep: Keep) -> bool:
+    """Whether a run that resets has moved data on a node: its survivor is settled then."""
+    resets = keep.pin is not None and keep.pin.kind == Remedy.RESET
+    return resets and bool(keep.original or keep.partial or keep.work or keep.booted or keep.reset or keep.proof)
 
 
 def _each(survey: Survey, sides: Iterable[Side], *, move: bool) -> str:

@@ -34,6 +34,7 @@ from fleetrecover.decide.candidates import (
     FORGETFUL,
     Aside,
     Candidate,
+    blank,
     forgetful,
     is_voter,
     newborn,
@@ -75,6 +76,7 @@ class Choice:
     `uncertain` counts the survivor's entries above its commit that may have been acknowledged; `unacknowledged` those
     that certainly were not. `loses` says what an overriding choice gives up. `doubts` are what weakens the proof, `aside`
     the logs that are no evidence. `may_miss` says how much more the missing members may hold, as far as can be told.
+    `beyond` are hosts at hand whose disks have what the chosen log has not, and that cannot survive themselves.
     """
 
     survivor: str
@@ -92,6 +94,7 @@ class Choice:
     doubts: tuple[str, ...] = ()
     aside: tuple[Aside, ...] = ()
     may_miss: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ def choose_survivor(
         return NoChoice(_not_eligible(override or "", aside, ranked), aside=tuple(aside))
     # a membership that the chosen log still knows to be possible counts, whatever a longer one has seen since
     possible = tuple(dict.fromkeys((*possible, *electorates(chosen.log))))
-    return _explain(_Case(chosen, best, evidence, ranked, possible, known, tuple(aside)), names)
+    told = _explain(_Case(chosen, best, evidence, ranked, possible, known, tuple(aside)), names)
+    # by name, with open eyes, also the best that can survive is chosen over a disk that cannot
+    return replace(told, overridden=told.overridden or (override is not None and bool(told.beyond)))
 
 
 def _fork(ranked: Sequence[Candidate]) -> str:
@@ -191,7 +196,7 @@ class _Case:
     @property
     def complete(self) -> bool:
         """Whether it is proven that the chosen log holds all that was acknowledged."""
-        sound = not newborn(self.chosen.log) and not self.known.unknown
+        sound = not blank(self.chosen.log) and not self.known.unknown
         return self.enough and sound and not _decided_beyond(self.chosen, self.everybody)
 
 
@@ -218,6 +223,7 @@ def _explain(case: _Case, names: Mapping[int, str]) -> Choice:
         loses=_loses(chosen, case.best, case.complete),
         doubts=tuple(_doubts(case)),
         aside=case.aside,
+        beyond=_beyond(chosen, case.everybody),
     )
 
 
@@ -229,10 +235,9 @@ def _doubts(case: _Case) -> list[str]:
         doubts.append(f"the membership was changing: writes may have been acknowledged by a quorum of {sizes} voters")
     if case.known.unknown:
         doubts.append(case.known.unknown)
-    if newborn(case.chosen.log):
-        doubts.append(
-            "no log holds more than the members with which a cluster begins: it has just begun, or was emptied"
-        )
+    if blank(case.chosen.log):
+        what = "more than the members with which a cluster begins" if newborn(case.chosen.log) else "a client's write"
+        doubts.append(f"{case.chosen.host}'s log does not hold {what}: the cluster has just begun, or was emptied")
     for candidate in _decided_beyond(case.chosen, case.everybody):
         log, chosen = candidate.log, case.chosen
         if chosen.log.last.index < log.commit:
@@ -246,6 +251,14 @@ def _doubts(case: _Case) -> list[str]:
 def _decided_beyond(chosen: Candidate, everybody: Sequence[Candidate]) -> list[Candidate]:
     """Who knows something to be decided that the chosen log does not hold, whatever it is a member of."""
     return [each for each in everybody if each is not chosen and lacks(chosen.log, each.log, each.log.commit)]
+
+
+def _beyond(chosen: Candidate, everybody: Sequence[Candidate]) -> tuple[str, ...]:
+    """The hosts whose disks have what was decided, or what clients wrote, and the chosen log has not. Best first."""
+    found = {each.host for each in _decided_beyond(chosen, everybody)}
+    if blank(chosen.log):
+        found |= {each.host for each in everybody if not blank(each.log)}
+    return tuple(each.host for each in everybody if each.host in found)
 
 
 def _further(chosen: Candidate, evidence: Sequence[Candidate]) -> list[str]:

@@ -145,10 +145,14 @@ class UndoPlan:
             told.append("the cluster works now, and will be without quorum again after this")
         told += [f"{name} is left out: {why}" for name, why in self.away.items()]
         told += [f"{node}: {name} is not started: {why}" for (node, name), why in self.held_back.items()]
-        told += [
+        return (*told, *self.losses)
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The containers that cannot be put back, in words."""
+        return tuple(
             f"{text} is gone and cannot be put back; its inspect is in the run's containers.json" for text in self.gone
-        ]
-        return tuple(told)
+        )
 
 
 @dataclass(frozen=True)

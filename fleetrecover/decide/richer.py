@@ -1,0 +1,92 @@
+"""PURE: disks at hand that have what a survivor has not, and that cannot survive themselves: nothing is done over them.
+
+A member that was removed or never became a voter, one whose WAL is damaged, a host that came back after a run had chosen
+another's emptied disk: the cluster could be brought back without their data, and it would be lost with exit 0. So it is
+asked for by name, with `--survivor`, or their data is restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fleetrecover.decide.candidates import blank
+from fleetrecover.decide.finding import Finding, Severity
+from fleetrecover.decide.sides import Side, never_written, revision_of
+from fleetrecover.decide.survivor import Choice
+from fleetrecover.decide.words import OpenRun, Wish
+from fleetrecover.facts import NodeFacts, Survey
+
+CODE = "richer-disk"
+
+
+def beyond_choice(survey: Survey, wish: Wish, choice: Choice) -> Finding | None:
+    """That disks at hand have more than the one that would survive; None where none has, or the survivor was named."""
+    if wish.survivor is not None:
+        return None
+    chief = survey.node(choice.survivor)
+    found = [survey.node(host) for host in choice.beyond]
+    found += [node for node in _unread(survey, wish) if node not in found and _ahead(node, chief)]
+    return _finding(survey, found, chief) if found else None
+
+
+def _unread(survey: Survey, wish: Wish) -> list[NodeFacts]:
+    """Those whose log cannot be read, and whose database can."""
+    return [n for n in survey.nodes if n.log is None and n.db is not None and n.name not in wish.dead]
+
+
+def _ahead(node: NodeFacts, chief: NodeFacts) -> bool:
+    """Whether a database without a readable log has what the survivor's log cannot have."""
+    assert node.db is not None
+    if chief.log is None:
+        return False
+    if blank(chief.log):
+        return node.db.revision > 1 and node.db.revision > (revision_of(chief) or 0)
+    return (node.db.consistent_index or 0) > chief.log.last.index
+
+
+def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Finding:
+    names = ", ".join(node.name for node in found)
+    mine, theirs = Side((chief,)).told(), "; ".join(Side((node,)).told() for node in found)
+    message = (
+        f"{chief.name} is the best that can survive, but {names}'s data has what was decided or written and is not there: "
+        f"{theirs}; {mine}"
+    )
+    best = max(found, key=lambda node: (node.db.revision if node.db else 0, node.log.commit if node.log else 0))
+    data = best.data.real if best.data is not None else "/var/lib/etcd"
+    file, made = f"{data}/member/snap/db", f"/root/{best.name}.db"
+    advice = (
+        f"{best.name}'s data can only be restored: with its etcd stopped, give its database the checksum of a snapshot, on "
+        f"{best.name}: `{{ cat {file}; openssl dgst -sha256 -binary {file}; }} > {made}`, then `fleetrecover snapshot restore "
+        f"{best.name}:{made}`; to give it up: --survivor {chief.name}"
+    )
+    return Finding(Severity.ERROR, best.name, CODE, message, advice)
+
+
+def beyond_pinned(survey: Survey, wish: Wish, run: OpenRun) -> Finding | None:
+    """That a run goes on with a disk on which nothing was ever written, while another host has the cluster's data.
+
+    It was away when the run began, and is back. What the run itself has set aside was settled then.
+    """
+    chief = survey.node(run.survivor)
+    if wish.survivor is not None or chief.log is None or chief.healthy or not never_written(chief):
+        return None
+    found = [node for node in survey.nodes if node is not chief and _full(node, chief, run)]
+    if not found:
+        return None
+    names = ", ".join(node.name for node in found)
+    message = (
+        f"run {run.run} has chosen {run.survivor}, on whose disk nothing was ever written, and {names}'s data is here now: "
+        f"{'; '.join(Side((node,)).told() for node in found)}"
+    )
+    advice = f"`fleetrecover undo {run.run}`, then `fleetrecover recover` goes on from the data of {found[0].name}"
+    return Finding(Severity.ERROR, found[0].name, CODE, message, advice)
+
+
+def _full(node: NodeFacts, chief: NodeFacts, run: OpenRun) -> bool:
+    keep = node.keep(run.run)
+    settled = keep is not None and bool(keep.original)
+    return not (settled or node.log is None or never_written(node)) and _same_cluster(node, chief)
+
+
+def _same_cluster(node: NodeFacts, chief: NodeFacts) -> bool:
+    return node.log is not None and chief.log is not None and node.log.cluster_id == chief.log.cluster_id
