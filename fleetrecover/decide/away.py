@@ -34,6 +34,44 @@ def away_finding(survey: Survey, labels: Sequence[str], known: Sequence[Seat], s
     return Finding(Severity.ERROR, labels[0] if len(labels) == 1 else None, "unaccounted", message, advice)
 
 
+def missed(survey: Survey, seat: Seat, dead: frozenset[str]) -> Finding | None:
+    """That a member of what serves is out of our reach and not declared dead: nothing mends it before somebody acts."""
+    if seat.among(dead):
+        return None
+    removes = f"`fleetrecover recover --dead {quote(typed(survey, seat))}` has it removed"
+    if seat.host is None:
+        message = f"member {seat.label} is no host of the inventory"
+        advice = f"add its host to the inventory; or, if it is gone for good and switched off, {removes}"
+        return Finding(Severity.WARNING, None, "member-gone", message, advice, waits=True)
+    node = survey.node(seat.host)
+    if node.accessible or node.healthy:
+        return None
+    message, code = f"member {seat.label} cannot be looked after: {cause(survey, node)}", "member-unhealthy"
+    if not seat.name:
+        code = "member-unstarted"
+        message = (
+            f"{seat.label} was added as a member but has not started, and cannot be reached: {cause(survey, node)}"
+        )
+    advice = f"bring {node.name} back; or, if it is gone for good and switched off, {removes}"
+    if answers(node):
+        advice = _mend(survey, node)
+    return Finding(Severity.WARNING, node.name, code, message, advice, waits=True)
+
+
+def outside(survey: Survey, node: NodeFacts) -> Finding:
+    """That a host that is no member of what serves is out of our reach."""
+    message = f"{node.name} is not a member of the cluster, and cannot be reached: {cause(survey, node)}"
+    back = _mend(survey, node) if answers(node) else f"bring {node.name} back (an empty disk is fine)"
+    advice = f"{back}: then `fleetrecover recover` brings it in"
+    return Finding(Severity.WARNING, node.name, "host-not-member", message, advice, waits=True)
+
+
+def typed(survey: Survey, seat: Seat) -> str:
+    """What to type for a member: its host's name, else its own where no host has it, else its id."""
+    hosts = {node.name for node in survey.nodes}
+    return seat.host or (seat.name if seat.name not in hosts else "") or hex_id(seat.id)
+
+
 def _host(survey: Survey, label: str, found: Seat | NodeFacts | None) -> NodeFacts | None:
     if isinstance(found, NodeFacts):
         return found
@@ -61,7 +99,7 @@ def _advice(survey: Survey, labels: Sequence[str], hosts: Sequence[NodeFacts], o
             + ("; ".join(hints) or "`fleetrecover survey` says what was tried")
         )
         return "; ".join(told)
-    words = [_word(label, of.get(label)) for label in labels if _nobody_answers(label, of.get(label), alive)]
+    words = [_word(survey, label, of.get(label)) for label in labels if _nobody_answers(label, of.get(label), alive)]
     if words:
         names = ", ".join(label for label in labels if _nobody_answers(label, of.get(label), alive))
         options = " ".join(f"--dead {quote(word)}" for word in words)
@@ -74,10 +112,10 @@ def _nobody_answers(label: str, found: Seat | NodeFacts | None, alive: Sequence[
     return name not in {node.name for node in alive}
 
 
-def _word(label: str, found: Seat | NodeFacts | None) -> str:
+def _word(survey: Survey, label: str, found: Seat | NodeFacts | None) -> str:
     """What to type for it: a member that is no host has a name, else its id."""
     if isinstance(found, Seat):
-        return found.host or found.name or hex_id(found.id)
+        return typed(survey, found)
     return label
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from fleetrecover.decide.away import away_finding, engine_advice
+from fleetrecover.decide.away import away_finding, engine_advice, missed, outside
 from fleetrecover.decide.barriers import barriers, half_undone
 from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
 from fleetrecover.decide.dead import resolved
@@ -242,7 +242,7 @@ def _with_quorum(
     sides = split(survey)
     if sides:
         return _split_brain(sides, known, found, run)
-    whole = not any(finding.code in _MEMBERSHIP for finding in ill)
+    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill)
     if run is not None:
         found.append(_run_finding(run))
     if not ill:
@@ -288,7 +288,10 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
     healthy = {node.name for node in live}
     seated = {seat.host for seat in known}
     for seat in known:
-        if seat.host is None:
+        away = missed(survey, seat, wish.dead)
+        if away is not None:
+            found.append(away)
+        elif seat.host is None:
             found.append(_warn(None, "member-gone", f"member {seat.label} is no host of the inventory"))
         elif not seat.name:
             found.append(
@@ -300,7 +303,9 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
             found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))
     found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     for node in survey.nodes:
-        if node.name not in seated and node.name not in wish.dead and known:
+        if node.name not in seated and node.name not in wish.dead and known and not node.accessible:
+            found.append(outside(survey, node))
+        elif node.name not in seated and node.name not in wish.dead and known:
             found.append(_warn(node.name, "host-not-member", f"{node.name} is not a member of the cluster"))
         if node.alarms:
             found.append(_alarm_finding(node, node.alarms))
@@ -374,7 +379,7 @@ def _alarm_finding(node: NodeFacts, alarms: Sequence[str]) -> Finding:
 
 def _warn(node: str | None, code: str, message: str) -> Finding:
     advice = {
-        "member-gone": "add its host to the inventory, or declare it --dead to have it removed",
+        "member-gone": "`fleetrecover recover` removes it, since it is declared dead",
         "alarm": "free space or compact and defragment, then `etcdctl alarm disarm`",
     }.get(code, "`fleetrecover recover` mends it without any reset")
     return Finding(Severity.WARNING, node, code, message, advice)
@@ -406,7 +411,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     chosen = choice if isinstance(choice, Choice) else None
     found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     if away:
-        return _blocked(away_finding(survey, away, known), known, chosen, found, run)
+        return _blocked(away_finding(survey, away, accountable(survey, wish, known)), known, chosen, found, run)
     apart = _histories_finding(survey, choice, mute)
     if apart is not None:
         return _blocked(apart, known, chosen, found, run)

@@ -1,0 +1,148 @@
+"""What is said after `→` leads on: it can be typed, is not refused, and does not end where it began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from fleetrecover import recover as flow
+from fleetrecover.decide.away import typed
+from fleetrecover.decide.conclusion import combine, conclude
+from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
+from fleetrecover.decide.membership import Seat
+from fleetrecover.errors import Degraded
+from fleetrecover.facts import Problem, Survey
+from tests.decide.logs import log
+from tests.decide.surveys import container, members, node, status, survey
+from tests.decide.test_diagnosis import DOWN, blocked, off
+from tests.decide.test_plan import degraded
+
+
+def serving(*numbers: int, listed: tuple[int, ...] = (1, 2, 3)) -> Survey:
+    """These serve, of a list of members; the others of three hosts are off."""
+    found = [
+        node(n, log(n, [(2, 20)]), status=status(n, healthy=True, leader=1), members=members(*listed))
+        if n in numbers
+        else off(n)
+        for n in (1, 2, 3)
+    ]
+    return survey(*found)
+
+
+def told(seen: Survey, *dead: str) -> tuple[Remedy, str, str]:
+    """The remedy, what the findings advise of n3 or nobody, and what is to be typed next."""
+    wish = Wish(frozenset(dead))
+    found = combine(seen, diagnose(seen, wish), wish=wish)
+    advice = "; ".join(f.advice for f in found.diagnosis.findings if f.node in (None, "etcd3"))
+    return found.diagnosis.remedy, advice, found.next
+
+
+# --- a member's host is off while quorum stands ---
+
+
+def test_a_member_that_is_off_is_brought_back_or_declared_dead() -> None:
+    remedy, advice, following = told(serving(1, 2))
+    assert remedy is Remedy.NONE, "nothing is ours to do"
+    for words in (advice, following):
+        assert "bring etcd3 back; or, if it is gone for good and switched off" in words
+        assert "`fleetrecover recover --dead etcd3` has it removed" in words
+        assert "mends" not in words
+
+
+def test_recover_says_the_same_with_nothing_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = serving(1, 2)
+    nothing = cast("Any", None)
+    monkeypatch.setattr(flow, "take_hashes", lambda *_: None)
+    means = flow.Recovery(seen.fleet, nothing, nothing, nothing)
+    with pytest.raises(Degraded) as caught:
+        flow.nothing_to_do(means, seen, diagnose(seen, Wish()))
+    assert caught.value.hint == conclude(seen, Wish()).next
+    assert "--dead etcd3" in (caught.value.hint or "")
+
+
+def test_one_that_is_declared_dead_is_removed() -> None:
+    remedy, _, following = told(degraded(3, 1, gone=1).survey(), "n3")
+    assert remedy is Remedy.REPAIR
+    assert following.startswith("Next: `fleetrecover recover`")
+
+
+def test_one_that_answers_is_never_said_to_be_dead() -> None:
+    seen = serving(1, 2)
+    locked = replace(seen.nodes[2], problem=Problem("login", "etcd3: no key was accepted", "ssh-copy-id root@etcd3"))
+    _, advice, following = told(replace(seen, nodes=(*seen.nodes[:2], locked)))
+    assert "--dead" not in advice + following
+    assert "ssh-copy-id" in following
+
+
+def test_what_can_be_reached_is_mended_beside_one_that_cannot() -> None:
+    fleet = degraded(5, 2, gone=1)
+    seen = fleet.survey()
+    found = diagnose(seen, Wish())
+    assert found.remedy is Remedy.REPAIR, "n4 can be started or replaced"
+    assert [f.node for f in found.findings if f.waits] == ["n5"]
+
+
+def test_a_host_that_is_no_member_and_off_is_waited_for() -> None:
+    remedy, advice, following = told(serving(1, 2, listed=(1, 2)))
+    assert remedy is Remedy.NONE
+    assert "bring etcd3 back (an empty disk is fine): then `fleetrecover recover` brings it in" in advice
+    assert "--dead" not in following and "when etcd3 is back" in following
+
+
+# --- words that can be typed ---
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "word"),
+    [("old", None, "old"), ("", None, "ca"), ("etcd1", None, "ca"), ("old", "etcd2", "etcd2")],
+)
+def test_the_word_for_a_member_is_one_word_that_means_it(name: str, host: str | None, word: str) -> None:
+    """A label with a blank is two words, and a host's name would mean that host."""
+    assert typed(serving(1, 2), Seat(0xCA, name, (), learner=False, host=host)) == word
+
+
+def test_a_member_without_host_is_told_with_what_removes_it() -> None:
+    seen = serving(1, 2, 3, listed=(1, 2, 3, 0xCA))
+    remedy, advice, _ = told(seen)
+    assert remedy is Remedy.NONE
+    assert "`fleetrecover recover --dead etcd202` has it removed" in advice
+    assert diagnose(seen, Wish(frozenset({"ca"}))).remedy is Remedy.REPAIR
+
+
+def test_a_voter_of_the_commit_alone_is_told_by_its_id() -> None:
+    """It has no name, and is no host's: `member ca` would be two words."""
+    one = log(1, [(2, 20)], voters=(1, 2, 0xCA), voters_at_end=(1, 2))
+    nameless = replace(one.configuration, members=tuple(m for m in one.configuration.members if m.id != 0xCA))
+    first = node(1, replace(one, configuration=nameless), containers=DOWN)
+    found = diagnose(survey(first, node(2, None, containers=DOWN), node(3, None, containers=DOWN)), Wish())
+    blocked(found, "unaccounted")
+    assert found.cause is not None and found.cause.advice.endswith("--dead ca")
+
+
+# --- nothing is promised that would be refused ---
+
+
+def no_container() -> Survey:
+    return survey(node(1, log(1, [(2, 20)], voters=(1,)), containers=()))
+
+
+def test_what_the_plan_would_be_refused_for_is_said_before() -> None:
+    seen = no_container()
+    assert diagnose(seen, Wish()).remedy is Remedy.RESET, "else this tests nothing"
+    found = combine(seen, diagnose(seen, Wish()), wish=Wish())
+    assert (found.verdict, found.diagnosis.remedy) == (Verdict.QUORUM_LOST, Remedy.BLOCKED)
+    assert found.diagnosis.cause is not None and found.diagnosis.cause in found.diagnosis.findings
+    assert "etcd1 has no etcd container" in found.next and "resets a copy" not in found.next
+
+
+def test_what_is_blocked_promises_nothing_by_the_way() -> None:
+    forced = container("exited", name="etcd", forced=True)
+    seen = survey(node(1, log(1, [(2, 20)]), containers=(forced,)), off(2), off(3))
+    [flag] = [f for f in diagnose(seen, Wish()).findings if f.code == "force-flag"]
+    assert flag.advice == "`fleetrecover recover` takes it away", "else this tests nothing"
+    found = conclude(seen, Wish())
+    assert found.diagnosis.remedy is Remedy.BLOCKED
+    [flag] = [f for f in found.diagnosis.findings if f.code == "force-flag"]
+    assert "`fleetrecover" not in flag.advice
