@@ -72,7 +72,7 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
     """Raise InputError for a name in the wish that is neither a host nor a member."""
     hosts = {node.name for node in survey.nodes}
     members = {seat.name for seat in known if seat.name} | {hex_id(seat.id) for seat in known}
-    for name in sorted(wish.dead - hosts - members):
+    for name in sorted(wish.dead - hosts - members - {member for _, member in wish.meant}):
         raise InputError(
             f"--dead {name}: there is no such host in the inventory and no such member in the cluster",
             hint=f"hosts: {', '.join(sorted(hosts))}; members: {', '.join(sorted(members)) or 'not known'}",

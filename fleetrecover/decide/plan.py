@@ -244,6 +244,7 @@ class _Maker:
             kind=kind.value,
             dead=tuple(sorted(self.wish.dead)),
             tool=self.tool,
+            meant=tuple(sorted(self.wish.meant)),
         )
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:

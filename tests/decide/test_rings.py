@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import pytest
 
 from fleetrecover import recover as flow
+from fleetrecover.commands.probes import parse_pin
 from fleetrecover.decide.away import typed
 from fleetrecover.decide.conclusion import combine, conclude
+from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.membership import Seat
-from fleetrecover.errors import Degraded
-from fleetrecover.facts import Problem, Survey
+from fleetrecover.errors import Degraded, InputError
+from fleetrecover.facts import Keep, Pin, Problem, Survey
 from tests.decide.logs import log
 from tests.decide.surveys import container, members, node, status, survey
 from tests.decide.test_diagnosis import DOWN, blocked, off
@@ -146,3 +149,56 @@ def test_what_is_blocked_promises_nothing_by_the_way() -> None:
     assert found.diagnosis.remedy is Remedy.BLOCKED
     [flag] = [f for f in found.diagnosis.findings if f.code == "force-flag"]
     assert "`fleetrecover" not in flag.advice
+
+
+# --- the same words, typed again ---
+
+
+def told_before(*, finished: bool, undone: bool = False) -> Keep:
+    """A run that was told `--dead old`, which stood for member ca then."""
+    pin = Pin("r1", "prod", "etcd1", "2026-01-01T00:00:00Z", "reset", dead=("ca",), meant=(("old", "ca"),))
+    return Keep("r1", "/d/r1", pin, original=True, finished=finished, undone=undone)
+
+
+def reborn(keep: Keep, *, away: bool = False) -> Survey:
+    """Host etcd3 has a new member that is called `old`, as the one was that is gone."""
+    listed = (*members(1, 2), replace(members(3)[0], name="old"))
+    serve = [
+        node(n, log(n, [(2, 20)]), status=status(n, healthy=True, leader=1), members=listed, keeps=(keep,))
+        for n in (1, 2, 3)
+    ]
+    return survey(*serve[:2], off(3) if away else serve[2])
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_word_stays_what_it_was_when_the_run_began(finished: bool) -> None:
+    """Typed again it is done, and means neither the host's new member nor nobody."""
+    seen = reborn(told_before(finished=finished))
+    assert resolved(seen, Wish(frozenset({"old"}))).dead == {"ca"}
+    refuse_living_dead(seen, Wish(frozenset({"old"})))
+    diagnose(seen, Wish(frozenset({"old"})))
+    whole = replace(seen, nodes=tuple(replace(n, members=members(1, 2, 3)) for n in seen.nodes))
+    diagnose(whole, Wish(frozenset({"old"})))
+
+
+def test_a_word_for_a_host_that_is_off_now_means_it_once_the_run_is_over() -> None:
+    words = Wish(frozenset({"old"}))
+    assert resolved(reborn(told_before(finished=True), away=True), words).dead == {"etcd3"}
+    assert resolved(reborn(told_before(finished=False), away=True), words).dead == {"ca"}
+    assert resolved(reborn(told_before(finished=True, undone=True)), words).dead == {"etcd3"}
+
+
+def test_what_a_word_stood_for_is_written_down_and_read_back() -> None:
+    away = serving(1, 2, 3, listed=(1, 2, 3, 0xCA))
+    meant = resolved(away, Wish(frozenset({"etcd202", "etcd1"})))
+    assert (meant.dead, meant.meant) == ({"ca", "etcd1"}, {("etcd202", "ca")})
+    assert resolved(away, meant) == meant
+    pin = told_before(finished=False).pin
+    assert pin is not None
+    assert parse_pin(json.dumps(asdict(pin))) == pin
+
+
+def test_a_word_that_never_was_anybodys_is_still_wrong() -> None:
+    seen = reborn(told_before(finished=False))
+    with pytest.raises(InputError, match="--dead older: there is no such host"):
+        diagnose(seen, Wish(frozenset({"older"})))
