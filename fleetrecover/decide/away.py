@@ -16,7 +16,9 @@ from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
 
 
-def away_finding(survey: Survey, labels: Sequence[str], known: Sequence[Seat], so: str = "") -> Finding:
+def away_finding(
+    survey: Survey, labels: Sequence[str], known: Sequence[Seat], so: str = "", *, dead: frozenset[str] = frozenset()
+) -> Finding:
     """That these voters, as `unaccounted` names them, may be serving elsewhere; why each is away, and what leads out.
 
     `so` replaces the sentence that says what of it.
@@ -31,7 +33,33 @@ def away_finding(survey: Survey, labels: Sequence[str], known: Sequence[Seat], s
     causes = [f"{node.name}: {cause(survey, node)}" for node in hosts]
     message = what + (f" ({'; '.join(causes)})" if causes else "")
     advice = _advice(survey, labels, hosts, of)
+    lost = [label for label in labels if _host(survey, label, of.get(label)) is None]
+    hidden = [node for node in survey.nodes if not node.accessible and node.name not in dead and node not in hosts]
+    if lost and hidden:
+        advice = "; ".join([*(_maybe(survey, node, lost) for node in hidden), advice])
     return Finding(Severity.ERROR, labels[0] if len(labels) == 1 else None, "unaccounted", message, advice)
+
+
+def _maybe(survey: Survey, node: NodeFacts, lost: Sequence[str]) -> str:
+    """That a host whose disk we cannot read may be where members without a host are: disks are exchanged now and then."""
+    back = _mend(survey, node) if answers(node) else f"bring {node.name} back"
+    return f"{back}: {' or '.join(lost)} may be what it holds"
+
+
+def no_container(survey: Survey, node: NodeFacts) -> str:
+    """What to do where a node's etcd container was removed."""
+    name = survey.fleet.etcd.container
+    advice = f"if it has another name there, say so in the inventory: [etcd] container (now {name!r})"
+    models = [other.name for other in survey.nodes if other.name != node.name and other.original(name) is not None]
+    if not models:
+        return (
+            advice
+            + f"; if it was removed, create it again as whatever made it does (RKE: `rke up`); {node.name}'s data stays"
+        )
+    return (
+        f"{advice}; if it was removed, create one like {models[0]}'s, with {node.name}'s own name and addresses: "
+        f"`fleetrecover run-config {models[0]}` prints that command"
+    )
 
 
 def missed(survey: Survey, seat: Seat, dead: frozenset[str]) -> Finding | None:
@@ -102,6 +130,12 @@ def _advice(survey: Survey, labels: Sequence[str], hosts: Sequence[NodeFacts], o
     words = [_word(survey, label, of.get(label)) for label in labels if _nobody_answers(label, of.get(label), alive)]
     if words:
         names = ", ".join(label for label in labels if _nobody_answers(label, of.get(label), alive))
+        if not any(node.log is not None for node in survey.nodes):
+            told.append(
+                f"make {names} reachable: no other member's log can be read; if gone for good, a snapshot is all that is left: "
+                "`fleetrecover snapshot restore`"
+            )
+            return "; ".join(told)
         options = " ".join(f"--dead {quote(word)}" for word in words)
         told.append(f"make {names} reachable; or, if gone for good and switched off, say so: {options}")
     return "; ".join(told)

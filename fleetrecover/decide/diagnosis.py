@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from fleetrecover.decide.away import away_finding, engine_advice, missed, outside
+from fleetrecover.decide.away import away_finding, engine_advice, missed, no_container, outside
 from fleetrecover.decide.barriers import barriers, half_undone
 from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
 from fleetrecover.decide.dead import resolved
@@ -242,7 +242,7 @@ def _with_quorum(
     sides = split(survey)
     if sides:
         return _split_brain(sides, known, found, run)
-    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill)
+    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill) and not _forced(survey, known)
     if run is not None:
         found.append(_run_finding(run))
     if not ill:
@@ -256,6 +256,12 @@ def _with_quorum(
     remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
     why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
     return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
+
+
+def _forced(survey: Survey, known: Sequence[Seat]) -> bool:
+    """Whether a healthy member runs in a container that carries --force-new-cluster: it is rebuilt without."""
+    own = [survey.node(seat.host).named(survey.fleet.etcd.container) for seat in known if seat.host is not None]
+    return any(each is not None and each.forced and each.role is None and each.running for each in own)
 
 
 _MEMBERSHIP = frozenset(
@@ -411,7 +417,9 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     chosen = choice if isinstance(choice, Choice) else None
     found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     if away:
-        return _blocked(away_finding(survey, away, accountable(survey, wish, known)), known, chosen, found, run)
+        return _blocked(
+            away_finding(survey, away, accountable(survey, wish, known), dead=wish.dead), known, chosen, found, run
+        )
     apart = _histories_finding(survey, choice, mute)
     if apart is not None:
         return _blocked(apart, known, chosen, found, run)
@@ -862,7 +870,15 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
             )
         )
     elif node.original(name) is None:
-        found.append(Finding(Severity.WARNING, node.name, "no-container", f"{node.name} has no etcd container", ""))
+        found.append(
+            Finding(
+                Severity.WARNING,
+                node.name,
+                "no-container",
+                f"{node.name} has no etcd container",
+                no_container(survey, node),
+            )
+        )
     if node.log_problem is not None and node.log_problem.kind == "corrupt":
         found.append(
             Finding(

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.away import no_container
 from fleetrecover.decide.basis import fingerprint
 from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
@@ -541,7 +542,7 @@ class _Maker:
         if own is None:
             raise Refused(
                 f"{node.name} has no etcd container, so its command is not known",
-                hint=f"if it has another name there, say so in the inventory: [etcd] container (now {self.name!r})",
+                hint=no_container(self.survey, node),
             )
         return own
 

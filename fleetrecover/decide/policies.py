@@ -37,6 +37,7 @@ def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str]
     for name in hosts:
         node = survey.node(name)
         own = node.original(survey.fleet.etcd.container)
-        if own is not None:
+        # one that carries the force flag is rebuilt, and the new one gets the fleet's policy: its own was taken by hand
+        if own is not None and not (own.forced and true_policy(node, own) in ("no", "")):
             policies[name] = true_policy(node, own)
     return Expectation(hosts=hosts, left_out=left_out, proof=proof, policies=policies)

@@ -15,6 +15,7 @@ from fleetrecover.decide.conclusion import combine, conclude
 from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.membership import Seat
+from fleetrecover.decide.policies import expectation
 from fleetrecover.errors import Degraded, InputError
 from fleetrecover.facts import Keep, Pin, Problem, Survey
 from tests.decide.logs import log
@@ -202,3 +203,59 @@ def test_a_word_that_never_was_anybodys_is_still_wrong() -> None:
     seen = reborn(told_before(finished=False))
     with pytest.raises(InputError, match="--dead older: there is no such host"):
         diagnose(seen, Wish(frozenset({"older"})))
+
+
+# --- where a member may be, and what is left without it ---
+
+
+def test_a_member_without_host_may_be_on_a_disk_that_cannot_be_read() -> None:
+    """Disks were exchanged: it runs there, so it cannot honestly be declared dead."""
+    one, two = (node(n, log(n, [(2, 20)], voters=(1, 2, 0xCA)), containers=DOWN) for n in (1, 2))
+    found = diagnose(survey(one, two, off(3)), Wish())
+    blocked(found, "unaccounted")
+    assert found.cause is not None
+    assert found.cause.advice.startswith("bring etcd3 back: etcd202 may be what it holds; ")
+    given_up = diagnose(survey(one, two, off(3)), Wish(frozenset({"etcd3"})))
+    assert given_up.cause is not None and "bring" not in given_up.cause.advice
+
+
+def test_the_only_readable_log_is_not_advised_to_be_given_up() -> None:
+    found = diagnose(survey(node(1, None, containers=DOWN), off(2)), Wish())
+    blocked(found, "unaccounted")
+    assert found.cause is not None
+    assert "--dead" not in found.cause.advice and "`fleetrecover snapshot restore`" in found.cause.advice
+    with_one = diagnose(survey(node(1, log(1, [(2, 20)], voters=(1, 2)), containers=DOWN), off(2)), Wish())
+    assert with_one.cause is not None and "--dead etcd2" in with_one.cause.advice
+
+
+def test_a_removed_container_is_told_with_a_model() -> None:
+    alone = combine(no_container(), diagnose(no_container(), Wish()), wish=Wish())
+    assert "create it again" in alone.next and "run-config" not in alone.next
+    [bare] = no_container().nodes
+    seen = survey(bare, node(2, None, containers=DOWN))
+    [told_of] = [f for f in diagnose(seen, Wish()).findings if f.code == "no-container"]
+    assert "`fleetrecover run-config etcd2`" in told_of.advice
+
+
+# --- a container that carries the force flag ---
+
+
+@pytest.mark.parametrize(("state", "remedy"), [("running", Remedy.REPAIR), ("exited", Remedy.NONE)])
+def test_one_that_serves_in_a_forced_container_is_given_another(state: str, remedy: Remedy) -> None:
+    forced = node(
+        1,
+        log(1, [(2, 20)], voters=(1,)),
+        status=status(1, healthy=True, leader=1),
+        members=members(1),
+        containers=(container(state, forced=True),),
+    )
+    assert diagnose(survey(forced), Wish()).remedy is remedy
+
+
+def test_the_policy_of_a_forced_one_that_was_taken_by_hand_is_not_waited_for() -> None:
+    """`docker update --restart=no` was advised; what takes its place has the fleet's policy."""
+    one = node(1, log(1, [(2, 20)]), containers=(container("exited", forced=True, restart_policy="no"),))
+    two = node(2, log(2, [(2, 20)]), containers=(container("exited", restart_policy="no"),))
+    three = node(3, log(3, [(2, 20)]), containers=(container("exited", forced=True),))
+    wanted = expectation(survey(one, two, three), ("etcd1", "etcd2", "etcd3"), {}, None)
+    assert wanted.policies == {"etcd2": "no", "etcd3": "always"}
