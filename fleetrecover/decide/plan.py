@@ -28,6 +28,7 @@ from fleetrecover.decide.membership import Seat, host_of_url, own_id, quorum, se
 from fleetrecover.decide.placement import changes, misplaced
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
+from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.steps import (
     ROLLING,
     AddMember,
@@ -852,6 +853,7 @@ class _Maker:
             work.starting += self.mend_healthy(node, seat, chief, own)
             return False
         usable = seat is not None and own_id(node) == seat.id and node.data is not None and node.data.has_member
+        usable = usable and node.name not in begun_anew(self.survey)
         there = node.named(self.name)
         if usable and there is not None and there.role is Role.JOINING and there.made_by == self.run:
             work.growing.insert(work.begun(), (node, seat))
@@ -901,6 +903,7 @@ class _Maker:
         work.preparing[node.name] = [*self.leftovers(node), *self.fence(node), *self.prepare(node, chief)]
         if seat is not None and seat.name:
             why = "its data is gone" if node.log is None else "its data belongs to another member"
+            why = "its data was begun anew, and is empty" if node.name in begun_anew(self.survey) else why
             work.removing.append(self.remove(seat, chief, why))
             work.of[seat.id] = node.name
         if seat is not None and not seat.name:

@@ -16,12 +16,15 @@ from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.membership import Seat
 from fleetrecover.decide.policies import expectation
+from fleetrecover.decide.steps import RemoveMember
 from fleetrecover.errors import Degraded, InputError
 from fleetrecover.facts import Keep, Pin, Problem, Survey
 from tests.decide.logs import log
-from tests.decide.surveys import container, members, node, status, survey
+from tests.decide.surveys import container, database, members, node, status, survey
 from tests.decide.test_diagnosis import DOWN, blocked, off
-from tests.decide.test_plan import degraded
+from tests.decide.test_diagnosis import serving as begun
+from tests.decide.test_plan import degraded, of
+from tests.fakes.nodes import CLUSTER
 
 
 def serving(*numbers: int, listed: tuple[int, ...] = (1, 2, 3)) -> Survey:
@@ -259,3 +262,27 @@ def test_the_policy_of_a_forced_one_that_was_taken_by_hand_is_not_waited_for() -
     three = node(3, log(3, [(2, 20)]), containers=(container("exited", forced=True),))
     wanted = expectation(survey(one, two, three), ("etcd1", "etcd2", "etcd3"), {}, None)
     assert wanted.policies == {"etcd2": "no", "etcd3": "always"}
+
+
+# --- one that was begun anew has nothing to lose ---
+
+
+def test_an_emptied_disk_whose_log_goes_further_does_not_block_what_serves() -> None:
+    """It is stopped already, so `stop the empty side` would lead to the same words again."""
+    live = [begun(n, commit=9, revision=6, salt=0) for n in (2, 3)]
+    anew = node(1, log(1, [(1, 3), (5, 9)], salt=7, writes=0), db=database(1), containers=DOWN)
+    assert diagnose(survey(anew, *live), Wish()).remedy is Remedy.REPAIR
+    written = replace(anew, log=log(1, [(1, 3), (5, 9)], salt=7, writes=1))
+    blocked(diagnose(survey(written, *live), Wish()), "forgotten")
+
+
+def test_an_emptied_disk_is_replaced_and_not_started() -> None:
+    fleet = degraded(3, 1)
+    [own] = [member.id for member in fleet.live if member.name == "etcd-n3"]
+    fleet.nodes[2].data = log(own, [(7, 12)], writes=0, cluster=CLUSTER)
+    plan = of(fleet)
+    [removed] = [step for step in plan.steps if isinstance(step, RemoveMember)]
+    assert (removed.member_id, removed.why) == (own, "its data was begun anew, and is empty")
+    assert plan.joins == ("n3",)
+    fleet.nodes[2].data = log(own, [(7, 12)], writes=1, cluster=CLUSTER)
+    assert diagnose(fleet.survey(), Wish()).remedy is Remedy.BLOCKED
