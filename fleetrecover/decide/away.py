@@ -69,7 +69,9 @@ def missed(survey: Survey, seat: Seat, dead: frozenset[str]) -> Finding | None:
     removes = f"`fleetrecover recover --dead {quote(typed(survey, seat))}` has it removed"
     if seat.host is None:
         message = f"member {seat.label} is no host of the inventory"
+        hidden = [node for node in survey.nodes if not node.accessible and node.name not in dead]
         advice = f"add its host to the inventory; or, if it is gone for good and switched off, {removes}"
+        advice = "; ".join([*(_maybe(survey, node, [seat.label]) for node in hidden), advice])
         return Finding(Severity.WARNING, None, "member-gone", message, advice, waits=True)
     node = survey.node(seat.host)
     if node.accessible or node.healthy:
