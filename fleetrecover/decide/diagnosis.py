@@ -899,6 +899,14 @@ def _dangerous(container: Container, name: str) -> bool:
     return forced or fights
 
 
+def _unforce_advice(survey: Survey, node: NodeFacts, container: Container) -> str:
+    """Beside a member that serves nothing is ours to do about another container: only a person knows what it is for."""
+    cli, name = survey.fleet.etcd.cli, container.name
+    if not node.healthy or name == survey.fleet.etcd.container:
+        return "`fleetrecover recover` takes it away"
+    return f"when you have seen that nothing needs it, on {node.name}: `{cli} update --restart=no {name} && {cli} rm {name}`"
+
+
 def _container_finding(survey: Survey, node: NodeFacts, container: Container) -> Finding:
     name = survey.fleet.etcd.container
     if container.forced:
@@ -907,7 +915,7 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
             node.name,
             "force-flag",
             f"{node.name}: container {container.name} carries --force-new-cluster; its next start expels every other member",
-            "`fleetrecover recover` takes it away",
+            _unforce_advice(survey, node, container),
         )
     if node.named(name) is None and container is node.original(name):
         # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back

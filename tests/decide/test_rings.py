@@ -18,7 +18,7 @@ from fleetrecover.decide.membership import Seat
 from fleetrecover.decide.policies import expectation
 from fleetrecover.decide.steps import RemoveMember
 from fleetrecover.errors import Degraded, InputError
-from fleetrecover.facts import Keep, Pin, Problem, Survey
+from fleetrecover.facts import Container, Keep, Pin, Problem, Survey
 from tests.decide.logs import log
 from tests.decide.surveys import container, database, members, node, status, survey
 from tests.decide.test_diagnosis import DOWN, blocked, off
@@ -292,3 +292,19 @@ def test_an_emptied_disk_is_replaced_and_not_started() -> None:
     assert plan.joins == ("n3",)
     fleet.nodes[2].data = log(own, [(7, 12)], writes=1, cluster=CLUSTER)
     assert diagnose(fleet.survey(), Wish()).remedy is Remedy.BLOCKED
+
+
+def test_a_forced_container_beside_a_member_that_serves_is_removed_by_hand() -> None:
+    """`recover` leaves it alone there, so it must not be said to take it away."""
+    beside = container("exited", id="b", name="etcd-old", forced=True, restart_policy="no")
+
+    def advice(*containers: Container, healthy: bool = True) -> list[str]:
+        said = status(1, healthy=healthy, leader=1)
+        one = node(1, log(1, [(2, 20)], voters=(1,)), status=said, members=members(1), containers=containers)
+        return [f.advice for f in diagnose(survey(one), Wish()).findings if f.code == "force-flag"]
+
+    [told_of] = advice(container(), beside)
+    assert told_of.endswith("on etcd1: `docker update --restart=no etcd-old && docker rm etcd-old`")
+    ours = ["`fleetrecover recover` takes it away"]
+    assert advice(container(), beside, healthy=False) == ours
+    assert advice(container(forced=True)) == ours
