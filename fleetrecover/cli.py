@@ -282,7 +282,7 @@ def diagnose(
 
     with reached() as (fleet, transport):
         found, wish = survey_for(fleet, transport, wish_of(dead, survivor))
-        diagnosis = concluded(found, judge(found, wish), transport).diagnosis
+        diagnosis = concluded(found, judge(found, wish), transport, wish).diagnosis
         diagnosis = advised(fleet, transport, found, diagnosis)
         trials = tried(found, diagnosis, transport) if trial else []
     if settings.json:
@@ -378,7 +378,7 @@ def verify() -> None:
 
     with reached() as (fleet, transport):
         found, wish = survey_for(fleet, transport, Wish())
-        told = concluded(found, judge(found, wish), transport)
+        told = concluded(found, judge(found, wish), transport, wish)
     if settings.json:
         rest = {"cluster": fleet.cluster, "verdict": told.verdict.value, "missing": list(told.missing)}
         print_json(judgement_document(told.judgement) | rest | {"next": told.next})

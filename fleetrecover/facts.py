@@ -204,7 +204,8 @@ class Proof:
 class Pin:
     """`run.json`: what a run has written on a node, so that any bastion can finish it.
 
-    `survivor` is a host's name; `kind` the remedy; `mode` names what the node is in it.
+    `survivor` is a host's name; `kind` the remedy; `mode` names what the node is in it. `meant`: words that were typed for the
+    dead, and the ids of members that they stood for when the run began.
     """
 
     run: str
@@ -214,6 +215,7 @@ class Pin:
     kind: str
     dead: tuple[str, ...] = ()
     tool: str = ""
+    meant: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,14 @@ from fleetrecover.decide.conclusion import Conclusion, combine, conclude, fewer
 from fleetrecover.decide.dead import answers, refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import (
     Diagnosis,
-    Finding,
     Remedy,
-    Severity,
     Verdict,
     Wish,
     close_stale,
     diagnose,
     find_open_run,
 )
+from fleetrecover.decide.feasible import LEFT_OUT, left_out
 from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
@@ -165,16 +164,6 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
     return survey, left_out(diagnosis, plan), None if plan.empty else plan
 
 
-def left_out(diagnosis: Diagnosis, plan: Plan) -> Diagnosis:
-    """The diagnosis, and why hosts are left out of the plan, where it does nothing at all."""
-    if not plan.empty:
-        return diagnosis
-    found = [
-        Finding(Severity.INFO, name, "left-out", f"{name} is left out: {why}") for name, why in plan.left_out.items()
-    ]
-    return replace(diagnosis, findings=(*diagnosis.findings, *found))
-
-
 def survey_for(
     fleet: Fleet, transport: Transport, wish: Wish, sleep: Callable[[float], None] = time.sleep
 ) -> tuple[Survey, Wish]:
@@ -248,16 +237,19 @@ def nothing_to_do(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Repo
     """The report of a cluster that needs nothing. Raises Degraded where it is not whole, and nothing is ours to do."""
     found = concluded(survey, diagnosis, means.transport)
     if found.verdict is not Verdict.HEALTHY:
-        away = [finding.message for finding in found.diagnosis.findings if finding.code == "left-out"]
+        away = [finding.message for finding in found.diagnosis.findings if finding.code == LEFT_OUT]
         raise Degraded("; ".join([found.diagnosis.why, *away, "nothing was done"]), hint=found.next)
     revision = max((node.status.revision for node in survey.nodes if node.status), default=0)
     return Report("", "healthy", diagnosis.remedy, None, revision, revision, None, None, None)
 
 
-def concluded(survey: Survey, diagnosis: Diagnosis, transport: Transport) -> Conclusion:
-    """What is to be said of a diagnosis: only a cluster that seems healthy is asked for its members' content hashes, too."""
+def concluded(survey: Survey, diagnosis: Diagnosis, transport: Transport, wish: Wish | None = None) -> Conclusion:
+    """What is to be said of a diagnosis: only a cluster that seems healthy is asked for its members' content hashes, too.
+
+    With the wish it is seen whether `recover` would do what the diagnosis promises.
+    """
     hashes = take_hashes(survey, transport) if diagnosis.verdict is Verdict.HEALTHY else None
-    return combine(survey, diagnosis, hashes)
+    return combine(survey, diagnosis, hashes, wish)
 
 
 def new_run() -> str:

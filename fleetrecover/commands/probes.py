@@ -446,6 +446,7 @@ def parse_pin(text: str) -> Pin:
             kind=str(value["kind"]),
             dead=tuple(str(name) for name in value.get("dead", [])),
             tool=str(value.get("tool", "")),
+            meant=tuple((str(word), str(member)) for word, member in value.get("meant", [])),
         ),
     )
 

@@ -12,11 +12,14 @@ from shlex import quote
 from fleetrecover.decide.dead import answers
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.membership import Seat
+from fleetrecover.decide.own import own_container, wanted_name
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
 
 
-def away_finding(survey: Survey, labels: Sequence[str], known: Sequence[Seat], so: str = "") -> Finding:
+def away_finding(
+    survey: Survey, labels: Sequence[str], known: Sequence[Seat], so: str = "", *, dead: frozenset[str] = frozenset()
+) -> Finding:
     """That these voters, as `unaccounted` names them, may be serving elsewhere; why each is away, and what leads out.
 
     `so` replaces the sentence that says what of it.
@@ -31,7 +34,75 @@ def away_finding(survey: Survey, labels: Sequence[str], known: Sequence[Seat], s
     causes = [f"{node.name}: {cause(survey, node)}" for node in hosts]
     message = what + (f" ({'; '.join(causes)})" if causes else "")
     advice = _advice(survey, labels, hosts, of)
+    lost = [label for label in labels if _host(survey, label, of.get(label)) is None]
+    hidden = [node for node in survey.nodes if not node.accessible and node.name not in dead and node not in hosts]
+    if lost and hidden:
+        advice = "; ".join([*(_maybe(survey, node, lost) for node in hidden), advice])
     return Finding(Severity.ERROR, labels[0] if len(labels) == 1 else None, "unaccounted", message, advice)
+
+
+def _maybe(survey: Survey, node: NodeFacts, lost: Sequence[str]) -> str:
+    """That a host whose disk we cannot read may be where members without a host are: disks are exchanged now and then."""
+    back = _mend(survey, node) if answers(node) else f"bring {node.name} back"
+    return f"{back}: {' or '.join(lost)} may be what it holds"
+
+
+def no_container(survey: Survey, node: NodeFacts) -> str:
+    """What to do where a node's etcd container was removed."""
+    name = wanted_name(survey.fleet, node)
+    advice = f"if it has another name there, say so in the inventory: [etcd] container (now {name!r})"
+    models = [
+        other.name for other in survey.nodes if other.name != node.name and own_container(survey, other) is not None
+    ]
+    if not models:
+        return (
+            advice
+            + f"; if it was removed, create it again as whatever made it does (RKE: `rke up`); {node.name}'s data stays"
+        )
+    return (
+        f"{advice}; if it was removed, create one like {models[0]}'s, with {node.name}'s own name and addresses: "
+        f"`fleetrecover run-config {models[0]}` prints that command"
+    )
+
+
+def missed(survey: Survey, seat: Seat, dead: frozenset[str]) -> Finding | None:
+    """That a member of what serves is out of our reach and not declared dead: nothing mends it before somebody acts."""
+    if seat.among(dead):
+        return None
+    removes = f"`fleetrecover recover --dead {quote(typed(survey, seat))}` has it removed"
+    if seat.host is None:
+        message = f"member {seat.label} is no host of the inventory"
+        hidden = [node for node in survey.nodes if not node.accessible and node.name not in dead]
+        advice = f"add its host to the inventory; or, if it is gone for good and switched off, {removes}"
+        advice = "; ".join([*(_maybe(survey, node, [seat.label]) for node in hidden), advice])
+        return Finding(Severity.WARNING, None, "member-gone", message, advice, waits=True)
+    node = survey.node(seat.host)
+    if node.accessible or node.healthy:
+        return None
+    message, code = f"member {seat.label} cannot be looked after: {cause(survey, node)}", "member-unhealthy"
+    if not seat.name:
+        code = "member-unstarted"
+        message = (
+            f"{seat.label} was added as a member but has not started, and cannot be reached: {cause(survey, node)}"
+        )
+    advice = f"bring {node.name} back; or, if it is gone for good and switched off, {removes}"
+    if answers(node):
+        advice = _mend(survey, node)
+    return Finding(Severity.WARNING, node.name, code, message, advice, waits=True)
+
+
+def outside(survey: Survey, node: NodeFacts) -> Finding:
+    """That a host that is no member of what serves is out of our reach."""
+    message = f"{node.name} is not a member of the cluster, and cannot be reached: {cause(survey, node)}"
+    back = _mend(survey, node) if answers(node) else f"bring {node.name} back (an empty disk is fine)"
+    advice = f"{back}: then `fleetrecover recover` brings it in"
+    return Finding(Severity.WARNING, node.name, "host-not-member", message, advice, waits=True)
+
+
+def typed(survey: Survey, seat: Seat) -> str:
+    """What to type for a member: its host's name, else its own where no host has it, else its id."""
+    hosts = {node.name for node in survey.nodes}
+    return seat.host or (seat.name if seat.name not in hosts else "") or hex_id(seat.id)
 
 
 def _host(survey: Survey, label: str, found: Seat | NodeFacts | None) -> NodeFacts | None:
@@ -61,9 +132,15 @@ def _advice(survey: Survey, labels: Sequence[str], hosts: Sequence[NodeFacts], o
             + ("; ".join(hints) or "`fleetrecover survey` says what was tried")
         )
         return "; ".join(told)
-    words = [_word(label, of.get(label)) for label in labels if _nobody_answers(label, of.get(label), alive)]
+    words = [_word(survey, label, of.get(label)) for label in labels if _nobody_answers(label, of.get(label), alive)]
     if words:
         names = ", ".join(label for label in labels if _nobody_answers(label, of.get(label), alive))
+        if not any(node.log is not None for node in survey.nodes):
+            told.append(
+                f"make {names} reachable: no other member's log can be read; if gone for good, a snapshot is all that is left: "
+                "`fleetrecover snapshot restore`"
+            )
+            return "; ".join(told)
         options = " ".join(f"--dead {quote(word)}" for word in words)
         told.append(f"make {names} reachable; or, if gone for good and switched off, say so: {options}")
     return "; ".join(told)
@@ -74,10 +151,10 @@ def _nobody_answers(label: str, found: Seat | NodeFacts | None, alive: Sequence[
     return name not in {node.name for node in alive}
 
 
-def _word(label: str, found: Seat | NodeFacts | None) -> str:
+def _word(survey: Survey, label: str, found: Seat | NodeFacts | None) -> str:
     """What to type for it: a member that is no host has a name, else its id."""
     if isinstance(found, Seat):
-        return found.host or found.name or hex_id(found.id)
+        return typed(survey, found)
     return label
 
 

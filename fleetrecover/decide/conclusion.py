@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose, live_seats
+from fleetrecover.decide.feasible import REFUSED, feasible, sober
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.policies import whole_fleet
 from fleetrecover.decide.verdict import Check, Hashes, Judgement, judge
@@ -42,8 +43,9 @@ def conclude(survey: Survey, wish: Wish, hashes: Hashes | None = None) -> Conclu
     return combine(survey, diagnose(survey, wish), hashes)
 
 
-def combine(survey: Survey, diagnosis: Diagnosis, hashes: Hashes | None = None) -> Conclusion:
-    """The conclusion from a diagnosis that was made already."""
+def combine(survey: Survey, diagnosis: Diagnosis, hashes: Hashes | None = None, wish: Wish | None = None) -> Conclusion:
+    """The conclusion from a diagnosis that was made already. With the wish, what `recover` would refuse is not promised."""
+    diagnosis = sober(diagnosis if wish is None else feasible(survey, diagnosis, wish))
     judgement = judge(survey, hashes, whole_fleet(survey))
     checks = tuple(check for check in judgement.checks if check.name != CONTENT or hashes is not None)
     bad = [check for check in checks if not check.ok]
@@ -69,6 +71,9 @@ def absent(survey: Survey) -> tuple[str, ...]:
 
 def what_next(diagnosis: Diagnosis, missing: tuple[str, ...], hosts: int) -> str:
     """The command to type, in a sentence."""
+    if diagnosis.remedy is Remedy.BLOCKED and diagnosis.cause is not None and diagnosis.cause.code == REFUSED:
+        told = f"`recover` would refuse: {diagnosis.cause.message}"
+        return f"{told} → {diagnosis.cause.advice}" if diagnosis.cause.advice else f"{told}."
     if diagnosis.remedy is Remedy.BLOCKED:
         return "Nothing can be done safely yet; see the findings above."
     verbs = {
@@ -81,6 +86,9 @@ def what_next(diagnosis: Diagnosis, missing: tuple[str, ...], hosts: int) -> str
         return f"Next: `fleetrecover recover` {verbs[diagnosis.remedy]}. `fleetrecover plan` shows every step first."
     if diagnosis.verdict is Verdict.HEALTHY:
         return "Nothing to do."
+    waits = [found for found in diagnosis.findings if found.waits]
+    if any(found.code != "host-not-member" for found in waits):
+        return f"It serves, but something waits for you: {'; '.join(dict.fromkeys(found.advice for found in waits))}."
     if missing:
         return fewer(missing, hosts)
     return "`fleetrecover recover` would do nothing about it; what each finding says after its arrow does."

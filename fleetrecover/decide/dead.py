@@ -24,18 +24,41 @@ def resolved(survey: Survey, wish: Wish) -> Wish:
 
     A word is a host's name, else a member's name, else a member's id. What is none of them stays, for `check_wish` to
     refuse. Resolving once more changes nothing.
+
+    A run makes a host's new member under the name that one had which was declared dead: what a word stood for when a run
+    began it stands for while that run is under way, and afterwards where it is nobody's any more, or that of a host that
+    answers. So the same command can be given again.
     """
     hosts = {node.name for node in survey.nodes}
-    known = tuple(_known(survey)) if wish.dead - hosts else ()
-    return replace(wish, dead=frozenset(_one(word, hosts, known) for word in wish.dead))
+    words = wish.dead - hosts - {member for _, member in wish.meant}
+    if not words:
+        return wish
+    known = tuple(_known(survey))
+    found = {word: _one(survey, word, known) for word in words}
+    members = {(word, to) for word, to in found.items() if to is not None and to not in hosts}
+    dead = frozenset(found.get(word) or word for word in wish.dead)
+    return replace(wish, dead=dead, meant=wish.meant | members)
 
 
-def _one(word: str, hosts: set[str], known: Iterable[Seat]) -> str:
-    if word in hosts:
-        return word
+def _one(survey: Survey, word: str, known: Iterable[Seat]) -> str | None:
+    """The host or the id that a word stands for; None where it is nobody's."""
+    under_way = dict(_meant(survey, over=False))
+    if word in under_way:
+        return under_way[word]
     by_name = next((seat for seat in known if seat.name == word), None)
     seat = by_name or next((seat for seat in known if seat.id == _id(word)), None)
-    return word if seat is None else seat.host or hex_id(seat.id)
+    if seat is None or (seat.host is not None and answers(survey.node(seat.host))):
+        past = dict(_meant(survey, over=True)).get(word)
+        return past or (None if seat is None else seat.host)
+    return seat.host or hex_id(seat.id)
+
+
+def _meant(survey: Survey, *, over: bool) -> Iterator[tuple[str, str]]:
+    """What words stood for when runs began; of runs that are over, or of those under way. None of one that was undone."""
+    for node in survey.nodes:
+        for keep in sorted(node.keeps, key=lambda keep: keep.run):
+            if keep.pin is not None and not keep.undone and (keep.finished or keep.stale) == over:
+                yield from keep.pin.meant
 
 
 def _id(word: str) -> int | None:

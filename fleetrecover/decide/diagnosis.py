@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from fleetrecover.decide.away import away_finding, engine_advice
+from fleetrecover.decide.away import away_finding, engine_advice, missed, no_container, outside
 from fleetrecover.decide.barriers import barriers, half_undone
 from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
 from fleetrecover.decide.dead import resolved
@@ -20,7 +20,7 @@ from fleetrecover.decide.leaders import led_finding, other_quorum
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
-from fleetrecover.decide.own import own_container, own_name
+from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.returned import old_quorum, returned_members, split
@@ -75,7 +75,7 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
     """Raise InputError for a name in the wish that is neither a host nor a member."""
     hosts = {node.name for node in survey.nodes}
     members = {seat.name for seat in known if seat.name} | {hex_id(seat.id) for seat in known}
-    for name in sorted(wish.dead - hosts - members):
+    for name in sorted(wish.dead - hosts - members - {member for _, member in wish.meant}):
         raise InputError(
             f"--dead {name}: there is no such host in the inventory and no such member in the cluster",
             hint=f"hosts: {', '.join(sorted(hosts))}; members: {', '.join(sorted(members)) or 'not known'}",
@@ -258,7 +258,7 @@ def _with_quorum(
     sides = split(survey)
     if sides:
         return _split_brain(survey, sides, known, found, run)
-    whole = not any(finding.code in _MEMBERSHIP for finding in ill)
+    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill) and not _forced(survey, known)
     if run is not None:
         found.append(_run_finding(run))
     if not ill:
@@ -272,6 +272,12 @@ def _with_quorum(
     remedy = Remedy.REPAIR if not whole else Remedy.FINISH if run else Remedy.NONE
     why = "quorum stands, but " + "; ".join(finding.message for finding in ranked(ill)[:3])
     return Diagnosis(Verdict.DEGRADED, remedy, known, ranked(found), open_run=run, why=why)
+
+
+def _forced(survey: Survey, known: Sequence[Seat]) -> bool:
+    """Whether a healthy member runs in a container that carries --force-new-cluster: it is rebuilt without."""
+    own = [standing_container(survey, survey.node(seat.host)) for seat in known if seat.host is not None]
+    return any(each is not None and each.forced and each.role is None and each.running for each in own)
 
 
 _MEMBERSHIP = frozenset(
@@ -304,7 +310,10 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
     healthy = {node.name for node in live}
     seated = {seat.host for seat in known}
     for seat in known:
-        if seat.host is None:
+        away = missed(survey, seat, wish.dead)
+        if away is not None:
+            found.append(away)
+        elif seat.host is None:
             found.append(_warn(None, "member-gone", f"member {seat.label} is no host of the inventory"))
         elif not seat.name:
             found.append(
@@ -316,7 +325,9 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
             found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))
     found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     for node in survey.nodes:
-        if node.name not in seated and node.name not in wish.dead and known:
+        if node.name not in seated and node.name not in wish.dead and known and not node.accessible:
+            found.append(outside(survey, node))
+        elif node.name not in seated and node.name not in wish.dead and known:
             found.append(_warn(node.name, "host-not-member", f"{node.name} is not a member of the cluster"))
         if node.alarms:
             found.append(_alarm_finding(node, node.alarms))
@@ -394,7 +405,7 @@ def _alarm_finding(node: NodeFacts, alarms: Sequence[str]) -> Finding:
 
 def _warn(node: str | None, code: str, message: str) -> Finding:
     advice = {
-        "member-gone": "add its host to the inventory, or declare it --dead to have it removed",
+        "member-gone": "`fleetrecover recover` removes it, since it is declared dead",
         "alarm": "free space or compact and defragment, then `etcdctl alarm disarm`",
     }.get(code, "`fleetrecover recover` mends it without any reset")
     return Finding(Severity.WARNING, node, code, message, advice)
@@ -426,7 +437,9 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     chosen = choice if isinstance(choice, Choice) else None
     found += [_misplaced_finding(one) for one in misplaced(survey, known)]
     if away:
-        return _blocked(away_finding(survey, away, known), known, chosen, found, run)
+        return _blocked(
+            away_finding(survey, away, accountable(survey, wish, known), dead=wish.dead), known, chosen, found, run
+        )
     apart = _histories_finding(survey, choice, mute)
     if apart is not None:
         return _blocked(apart, known, chosen, found, run)
@@ -887,7 +900,15 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
             )
         )
     elif own_container(survey, node) is None:
-        found.append(Finding(Severity.WARNING, node.name, "no-container", f"{node.name} has no etcd container", ""))
+        found.append(
+            Finding(
+                Severity.WARNING,
+                node.name,
+                "no-container",
+                f"{node.name} has no etcd container",
+                no_container(survey, node),
+            )
+        )
     if node.log_problem is not None and node.log_problem.kind == "corrupt":
         found.append(
             Finding(
@@ -908,6 +929,14 @@ def _dangerous(container: Container, name: str) -> bool:
     return forced or fights
 
 
+def _unforce_advice(survey: Survey, node: NodeFacts, container: Container) -> str:
+    """Beside a member that serves nothing is ours to do about another container: only a person knows what it is for."""
+    cli, name = survey.fleet.etcd.cli, container.name
+    if not node.healthy or name == own_name(survey, node):
+        return "`fleetrecover recover` takes it away"
+    return f"when you have seen that nothing needs it, on {node.name}: `{cli} update --restart=no {name} && {cli} rm {name}`"
+
+
 def _container_finding(survey: Survey, node: NodeFacts, container: Container) -> Finding:
     name = own_name(survey, node)
     if container.forced:
@@ -916,7 +945,7 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
             node.name,
             "force-flag",
             f"{node.name}: container {container.name} carries --force-new-cluster; its next start expels every other member",
-            "`fleetrecover recover` takes it away",
+            _unforce_advice(survey, node, container),
         )
     if node.named(name) is None and container is own_container(survey, node):
         # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back

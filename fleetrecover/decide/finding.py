@@ -17,13 +17,17 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a person should know; `advice` says what to do."""
+    """One thing that a person should know; `advice` says what to do.
+
+    `waits`: nothing is ours to do about it before somebody has brought a host back, or has declared it dead.
+    """
 
     severity: Severity
     node: str | None
     code: str
     message: str
     advice: str = ""
+    waits: bool = False
 
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:

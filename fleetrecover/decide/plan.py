@@ -18,16 +18,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.away import no_container
 from fleetrecover.decide.basis import fingerprint
 from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
 from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.membership import Seat, host_of_url, own_id, quorum, seats_of
-from fleetrecover.decide.own import own_container, own_name, standing_container, wanted_name
+from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import changes, misplaced
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
+from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.steps import (
     ROLLING,
     AddMember,
@@ -250,6 +252,7 @@ class _Maker:
             kind=kind.value,
             dead=tuple(sorted(self.wish.dead)),
             tool=self.tool,
+            meant=tuple(sorted(self.wish.meant)),
         )
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
@@ -548,8 +551,7 @@ class _Maker:
         if own is None:
             raise Refused(
                 f"{node.name} has no etcd container, so its command is not known",
-                hint="if it has another name there, say so in the inventory: [etcd] container (now "
-                f"{wanted_name(self.survey.fleet, node)!r})",
+                hint=no_container(self.survey, node),
             )
         return own
 
@@ -882,6 +884,7 @@ class _Maker:
             work.starting += self.mend_healthy(node, seat, chief, own)
             return False
         usable = seat is not None and own_id(node) == seat.id and node.data is not None and node.data.has_member
+        usable = usable and node.name not in begun_anew(self.survey)
         there = standing_container(self.survey, node)
         if usable and there is not None and there.role is Role.JOINING and there.made_by == self.run:
             work.growing.insert(work.begun(), (node, seat))
@@ -933,6 +936,7 @@ class _Maker:
         work.preparing[node.name] = [*self.leftovers(node), *self.fence(node), *self.prepare(node, chief)]
         if seat is not None and seat.name:
             why = "its data is gone" if node.log is None else "its data belongs to another member"
+            why = "its data was begun anew, and is empty" if node.name in begun_anew(self.survey) else why
             work.removing.append(self.remove(seat, chief, why))
             work.of[seat.id] = node.name
         if seat is not None and not seat.name:

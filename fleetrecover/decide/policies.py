@@ -37,7 +37,8 @@ def expectation(survey: Survey, hosts: tuple[str, ...], left_out: dict[str, str]
     policies = {}
     for name in hosts:
         node = survey.node(name)
-        found = own_container(survey, node)
-        if found is not None:
-            policies[name] = true_policy(node, found)
+        own = own_container(survey, node)
+        # one that carries the force flag is rebuilt, and the new one gets the fleet's policy: its own was taken by hand
+        if own is not None and not (own.forced and true_policy(node, own) in ("no", "")):
+            policies[name] = true_policy(node, own)
     return Expectation(hosts=hosts, left_out=left_out, proof=proof, policies=policies)

@@ -161,12 +161,14 @@ def beyond(survey: Survey, spare: Collection[str] = ()) -> tuple[NodeFacts, ...]
     """The nodes at rest, or running without a quorum, whose data has what the cluster that serves has not.
 
     Whatever their member ids: a hand-made reset, or one replacement before the disks were emptied, unseats those who
-    have the data. `spare` are hosts whose data was given up with open eyes.
+    have the data. `spare` are hosts whose data was given up with open eyes. One that was begun anew, and is empty, has nothing
+    that could be missing, however far its log goes.
     """
     live = [node for node in survey.nodes if node.healthy and node.status]
     if not live:
         return ()
     clusters = {cluster_of(node) for node in live}
+    spare = {*spare, *begun_anew(survey)}
     return tuple(
         node
         for node in survey.nodes

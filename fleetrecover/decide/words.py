@@ -42,12 +42,15 @@ class Wish:
 
     `decide.dead.resolved` makes of those words hosts, and ids of members that are no hosts, once, for all that follows.
 
+    `meant` has the words of it that stand for members that are no hosts, each with the id that was found for it.
+
     `work_dir` is a directory on the survivor's node that takes the kept original, where there is no space for a copy.
     """
 
     dead: frozenset[str] = frozenset()
     survivor: str | None = None
     work_dir: str | None = None
+    meant: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Containers that are called otherwise than the inventory says come back as they were; what somebody else starts is left alone."""
+"""Containers that are called otherwise than the inventory says come back as they were; what others start is left alone."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ def _means(world: World, answer: Answer) -> Any:
 def _diagnose(world: World, command: Command, answer: Answer) -> None:
     survey, wish = fleetrecover.recover.survey_for(world.fleet, world, command.wish)  # type: ignore[arg-type]
     diagnosis = diagnose(survey, wish)
-    told = fleetrecover.recover.concluded(survey, diagnosis, world)  # type: ignore[arg-type]
+    told = fleetrecover.recover.concluded(survey, diagnosis, world, wish)  # type: ignore[arg-type]
     diagnosis, following = told.diagnosis, told.next
     answer.diagnoses.append(diagnosis)
     answer.code, answer.message, answer.verdict = diagnosis.verdict.exit_code, diagnosis.why, diagnosis.verdict.value
@@ -277,7 +277,7 @@ def _verify(world: World, command: Command, answer: Answer) -> None:
     concluded = getattr(fleetrecover.recover, "concluded", None)
     if concluded is not None:
         survey, wish = fleetrecover.recover.survey_for(world.fleet, world, Wish())  # type: ignore[arg-type]
-        told = concluded(survey, diagnose(survey, wish), world)
+        told = concluded(survey, diagnose(survey, wish), world, wish)
         answer.judgement, answer.verdict, answer.code = told.judgement, told.verdict.value, told.exit_code
         answer.message = told.diagnosis.why
         answer.hints.append((told.next, None, "next"))
