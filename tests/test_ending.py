@@ -28,8 +28,8 @@ def work():
     with scratch() as d:
         (d / 'snapshot.db').write_text('secret')
         {WAIT}
-threading.Thread(target=work, daemon=True).start()
 ending.heed_signals()
+threading.Thread(target=work, daemon=True).start()
 time.sleep(60)
 """
 

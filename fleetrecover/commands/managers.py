@@ -29,8 +29,10 @@ MOST_LINES = 400
 # Everything of systemd's in two calls; a script that a unit runs is looked into, since Kubespray's does the `docker run`.
 _SCRIPT = """
 export LC_ALL=C
-if command -v systemctl >/dev/null 2>&1; then
-  names=$( { systemctl list-units --all --plain --no-legend --no-pager --type=service
+# where systemd does not run, list-units fails at once, and reading all unit files would only cost time
+if command -v systemctl >/dev/null 2>&1 &&
+  units=$(systemctl list-units --all --plain --no-legend --no-pager --type=service 2>/dev/null); then
+  names=$( { printf '%s\\n' "$units"
       systemctl list-unit-files --no-legend --no-pager --type=service
       printf '%s\\n' @CANDIDATES@
     } 2>/dev/null | awk '{ print $1 }' | grep '^[A-Za-z0-9:_.\\\\@-]*\\.service$' | grep -v '@\\.service$' |
