@@ -43,7 +43,7 @@ nightly: lab-tools  ## what takes too long for every change
 	@$(BIN)/python -m tests.worlds --worlds 100000
 	@$(BIN)/python -m tests.simulation --histories 100000
 	@$(BIN)/python -m tests.etcd.fuzz
-	@$(BIN)/pytest -m slow --durations=15
+	@FLEETRECOVER_WORLDS=$$(date +%j%H) $(BIN)/pytest -m slow --durations=15
 
 fault-matrix: lab-tools  ## break everything at every moment, run again; writes docs/fault-matrix.md
 	@$(BIN)/python -m benchmarks.fault_matrix $(ARGS)

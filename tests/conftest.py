@@ -13,6 +13,8 @@ settings.load_profile("no-clock")
 """No test fails by being slow: on a busy machine the first example of a test may take a second."""
 
 SEED = "FLEETRECOVER_SEED"
+WORLDS = "FLEETRECOVER_WORLDS"
+"""Which random worlds are tried: the same ones with every change, to judge it and not the dice; others at night."""
 
 LONGEST = ("e2e/test_snapshots", "e2e/test_recover", "e2e/test_faults", "e2e/test_undo", "e2e/", "lab/", "remote/")
 """The files that take longest, as measured, in the order in which they are begun: several processes end together then."""
@@ -21,6 +23,7 @@ LONGEST = ("e2e/test_snapshots", "e2e/test_recover", "e2e/test_faults", "e2e/tes
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed before any worker is started; the workers see it in their environment."""
     os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
+    os.environ.setdefault(WORLDS, "1")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

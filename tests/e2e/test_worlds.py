@@ -1,4 +1,4 @@
-"""Random worlds on real hosts: a dozen before each merge, two hundred at night. The seed is in the header of the run."""
+"""Random worlds on real hosts: a dozen before each merge, two hundred at night. $FLEETRECOVER_WORLDS says which."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.conftest import SEED
+from tests.conftest import WORLDS
 from tests.e2e.conftest import Fleet
 from tests.worlds.lab import LabWorld, draw, work
 
@@ -15,7 +15,7 @@ FEW, MANY = 12, 200
 
 
 def seed_of(number: int) -> str:
-    return f"{os.environ[SEED]}-{number}"
+    return f"{os.environ[WORLDS]}-{number}"
 
 
 def one_world(fleet: Fleet, seed: str) -> None:

@@ -14,7 +14,7 @@ import fleetrecover.decide.diagnosis as diagnosis_module
 import fleetrecover.recover as recover_module
 from fleetrecover.decide.survivor import Candidate, Choice, NoChoice, ProofKind, choose_survivor
 from fleetrecover.errors import Refused
-from tests.conftest import SEED
+from tests.conftest import WORLDS as WORLDS_SEED
 from tests.worlds import hands, seams
 from tests.worlds.breaks import draw
 from tests.worlds.disks import log_of
@@ -35,7 +35,7 @@ def product() -> Iterator[None]:
 
 def test_worlds(product: None) -> None:
     """No invariant is broken but in ways that are written down as known."""
-    first = int(os.environ[SEED]) * 1000
+    first = int(os.environ[WORLDS_SEED]) * 1000
     count = Count()
     for seed in range(first, first + WORLDS):
         night, failures = judge_world(seed)
