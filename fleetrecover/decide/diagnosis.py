@@ -949,12 +949,18 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
         )
     if node.named(name) is None and container is own_container(survey, node):
         # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
+        # beside a member that serves nothing is started, and it keeps running while it is renamed
+        advice = f"leave it as it is: `fleetrecover recover` gives it the name {name} back"
+        if node.healthy:
+            advice = (
+                f"on {node.name}: `{survey.fleet.etcd.cli} rename {container.name} {name}`, which etcd does not notice"
+            )
         return Finding(
             Severity.WARNING,
             node.name,
             "renamed-container",
             f"{node.name}: its etcd container is called {container.name}, and there is no {name}",
-            f"leave it as it is: `fleetrecover recover` gives it the name {name} back",
+            advice,
         )
     return Finding(
         Severity.WARNING,

@@ -12,7 +12,7 @@ from fleetrecover.facts import Keep, NodeFacts, Pin, Survey
 from fleetrecover.hold import not_taken
 from fleetrecover.model import Command, Result
 from tests.decide.logs import log
-from tests.decide.surveys import container, node, survey
+from tests.decide.surveys import container, members, node, status, survey
 
 MB = 1 << 20
 
@@ -68,6 +68,8 @@ def test_a_renamed_container_that_recover_brings_back_keeps_its_policy() -> None
     renamed = node(1, log(1, [(2, 20)]), containers=(container("exited", name="etcd-old-58"),))
     assert not found("second-container", renamed)
     [told] = found("renamed-container", renamed)
+    serving = replace(renamed, status=status(1, healthy=True, leader=1), members=members(1))
+    assert "docker rename etcd-old-58 etcd" in found("renamed-container", serving)[0].advice
     assert "--restart=no" not in told.advice
     assert "`fleetrecover recover` gives it the name etcd back" in told.advice
 

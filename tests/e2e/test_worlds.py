@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import WORLDS
 from tests.e2e.conftest import Fleet
+from tests.worlds.known import known_on_the_lab
 from tests.worlds.lab import LabWorld, draw, work
 
 FEW, MANY = 12, 200
@@ -33,7 +34,9 @@ def one_world(fleet: Fleet, seed: str) -> None:
         lab.power_on(*(name for name, kind in world.away.items() if kind in ("off", "gone")))
     told = "\n".join([f"seed {seed}: {world.drawn}", *world.log, f"end: {night.end}", *night.wrongs])
     print(told)
-    assert not night.wrongs, told
+    assert not [wrong for wrong in night.wrongs if known_on_the_lab(wrong) is None], told
+    if night.wrongs:
+        pytest.xfail(f"known: {known_on_the_lab(night.wrongs[0])}")
 
 
 @pytest.mark.lab

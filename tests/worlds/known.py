@@ -36,6 +36,19 @@ KNOWN: Mapping[tuple[str, str], str] = {
 }
 
 
+ON_THE_LAB: Mapping[str, str] = {
+    "container is called": "a renamed container beside a cluster that serves is told, and not renamed back (N17)",
+    "runs beside": "the same, as `verify` says it (N17)",
+    "has no container": "the same, as the final check says it (N17)",
+}
+"""A part of what is wrong on the lab → what it is."""
+
+
+def known_on_the_lab(wrong: str) -> str | None:
+    """What a failure on the lab is, if it is written down."""
+    return next((what for part, what in ON_THE_LAB.items() if part in wrong), None)
+
+
 def is_known(invariant: str, kind: str) -> bool:
     """Whether a kind of failure is written down."""
     return any(invariant == known and part in kind for known, part in KNOWN)
