@@ -333,20 +333,11 @@ def print_pruned(out: Console, pruning: Pruning) -> None:
     """What came of it."""
     files = sum(len(row.files) for row in pruning.rows)
     told = (
-        f"removed: {count(len(pruning.rows), 'snapshot')}, {count(files, 'file')}"
+        f"removed: {counted(len(pruning.rows), 'snapshot')}, {counted(files, 'file')}"
         if pruning.rows
         else "nothing removed"
     )
-    out.print(f"{told}; {count(len(pruning.kept), 'snapshot')} kept", markup=False, soft_wrap=True)
-
-
-def count(number: int, word: str) -> str:
-    """A number and its noun.
-
-    >>> count(1, "file"), count(2, "file")
-    ('1 file', '2 files')
-    """
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    out.print(f"{told}; {counted(len(pruning.kept), 'snapshot')} kept", markup=False, soft_wrap=True)
 
 
 def pruned_document(cluster: str, pruning: Pruning) -> dict[str, Any]:
