@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fleetrecover import bounds
 from fleetrecover.errors import CommandFailed, HostKeyProblem, LoginFailed, OutcomeUnknown, SudoFailed, Unreachable
 from fleetrecover.model import Command, Fleet, Host
 from fleetrecover.remote import SshTransport
@@ -129,7 +130,7 @@ def test_up_and_down(sshd: Sshd, tmp_path: Path, client: str | None) -> None:
         put = Command("put", f"cat >{tmp_path}/f; sha256sum <{tmp_path}/f")
         assert carrier.upload(fleet.hosts[0], put, io.BytesIO(PAYLOAD), sent.append).text.split()[0] == HASH
         result = carrier.download(
-            fleet.hosts[0], Command("get", f"cat {tmp_path}/f; echo x >&2; exit 7"), sink, got.append
+            fleet.hosts[0], Command("get", f"cat {tmp_path}/f; echo x >&2; exit 7", most=bounds.GIB), sink, got.append
         )
     assert sink.getvalue() == PAYLOAD
     assert (result.exit_code, result.stderr) == (7, b"x\n")
@@ -241,7 +242,7 @@ def test_relay(make_sshd: Callable[..., Sshd], tmp_path: Path, client: str | Non
     with transport(fleet, client) as carrier:
         read, written = carrier.relay(
             fleet.hosts[0],
-            Command("read", f"cat {tmp_path}/db"),
+            Command("read", f"cat {tmp_path}/db", most=bounds.GIB),
             other,
             Command("write", f"cat >{tmp_path}/copy; sha256sum <{tmp_path}/copy"),
             progress.append,
@@ -267,7 +268,7 @@ def test_a_relay_of_which_one_side_fails(
 ) -> None:
     fleet = sshd.fleet(names=("etcd1", "etcd2"))
     with transport(fleet, client) as carrier, pytest.raises(CommandFailed, match=said) as caught:
-        carrier.relay(fleet.hosts[0], Command("read", read), fleet.hosts[1], Command("write", write))
+        carrier.relay(fleet.hosts[0], Command("read", read, most=bounds.GIB), fleet.hosts[1], Command("write", write))
     assert caught.value.host == host
 
 

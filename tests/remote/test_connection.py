@@ -18,6 +18,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from fleetrecover import bounds
 from fleetrecover.errors import (
     HostKeyProblem,
     LoginFailed,
@@ -129,7 +130,9 @@ def test_large_binary_output(sshd: Sshd, tmp_path: Path) -> None:
     (tmp_path / "segment.wal").write_bytes(payload)
     fleet = sshd.fleet()
     with transport(fleet) as carrier:
-        wal, after = carrier.batch(fleet.hosts[0], [Command("wal", f"cat {tmp_path}/segment.wal", timeout=120), HELLO])
+        wal, after = carrier.batch(
+            fleet.hosts[0], [Command("wal", f"cat {tmp_path}/segment.wal", timeout=120, most=bounds.GIB), HELLO]
+        )
     assert wal.stdout == payload
     assert after.text == "hello\n"
 
