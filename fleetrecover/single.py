@@ -89,20 +89,26 @@ def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[
     """The steps of these kinds that nothing stands before, and the name of what stands before the others.
 
     A step has to wait for every step of an earlier stage and for the earlier ones of its own lane; lanes do not wait
-    for each other. Steps that are chosen count as done for those after them.
+    for each other. What is a node's own affair holds up that node's steps alone, and is nothing to do by itself. Steps
+    that are chosen count as done for those after them.
     """
     chosen: list[s.Step] = []
+    held: dict[str, str] = {}
     for part in plan.stages:
         waiting = ""
         for lane in part.lanes:
             for step in lane:
                 wanted = isinstance(step, tuple(kinds)) and host in (None, step.node)
-                if not wanted:
-                    waiting = waiting or by_hand(step)
+                if not wanted and isinstance(step, s.OwnAffair):
+                    held.setdefault(step.node, by_hand(step))
+                    continue
+                if not wanted or step.node in held:
+                    waiting = waiting or held.get(step.node, by_hand(step))
                     break
                 chosen.append(step)
         if waiting:
-            return tuple(chosen), waiting
+            own_alone = all(isinstance(step, s.OwnAffair) for step in chosen)
+            return () if own_alone else tuple(chosen), waiting
     return tuple(chosen), ""
 
 
@@ -117,5 +123,5 @@ def what_next(plan: Plan, done: Sequence[s.Step]) -> str:
     """What to type when these steps of the plan are done."""
     left = [step for step in plan.steps if all(step is not each for each in done)]
     if left:
-        return f"next: {by_hand(left[0])}"
+        return f"next: {by_hand(next((step for step in left if not isinstance(step, s.OwnAffair)), left[0]))}"
     return "every step is done; next: `fleetrecover recover` checks the result and closes the run"

@@ -16,6 +16,7 @@ import pytest
 from fleetrecover import cli, single
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.plan import make_plan
+from fleetrecover.decide.steps import AddMember
 from fleetrecover.outcome import Outcome
 from tests.fakes.nodes import FakeFleet
 
@@ -69,3 +70,52 @@ def test_a_task_shows_only_what_it_does_and_ends_with_the_next(
     assert "fab fence, of run r1: quorum-lost" in shown.err
     assert "stop and set aside" in shown.err and "quarantine" not in shown.err
     assert not re.search(r"\b(OpenRun|KeepData|AddMember)\b", shown.out + shown.err)
+
+
+def test_the_runbook_is_gone_through_by_typing_what_comes_next() -> None:
+    """Only the task that was named last is typed: each does something, and the last one leaves nothing to do."""
+    fleet, typed = FakeFleet.broken(3, wiped=2), []
+    task = "fence"
+    for _ in range(20):
+        survey = fleet.survey()
+        judged = diagnose(survey, Wish())
+        plan = make_plan(survey, judged, Wish(), run="r1", started="", tool="")
+        chosen, first = single.ready(plan, single.KINDS[task], None)
+        assert chosen, f"after {typed}: {task} can do nothing, first comes {first}"
+        fleet.do(chosen)
+        typed.append(task)
+        told = re.search(r"next: `fab ([a-z-]+)`", single.what_next(plan, chosen))
+        if told is None:
+            break
+        task = told.group(1)
+    assert typed == ["fence", "keep-data", "reset", "start", *("member-add", "join", "promote") * 2, "start"]
+
+
+@pytest.mark.parametrize("task", ["member-add", "join", "promote", "start"])
+def test_what_another_node_still_needs_for_itself_holds_up_no_step_of_this_one(task: str) -> None:
+    """etcd3's image and files are looked at before etcd3 is added, not before etcd2 is made a voter."""
+    fleet = FakeFleet.broken(3, wiped=2)
+    for name in ("fence", "keep-data", "reset", "start", "member-add", "join", "promote"):
+        survey = fleet.survey()
+        plan = make_plan(survey, diagnose(survey, Wish()), Wish(), run="r1", started="", tool="")
+        host = "n2" if name in ("member-add", "join", "promote") else None
+        if name == task and host is not None:
+            early, first = single.ready(plan, single.KINDS[name], "n3")
+            assert not early
+            assert "n2" in first or "on n3" in first
+        chosen, first = single.ready(plan, single.KINDS[name], host)
+        assert chosen, first
+        assert host is None or {step.node for step in chosen} == {host}
+        fleet.do(chosen)
+
+
+def test_a_nodes_own_affair_stands_before_its_own_next_step() -> None:
+    fleet = FakeFleet.broken(3, wiped=2)
+    for name in ("fence", "keep-data", "reset", "start"):
+        survey = fleet.survey()
+        plan = make_plan(survey, diagnose(survey, Wish()), Wish(), run="r1", started="", tool="")
+        fleet.do(single.ready(plan, single.KINDS[name], None)[0])
+    survey = fleet.survey()
+    plan = make_plan(survey, diagnose(survey, Wish()), Wish(), run="r1", started="", tool="")
+    assert [type(step).__name__ for step in single.ready(plan, (AddMember,), "n2")[0]] == []
+    assert "bring the image" in single.ready(plan, (AddMember,), "n2")[1]

@@ -135,8 +135,16 @@ class AwaitQuorum(Step):
     nodes: tuple[str, ...]
 
 
+class OwnAffair:
+    """What a step makes sure of for its own node alone, and as often as it is asked.
+
+    A survey does not see whether it was done, so every plan has it anew: it stands before that node's next steps, and
+    before no other node's.
+    """
+
+
 @dataclass(frozen=True)
-class EnsureImage(Step):
+class EnsureImage(Step, OwnAffair):
     """See that the node has the image that it is to run; bring it from `source` if not."""
 
     image: str
@@ -145,7 +153,7 @@ class EnsureImage(Step):
 
 
 @dataclass(frozen=True)
-class CheckFiles(Step):
+class CheckFiles(Step, OwnAffair):
     """See that every file that the joiner's command names is on the node before it is added."""
 
     files: tuple[str, ...]
