@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -565,8 +566,9 @@ def hoist(argv: Sequence[str]) -> list[str]:
     return front + rest
 
 
+@cache
 def add_parts() -> None:
-    """Mount the commands that live in modules of their own."""
+    """Mount the commands that live in modules of their own: once, since Typer would take each of them as often as it is told."""
     from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app

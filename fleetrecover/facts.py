@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from fleetrecover.docker.etcd_config import EtcdConfig
@@ -28,6 +29,9 @@ class Role(StrEnum):
     QUARANTINE = "quarantine"  # the reset, without network; never the real container
     JOINING = "joining"  # a joiner's, until its own container takes over
     MEMBER = "member"  # a rebuilt container that stays, where the original could not
+
+
+_ROLES = {role.value: role for role in Role}
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,7 @@ class Container:
     @property
     def made_for(self) -> Role | None:
         """What a run of ours made it for; None for a container that we did not make."""
-        value = self.labels.get(ROLE_LABEL)
-        return Role(value) if value in set(Role) else None
+        return _ROLES.get(self.labels.get(ROLE_LABEL, ""))
 
     @property
     def made_by(self) -> str | None:
@@ -462,6 +465,11 @@ class NodeFacts:
         """Runs that have begun on this node and are neither finished nor undone."""
         return (keep for keep in self.keeps if keep.pin and not keep.finished and not keep.undone)
 
+    @cached_property
+    def _originals(self) -> dict[str, Container | None]:
+        """What `original` has found, by name: it is asked a hundred times for each plan."""
+        return {}
+
     def original(self, name: str) -> Container | None:
         """The node's own etcd container: the one called `name`, or the one that a run has set aside under it.
 
@@ -469,6 +477,11 @@ class NodeFacts:
         since), else the youngest. Where none has that name, the one that lived when the open run began, or lives; what an
         open run has set aside is the original whatever its name was. `decide.own` tells which name is meant.
         """
+        if name not in self._originals:
+            self._originals[name] = self._original(name)
+        return self._originals[name]
+
+    def _original(self, name: str) -> Container | None:
         found = {identifier for keep in self.open_keeps() for identifier in keep.names}
         theirs = [c for c in self.containers if c.role is None]
         named = [c for c in theirs if c.name == name]

@@ -149,3 +149,11 @@ class TestLogSound:
         document = log_document(node(1, log(1, [(2, 20)], commit=20), db=level))
         assert document is not None
         assert document["sound"] is True
+
+
+def test_the_commands_are_mounted_once(run: Any) -> None:
+    """However many command lines one process runs, as Fabric's does."""
+    for _ in range(3):
+        run(*NOBODY, "run-config", "etcd1")
+    mounted = [group.typer_instance for group in cli.app.registered_groups]
+    assert len(mounted) == len(set(map(id, mounted)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from fleetrecover.etcd.membership import Configuration, Member, hex_id
@@ -56,6 +57,7 @@ class Seat:
         return bool(names & {*own, hex_id(self.id)})
 
 
+@lru_cache(maxsize=4096)
 def host_of_url(url: str) -> str:
     """The host part of a URL, without brackets and port; empty where there is none.
 
@@ -110,11 +112,12 @@ def own_id(node: NodeFacts) -> int | None:
 def seats(survey: Survey, members: tuple[Member, ...], learners: frozenset[int]) -> tuple[Seat, ...]:
     """Find each member's host: by the id in its data, else by an address in its peer URL, else by its etcd name."""
     by_id = {own: node for node in survey.nodes if (own := own_id(node)) is not None}
+    addresses = [(node, addresses_of(node)) for node in survey.nodes]
     taken: dict[str, int] = {}
     found: list[Seat] = []
     for member in sorted(members, key=lambda m: m.id not in by_id):
         # where disks were exchanged, the host at a member's address is another member's by its data
-        likely = (by_id.get(member.id), _by_address(survey, member), _by_name(survey, member))
+        likely = (by_id.get(member.id), _by_address(addresses, member), _by_name(survey, member))
         node = next((each for each in likely if each is not None and each.name not in taken), None)
         if node is not None:
             taken[node.name] = member.id
@@ -139,9 +142,9 @@ def seats_of(survey: Survey, configuration: Configuration) -> tuple[Seat, ...]:
     return seats(survey, members, configuration.learners)
 
 
-def _by_address(survey: Survey, member: Member) -> NodeFacts | None:
+def _by_address(addresses: Sequence[tuple[NodeFacts, frozenset[str]]], member: Member) -> NodeFacts | None:
     hosts = {host_of_url(url) for url in member.peer_urls} - {""}
-    matching = [node for node in survey.nodes if hosts & addresses_of(node)]
+    matching = [node for node, at in addresses if hosts & at]
     return matching[0] if len(matching) == 1 else None
 
 

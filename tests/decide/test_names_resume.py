@@ -32,7 +32,9 @@ def renamed(kind: str, nodes: int, wiped: int, version: str) -> FakeFleet:
 
 
 @pytest.mark.parametrize("version", ["3.3.25", "3.4.23"])
-@pytest.mark.parametrize(("nodes", "wiped"), [(1, 0), (2, 1), (3, 1), (3, 2), (5, 3)])
+@pytest.mark.parametrize(
+    ("nodes", "wiped"), [(1, 0), (2, 1), (3, 1), (3, 2), pytest.param(5, 3, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("kind", NAMES)
 def test_every_container_comes_back_under_its_own_name(kind: str, nodes: int, wiped: int, version: str) -> None:
     fleet = renamed(kind, nodes, wiped, version)

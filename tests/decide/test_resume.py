@@ -74,7 +74,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("nodes", "wiped", "dead", "version"), CASES)
+@pytest.mark.parametrize(
+    ("nodes", "wiped", "dead", "version"),
+    [pytest.param(*case, marks=[pytest.mark.long] if case[0] > 5 else []) for case in CASES],
+)
 def test_replanning_after_every_effect_comes_to_the_same_end(nodes: int, wiped: int, dead: int, version: str) -> None:
     """Interrupted anywhere, asked again, it finishes; once data was moved the survivor is the same."""
     fleet = FakeFleet.broken(nodes, wiped, dead, version)

@@ -24,7 +24,9 @@ needs_ansible = pytest.mark.skipif(importlib.util.find_spec("ansible") is None, 
 
 
 @needs_ansible
-@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [10, pytest.param(100, marks=pytest.mark.long), pytest.param(1000, marks=pytest.mark.slow)]
+)
 def test_the_same_hosts_with_the_same_variables(tmp_path: Path, count: int) -> None:
     seeds = [f"{os.environ[SEED]}/{number}" for number in range(count)]
     paths = [write_inventory(tmp_path / str(number), seed) for number, seed in enumerate(seeds)]

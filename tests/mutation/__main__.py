@@ -35,7 +35,7 @@ def main() -> int:
     runner = Runner(tuple(files), 0 if asked.all else asked.sample, asked.seed, asked.jobs, asked.out)
     arguments = [
         "-m",
-        "not lab and not slow",
+        "not lab and not long and not slow",
         "-q",
         "-s",
         "-p",
