@@ -65,7 +65,11 @@ def odd_json(rng: random.Random) -> str:
 def odd_answer(rng: random.Random, script: str) -> bytes:
     """Something in place of what a script prints: bytes of no kind, JSON, or lines with the keys that the script has."""
     keys = sorted(set(re.findall(r"\b([a-z]{2,12})=", script))) or ["x"]
-    lines = [f"{rng.choice(keys)}={rng.choice((odd_json(rng), str(rng.choice(_SCALARS))))}" for _ in range(8)]
+
+    def lines() -> str:
+        values = (odd_json(rng) if rng.randrange(2) else str(rng.choice(_SCALARS)) for _ in range(8))
+        return "\n".join(f"{rng.choice(keys)}={value}" for value in values) + "\n"
+
     match rng.randrange(7):
         case 0:
             return rng.randbytes(rng.randrange(400))
@@ -76,10 +80,10 @@ def odd_answer(rng: random.Random, script: str) -> bytes:
         case 3:
             return b" ".join(str(rng.choice(_SCALARS))[:40].encode() for _ in range(9)) + b"\n"
         case 4:
-            return ("real=/d\n" + "\n".join(lines) + "\n").encode() + rng.randbytes(9)
+            return ("real=/d\n" + lines()).encode() + rng.randbytes(9)
         case 5:
-            return ("real=/d\nkeep=/d.fleetrecover/r1\n" + "\n".join(lines) + "\n").encode()
-    return ("\n".join(lines) + "\n").encode()
+            return ("real=/d\nkeep=/d.fleetrecover/r1\n" + lines()).encode()
+    return lines().encode()
 
 
 # --- every probe there is ---

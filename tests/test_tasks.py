@@ -74,7 +74,8 @@ def test_a_task_shows_only_what_it_does_and_ends_with_the_next(
 
 def test_the_runbook_is_gone_through_by_typing_what_comes_next() -> None:
     """Only the task that was named last is typed: each does something, and the last one leaves nothing to do."""
-    fleet, typed = FakeFleet.broken(3, wiped=2), []
+    fleet = FakeFleet.broken(3, wiped=2)
+    typed: list[str] = []
     task = "fence"
     for _ in range(20):
         survey = fleet.survey()

@@ -27,10 +27,16 @@ Users: root, `ops` (may `sudo -n`), `nosudo`; all with the lab's key.
 Layers: `fleet` (Lab) → `host` → `system`; pure: `layout`, `files`, `rke`; programs: `apt` → `packages` → `image`.
 """
 
-from fleetrecover.lab.client import Client, EtcdFailed, Verdict, Writer
-from fleetrecover.lab.fleet import HostStatus, Lab, LabStatus
-from fleetrecover.lab.host import LabHost
-from fleetrecover.lab.system import LabError, MissingTools
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fleetrecover.lab.client import Client, EtcdFailed, Verdict, Writer
+    from fleetrecover.lab.fleet import HostStatus, Lab, LabStatus
+    from fleetrecover.lab.host import LabHost
+    from fleetrecover.lab.system import LabError, MissingTools
 
 __all__ = [
     "Client",
@@ -44,3 +50,17 @@ __all__ = [
     "Verdict",
     "Writer",
 ]
+
+_HOMES = {
+    **dict.fromkeys(("Client", "EtcdFailed", "Verdict", "Writer"), "client"),
+    **dict.fromkeys(("HostStatus", "Lab", "LabStatus"), "fleet"),
+    "LabHost": "host",
+    **dict.fromkeys(("LabError", "MissingTools"), "system"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: a third of the start of every command would be the lab's certificates and images."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,15 +7,18 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import fleetrecover.lab as rehearsal
 from fleetrecover.cli_group import Group
 from fleetrecover.errors import UsageError
-from fleetrecover.lab.fleet import Lab, LabStatus
 from fleetrecover.lab.layout import MAX_NODES
 from fleetrecover.lab.packages import DEFAULT_VERSION
+
+if TYPE_CHECKING:
+    from fleetrecover.lab.fleet import Lab, LabStatus
 
 app = typer.Typer(
     help="A rehearsal fleet on this machine: real sshd, dockerd and etcd on every host.",
@@ -57,7 +60,7 @@ def up(
     kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Add stand-ins for the control plane.")] = False,
 ) -> None:
     """Build hosts and a healthy cluster; print the path of its hosts.toml."""
-    lab = Lab.up(name, nodes, etcd, progress=_tell, kubernetes=kubernetes)
+    lab = rehearsal.Lab.up(name, nodes, etcd, progress=_tell, kubernetes=kubernetes)
     print(lab.inventory)
     _tell(f"next: export FLEETRECOVER_INVENTORY={lab.inventory}; fleetrecover diagnose")
     _tell(
@@ -71,8 +74,8 @@ def down(
     everything: Annotated[bool, typer.Option("--all", help="Every lab on this machine.")] = False,
 ) -> None:
     """Remove a lab and all that belongs to it, also what a killed `up` left."""
-    for each in Lab.names() if everything else [name]:
-        Lab.clear(each)
+    for each in rehearsal.Lab.names() if everything else [name]:
+        rehearsal.Lab.clear(each)
         _tell(f"lab {each} is gone")
 
 
@@ -82,7 +85,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show every host as it is now."""
-    now = Lab.load(name).status()
+    now = rehearsal.Lab.load(name).status()
     print(json.dumps({"schema": 1, **asdict(now)}, indent=2) if as_json else render(now))
 
 
@@ -107,7 +110,7 @@ def ssh(
     user: Annotated[str, typer.Option("--user", help="root, ops (may sudo) or nosudo.")] = "root",
 ) -> None:
     """Log in to a host, or run a command there."""
-    argv = Lab.load(name).ssh_argv(host, *(command or []), user=user)
+    argv = rehearsal.Lab.load(name).ssh_argv(host, *(command or []), user=user)
     sys.stdout.flush()
     os.execvp(argv[0], argv)  # this process becomes ssh
 
@@ -121,5 +124,5 @@ def break_(
     """Break a host, or undo that."""
     if what not in BREAKAGES:
         raise UsageError(f"{what!r} is nothing that can be done to a host", hint=f"one of: {', '.join(BREAKAGES)}")
-    BREAKAGES[what](Lab.load(name, progress=_tell), host)
+    BREAKAGES[what](rehearsal.Lab.load(name, progress=_tell), host)
     _tell(f"{host}: {what} done")
