@@ -75,10 +75,12 @@ class Lab:
         *,
         kubernetes: bool = False,
         internal: bool = False,
+        election: int = layout.RKE_ELECTION,
     ) -> Lab:
         """Build the hosts and a healthy cluster on them. What an earlier, unfinished `up` left is cleared first.
 
-        `internal`: etcd listens on the host's address alone, as RKE does on hosts with an internal address.
+        `internal`: etcd listens on the host's address alone, as RKE does on hosts with an internal address. `election`:
+        etcd's election timeout in milliseconds.
         """
         system.require_tools()
         base = layout.base_directory(directory)
@@ -90,7 +92,7 @@ class Lab:
             tag = layout.tag_of(path)
             subnet = layout.choose_subnet(tag, _taken(base))
             hosts = layout.make_hosts(subnet, nodes)
-            state = LabState(name, str(path), subnet, etcd, kubernetes, internal, False, hosts)
+            state = LabState(name, str(path), subnet, etcd, kubernetes, internal, False, election, hosts)
             lab = cls(state, progress)
             try:
                 lab._build()
@@ -445,7 +447,8 @@ class Lab:
     def _start_containers(self, spec: HostSpec) -> None:
         state = self._state
         self._import(spec, rke.image_name(state.etcd), image.etcd_image(state.etcd, self._progress), image.ETCD_CHANGES)
-        self._docker(spec, rke.etcd_run(spec, state.hosts, state.etcd, internal=state.internal))
+        run = rke.etcd_run(spec, state.hosts, state.etcd, internal=state.internal, election=state.election)
+        self._docker(spec, run)
         if state.kubernetes:
             self._import(spec, rke.HYPERKUBE, image.busybox_image(), image.BUSYBOX_CHANGES)
             for name in rke.KUBERNETES:

@@ -56,9 +56,16 @@ class HostSpec:
         return f"kube-etcd-{self.address.replace('.', '-')}"
 
 
+RKE_ELECTION = 5000
+"""The election timeout that RKE1 gives its etcd, in milliseconds; its heartbeat is a tenth of that."""
+
+
 @dataclass(frozen=True)
 class LabState:
-    """What `lab.json` says. It is written before anything is made, so that a killed `up` can be cleaned up."""
+    """What `lab.json` says. It is written before anything is made, so that a killed `up` can be cleaned up.
+
+    `election` is etcd's election timeout, in milliseconds.
+    """
 
     name: str
     directory: str
@@ -67,6 +74,7 @@ class LabState:
     kubernetes: bool = False
     internal: bool = False
     complete: bool = False
+    election: int = RKE_ELECTION
     hosts: tuple[HostSpec, ...] = field(default_factory=tuple)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 
-from fleetrecover.lab.layout import HostSpec
+from fleetrecover.lab.layout import RKE_ELECTION, HostSpec
 
 SSL = "/etc/kubernetes/ssl"
 HYPERKUBE = "rancher/hyperkube:lab"
@@ -27,8 +27,13 @@ def image_name(version: str) -> str:
     return f"rancher/mirrored-coreos-etcd:v{version}-rancher1"
 
 
-def etcd_flags(spec: HostSpec, hosts: Sequence[HostSpec], version: str, *, internal: bool = False) -> list[str]:
-    """etcd's command line after the program. With `internal` it listens on its one address, so 127.0.0.1 fails."""
+def etcd_flags(
+    spec: HostSpec, hosts: Sequence[HostSpec], version: str, *, internal: bool = False, election: int = RKE_ELECTION
+) -> list[str]:
+    """etcd's command line after the program. With `internal` it listens on its one address, so 127.0.0.1 fails.
+
+    `election` is its election timeout in milliseconds.
+    """
     listen = spec.address if internal else "0.0.0.0"
     flags = {
         "name": spec.member,
@@ -48,8 +53,8 @@ def etcd_flags(spec: HostSpec, hosts: Sequence[HostSpec], version: str, *, inter
         "peer-key-file": f"{SSL}/{spec.certificate}-key.pem",
         "client-cert-auth": "true",
         "peer-client-cert-auth": "true",
-        "heartbeat-interval": "500",
-        "election-timeout": "5000",
+        "heartbeat-interval": f"{election // 10}",
+        "election-timeout": f"{election}",
     }
     if version_tuple(version) >= (3, 4, 15):
         flags["cipher-suites"] = CIPHERS
@@ -58,7 +63,9 @@ def etcd_flags(spec: HostSpec, hosts: Sequence[HostSpec], version: str, *, inter
     return [f"--{name}={value}" for name, value in flags.items()]
 
 
-def etcd_run(spec: HostSpec, hosts: Sequence[HostSpec], version: str, *, internal: bool = False) -> list[str]:
+def etcd_run(
+    spec: HostSpec, hosts: Sequence[HostSpec], version: str, *, internal: bool = False, election: int = RKE_ELECTION
+) -> list[str]:
     """The `docker run` that makes the container `etcd`."""
     endpoint = spec.address if internal else "127.0.0.1"
     environment = {
@@ -82,7 +89,7 @@ def etcd_run(spec: HostSpec, hosts: Sequence[HostSpec], version: str, *, interna
         *(f"--env={name}={value}" for name, value in environment.items()),
         image_name(version),
         "/usr/local/bin/etcd",
-        *etcd_flags(spec, hosts, version, internal=internal),
+        *etcd_flags(spec, hosts, version, internal=internal, election=election),
     ]
 
 

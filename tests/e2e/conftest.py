@@ -13,6 +13,9 @@ from tests.e2e.tool import Tool
 
 Fleet = Callable[..., tuple[Lab, Tool]]
 
+ELECTION = 2000
+"""Milliseconds: with RKE's 5000 the tests would do little else than wait for elections. The drill's test has RKE's."""
+
 
 @pytest.fixture(scope="session")
 def labs() -> Iterator[dict[str, Lab]]:
@@ -30,7 +33,9 @@ def fleet(labs: dict[str, Lab], tmp_path: Path) -> Fleet:
     def make(nodes: int = 3, etcd: str = "3.4.23", *, kubernetes: bool = False) -> tuple[Lab, Tool]:
         kind = f"{'k' if kubernetes else 't'}{nodes}"
         if kind not in labs:
-            labs[kind] = Lab.up(f"{kind}-{os.getpid()}", nodes=nodes, etcd=etcd, kubernetes=kubernetes)
+            labs[kind] = Lab.up(
+                f"{kind}-{os.getpid()}", nodes=nodes, etcd=etcd, kubernetes=kubernetes, election=ELECTION
+            )
         else:
             labs[kind].reset_etcd(etcd)
         lab = labs[kind]
