@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # most of a recovery is waiting for elections, so more labs than cores run well beside each other
-JOBS ?= 3
+JOBS ?= 4
 
 .PHONY: help drill test check lint types unit lab-tools e2e nightly fault-matrix soak mutants clean
 
@@ -21,7 +21,7 @@ drill: lab-tools  ## build a fleet here, break it, recover it, show the proof
 
 test: lab-tools  ## every test, the lab's too
 	@$(MAKE) --no-print-directory lint types
-	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=15
+	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist worksteal --no-loadscope-reorder --durations=15
 
 check: $(READY)  ## lint, types and unit tests: under a minute
 	@$(MAKE) --no-print-directory lint types unit
@@ -37,7 +37,7 @@ unit: $(READY)
 	@$(BIN)/pytest -m "not lab and not long and not slow" -n 2 --dist loadfile
 
 e2e: lab-tools  ## only the tests on the lab
-	@$(BIN)/pytest -m lab -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=15
+	@$(BIN)/pytest -m lab -n $(JOBS) --dist worksteal --no-loadscope-reorder --durations=15
 
 nightly: lab-tools  ## what takes too long for every change
 	@$(BIN)/python -m tests.worlds --worlds 100000
