@@ -13,7 +13,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-
 _SAMPLES = {
     "a.ini": "[etcd]\nh a=1\n",
     "b.yml": "all:\n  hosts:\n    h:\n",
