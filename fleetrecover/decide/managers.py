@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fleetrecover.commands.units import SETTINGS, can_be_named, drop_in
 from fleetrecover.decide.finding import Finding, Severity
@@ -176,12 +177,15 @@ _VERB = re.compile(r"\s(run|start|restart|create|rm|stop)(\s|$)")
 
 
 def _handles(line: str, name: str) -> bool:
-    """Whether a command is an engine's, about the container of that name."""
+    """Whether a command is an engine's, about the container of that name; or of a name in a variable, and about an etcd."""
     if not _ENGINE.search(line) or not _VERB.search(line):
         return False
     words = re.split(r"[\s;&|'\"()]+", line)
-    named = [word.partition("=")[2] if word.startswith("--name=") else word for word in words]
-    return name in named
+    given = [word.partition("=")[2] for word in words if word.startswith("--name=")]
+    given += [after for word, after in pairwise(words) if word == "--name"]
+    named = given or words
+    unknown = any("$" in word for word in named if word not in ("$@", "$*"))
+    return name in named or (unknown and "etcd" in line)
 
 
 def own_units(node: NodeFacts) -> Iterator[Starter]:
