@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,17 +108,17 @@ def test_a_hold_that_fails_is_taken_back_everywhere(
     units: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = units(managed())
-    real = flow.Applier
+    real: Any = flow.Applier  # type: ignore[attr-defined]
 
     def failing(*words: object) -> object:
-        made = real(*words)  # type: ignore[arg-type]
+        made = real(*words)
         took = made.stage
 
         def stage(part: s.Stage) -> object:
             took(part)
             raise StoppedPartWay("n2: systemd does not take the drop-in")
 
-        made.stage = stage  # type: ignore[method-assign,assignment]
+        made.stage = stage
         return made
 
     monkeypatch.setattr(flow, "Applier", failing)
@@ -143,9 +144,8 @@ RELEASE = s.ReleaseUnit(*BASE, "etcd.service", "etcd", starts=True, remakes=True
 
 def applier(kind: type[Applier], tmp_path: Path, answers: dict[str, object], waited: list[str]) -> Applier:
     transport = FakeTransport({"etcd1": answers})
-    made = kind(
-        surveys.survey(surveys.node(1)), transport, "t", Journal(tmp_path / "r1.jsonl", "r1"), Silent(), lambda _: None
-    )  # type: ignore[arg-type]
+    journal, events = Journal(tmp_path / "r1.jsonl", "r1"), Silent()
+    made = kind(surveys.survey(surveys.node(1)), transport, "t", journal, events, lambda _: None)  # type: ignore[arg-type]
     made.wait_healthy = lambda node, container, timeout=0.0: waited.append(f"{node} {container}")  # type: ignore[method-assign]
     return made
 
