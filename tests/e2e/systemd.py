@@ -1,7 +1,7 @@
 """The machine's own systemd inside a host of the lab: the first process of a PID namespace of its own there.
 
-It shares the host's files, network and /run, so `systemctl` on the host asks it, and what it starts reaches the host's
-dockerd. It starts what is enabled for `lab.target`; a power cut ends it with the host, and after the next boot it is started
+It shares the host's files, network and /run, so what it starts reaches the host's dockerd. It answers only who is in its PID
+namespace: `systemctl` on the host is a wrapper that enters it and is the machine's own there. It starts what is enabled for `lab.target`; a power cut ends it with the host, and after the next boot it is started
 again, as a machine would.
 """
 
@@ -30,6 +30,10 @@ for socket in systemd-journald systemd-journald-dev-log systemd-journald-audit s
   ln -sf /dev/null /etc/systemd/system/$socket.socket
 done
 """
+_WRAPPER = """#!/bin/sh
+pid=$(pgrep -o -x systemd) || { echo 'System has not been booted with systemd.' >&2; exit 1; }
+exec nsenter -t "$pid" -p -m -i -C -- /usr/bin/systemctl "$@"
+"""
 _OUTSIDE = r"""
 set -eu
 mkdir -p "$1"
@@ -49,6 +53,13 @@ exec env -i container=fleetrecover PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin
 def install(lab: Lab, name: str) -> None:
     """What the host's systemd reads when it boots: nothing is enabled but what a test enables."""
     lab.shell(name, _FILES)
+    script = "cat > /usr/local/bin/systemctl && chmod 755 /usr/local/bin/systemctl"
+    assert lab.exec(name, ["sh", "-c", script], input=_WRAPPER.encode()).returncode == 0
+
+
+def remove(lab: Lab, name: str) -> None:
+    """Nothing of it is left on the host, whose power was cut since it ran."""
+    lab.shell(name, f"rm -rf /etc/systemd/system/{TARGET}* /usr/local/bin/systemctl")
 
 
 def boot(lab: Lab, name: str) -> None:

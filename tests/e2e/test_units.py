@@ -84,7 +84,7 @@ def manage(lab: Lab, unit: str) -> None:
         ):
             done = lab.exec(spec.name, ["sh", "-c", f"cat > {path} && chmod {mode} {path}"], input=content.encode())
             assert done.returncode == 0
-        lab.shell(spec.name, "systemctl enable etcd.service")
+        lab.shell(spec.name, "/usr/bin/systemctl enable etcd.service")
     boot(lab)
     lab.wait_healthy(HOSTS)
 
