@@ -1,8 +1,8 @@
 """The machine's own systemd inside a host of the lab: the first process of a PID namespace of its own there.
 
 It shares the host's files, network and /run, so what it starts reaches the host's dockerd. It answers only who is in its PID
-namespace: `systemctl` on the host is a wrapper that enters it and is the machine's own there. It starts what is enabled for `lab.target`; a power cut ends it with the host, and after the next boot it is started
-again, as a machine would.
+namespace: `systemctl` on the host is a wrapper that enters it and is the machine's own there. It starts what is enabled for
+`lab.target`; a power cut ends it with the host, and after the next boot it is started again, as a machine would.
 """
 
 from __future__ import annotations
