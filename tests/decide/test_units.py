@@ -14,10 +14,11 @@ from fleetrecover.decide.finding import Severity
 from fleetrecover.decide.managers import UNIT_HELD, cannot_hold, manager_findings, remakes
 from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.step_words import headline, limit_of
-from fleetrecover.decide.units import HOLD, RELEASE, TOUCHING, unheld, units_of
+from fleetrecover.decide.units import HOLD, RELEASE, TOUCHING, Units, made_by_unit, names_of, unheld, units_of
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.errors import Refused
-from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, NodeFacts, Survey
+from tests.decide import surveys
 from tests.decide.test_resume import RUN, all_steps, assert_whole, finish, interrupted_everywhere, planned
 from tests.decide.test_undo import UndoFleet, put_back
 from tests.fakes.nodes import FakeFleet, Unit
@@ -259,6 +260,79 @@ def test_a_unit_of_another_name_is_nobodys_business() -> None:
     survey = change(lost().survey(), 0, commands="/usr/bin/docker run --name=redis redis")
     assert units_of(survey, survey.nodes[0]) == {}
     assert not remakes(survey.nodes[0].starters[0], "etcd")
+
+
+def test_which_names_a_unit_may_be_about() -> None:
+    """Of a container that was set aside its old name, of none the one that it would get; a joiner of ours has none of its own."""
+    [node] = (survey := surveys.survey(surveys.node(1, containers=()))).nodes
+    assert names_of(survey, node) == ("etcd",)
+    aside = surveys.container(id="a", name="etcd9.fleetrecover-r1")
+    beside = surveys.container(id="b", name="etcd8", state="exited")
+    ours = surveys.container(id="q", name="etcd-quarantine-r1", labels={ROLE_LABEL: "quarantine", RUN_LABEL: "r1"})
+    [node] = (survey := surveys.survey(surveys.node(1, containers=(aside, beside, ours)))).nodes
+    assert set(names_of(survey, node)) >= {"etcd8", "etcd9"}
+    assert not any("quarantine" in name or "fleetrecover" in name for name in names_of(survey, node))
+
+
+def test_only_a_unit_makes_containers_anew() -> None:
+    from tests.decide.test_untouchable import CRON
+
+    survey = lost().survey()
+    node = survey.nodes[0]
+    [unit] = node.starters
+    [own] = node.containers
+    cron = replace(CRON, commands=unit.commands)
+    with_cron = replace(node, starters=(cron,))
+    assert units_of(replace(survey, nodes=(with_cron, *survey.nodes[1:])), with_cron) == {}
+    aside = replace(own, name="etcd.fleetrecover-r1")
+    for container, starter, made in (
+        (own, unit, True),
+        (aside, unit, True),
+        (replace(own, name="redis"), unit, False),
+        (own, cron, False),
+        (own, replace(unit, commands="docker start -a etcd"), False),
+    ):
+        assert made_by_unit(replace(node, starters=(starter,)), container) is made
+
+
+def test_a_step_on_another_node_holds_nothing_here() -> None:
+    survey = lost().survey()
+    [first, second] = [step for step in first_plan(lost()).steps if isinstance(step, s.HoldUnit)][:2]
+    assert unheld(survey, survey.nodes[0], [second]) == {"etcd.service"}
+    assert unheld(survey, survey.nodes[0], [first, second]) == frozenset()
+    held = change(survey, 0, held_by="r-there")
+    there = replace(second, paths=replace(second.paths, run="r-there"))
+    assert unheld(held, held.nodes[0], [replace(first, unit="x"), there]) == {"etcd.service"}
+
+
+def test_a_host_that_is_away_is_neither_held_nor_given_back() -> None:
+    fleet = lost(REMAKES, 4, 2)
+    fleet.node("n4").accessible = False
+    survey = fleet.survey()
+    away = replace(survey.nodes[3], starters=survey.nodes[0].starters)
+    survey = replace(survey, nodes=(*survey.nodes[:3], away))
+    wish = Wish(dead=frozenset({"n4"}))
+    plan = make_plan(survey, diagnose(survey, wish), wish, run=RUN, started="t")
+    assert {step.node for step in plan.steps if isinstance(step, s.HoldUnit | s.ReleaseUnit)} == {"n1", "n2", "n3"}
+
+
+def around(*steps: s.Step, spared: set[str]) -> list[str]:
+    """The names of the stages around one of these steps, and whose units are held."""
+    survey = lost().survey()
+    units = Units(survey, RUN, lambda node: (steps[0].paths, steps[0].data))
+    stages = units.around([s.stage("x", "X", [steps])], spared=frozenset(spared), alone=frozenset(), release=True)
+    first = next((part for part in stages if part is not None and part.name == HOLD), None)
+    return sorted({step.node for step in first.steps}) if first else []
+
+
+def test_who_serves_is_held_only_where_it_is_touched_and_nobody_where_nothing_is() -> None:
+    base = first_plan(lost()).steps[0]
+    fence, note = s.Fence("n1", base.paths, base.data, ()), s.FinishRun("n1", base.paths, base.data)
+    everybody = {"n1", "n2", "n3"}
+    assert around(fence, spared=everybody) == ["n1"]
+    assert around(fence, spared={"n1", "n2"}) == ["n1", "n3"]
+    assert around(note, spared=set()) == []
+    assert around(note, fence, spared=everybody) == ["n1"]
 
 
 # --- what is told ---
