@@ -325,6 +325,21 @@ def around(*steps: s.Step, spared: set[str]) -> list[str]:
     return sorted({step.node for step in first.steps}) if first else []
 
 
+def test_what_cannot_be_held_is_not_given_back_either() -> None:
+    survey = lost().survey()
+    base = first_plan(lost()).steps[0]
+    for settings, given in ((True, ["etcd.service"]), (False, [])):
+        one = change(survey, 0, settings=settings)
+        units = Units(one, RUN, lambda node: (base.paths, base.data))
+        node = one.nodes[0]
+        assert [step.unit for step in units.hold(node) if isinstance(step, s.HoldUnit)] == given
+        back = units.release(node, waits=True, held={"n1"})
+        assert [step.unit for step in back if isinstance(step, s.ReleaseUnit)] == given
+        assert [step.unit for step in units.stop(node, ())] == given
+    held = change(survey, 0, settings=False, held_by="r0")
+    assert Units(held, RUN, lambda node: (base.paths, base.data)).release(held.nodes[0], waits=True) != []
+
+
 def test_who_serves_is_held_only_where_it_is_touched_and_nobody_where_nothing_is() -> None:
     base = first_plan(lost()).steps[0]
     fence, note = s.Fence("n1", base.paths, base.data, ()), s.FinishRun("n1", base.paths, base.data)

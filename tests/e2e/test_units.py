@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fleetrecover.lab import Lab, rke
+from fleetrecover.lab.system import find_tool
 from tests.e2e import systemd
 from tests.e2e.conftest import Fleet
 from tests.e2e.test_recover import assert_whole, write_and_kill
@@ -28,8 +29,8 @@ StartLimitIntervalSec=0
 [Service]
 User=root
 ExecStart=/usr/local/bin/etcd
-ExecStartPre=-/usr/bin/docker rm -f etcd
-ExecStop=/usr/bin/docker stop etcd
+ExecStartPre=-@DOCKER@ rm -f etcd
+ExecStop=@DOCKER@ stop etcd
 Restart=always
 RestartSec=2s
 TimeoutStartSec=30s
@@ -44,8 +45,8 @@ Description=etcd
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/usr/bin/docker start -a etcd
-ExecStop=/usr/bin/docker stop etcd
+ExecStart=@DOCKER@ start -a etcd
+ExecStop=@DOCKER@ stop etcd
 Restart=always
 RestartSec=2s
 
@@ -71,16 +72,18 @@ def managed() -> Iterator[list[Lab]]:
 
 def manage(lab: Lab, unit: str) -> None:
     """Give every host's etcd to a unit, and boot the hosts' systemd."""
+    docker = find_tool("docker")
+    assert docker is not None
     for spec in lab.state.hosts:
         systemd.install(lab, spec.name)
         run = [word for word in rke.etcd_run(spec, lab.state.hosts, lab.version) if word != "--detach"]
         run = ["--restart=on-failure:5" if word == "--restart=always" else word for word in run]
-        first, *rest = run
+        rest = run[1:]
         # over several lines, as people and Kubespray write it
-        text = "#!/bin/sh\nexec " + " \\\n  ".join([f"/usr/bin/{first}", *(shlex.quote(word) for word in rest)]) + "\n"
+        text = "#!/bin/sh\nexec " + " \\\n  ".join([docker, *(shlex.quote(word) for word in rest)]) + "\n"
         for path, content, mode in (
             ("/usr/local/bin/etcd", text, "755"),
-            ("/etc/systemd/system/etcd.service", unit, "644"),
+            ("/etc/systemd/system/etcd.service", unit.replace("@DOCKER@", docker), "644"),
         ):
             done = lab.exec(spec.name, ["sh", "-c", f"cat > {path} && chmod {mode} {path}"], input=content.encode())
             assert done.returncode == 0
