@@ -107,7 +107,7 @@ class Units:
         paths, data = self.where(node)
         names = {c.id: c.kept_name or c.name for c in node.containers}
         for name, (unit, about) in units_of(self.survey, node).items():
-            if unit.active and not cannot_hold(node, unit):
+            if unit.active and (unit.held_by or not cannot_hold(node, unit)):
                 own = tuple(target for target in targets if names.get(target.id) == about)
                 yield s.StopUnit(node.name, paths, data, name, about, own)
 

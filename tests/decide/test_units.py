@@ -337,7 +337,9 @@ def test_what_cannot_be_held_is_not_given_back_either() -> None:
         assert [step.unit for step in back if isinstance(step, s.ReleaseUnit)] == given
         assert [step.unit for step in units.stop(node, ())] == given
     held = change(survey, 0, settings=False, held_by="r0")
-    assert Units(held, RUN, lambda node: (base.paths, base.data)).release(held.nodes[0], waits=True) != []
+    units = Units(held, RUN, lambda node: (base.paths, base.data))
+    assert units.release(held.nodes[0], waits=True) != []
+    assert list(units.stop(held.nodes[0], ())) != []
 
 
 def test_who_serves_is_held_only_where_it_is_touched_and_nobody_where_nothing_is() -> None:
