@@ -342,6 +342,17 @@ def test_what_cannot_be_held_is_not_given_back_either() -> None:
     assert list(units.stop(held.nodes[0], ())) != []
 
 
+def test_a_unit_is_stopped_with_its_own_containers_alone() -> None:
+    fleet = lost()
+    first = fleet.nodes[0]
+    assert first.container is not None
+    first.others = [replace(first.container, id="beside", name="etcd-events")]
+    survey, base = fleet.survey(), first_plan(lost()).steps[0]
+    units = Units(survey, RUN, lambda node: (base.paths, base.data))
+    [step] = units.stop(survey.nodes[0], units.aside(survey.nodes[0]))
+    assert [(target.id, target.keep_as) for target in step.targets] == [("own1", base.paths.kept_name("etcd"))]
+
+
 def test_who_serves_is_held_only_where_it_is_touched_and_nobody_where_nothing_is() -> None:
     base = first_plan(lost()).steps[0]
     fence, note = s.Fence("n1", base.paths, base.data, ()), s.FinishRun("n1", base.paths, base.data)
