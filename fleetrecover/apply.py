@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
-from fleetrecover.commands import actions, probes, snapshots
+from fleetrecover.commands import actions, probes, snapshots, units
 from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.decide import steps as s
@@ -55,6 +55,8 @@ from fleetrecover.remote import (
 from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
 
 T = TypeVar("T")
+
+_REFUSALS = {**actions.REFUSALS, **units.REFUSALS}
 
 SETTLE_SECONDS = 4.0
 BUSY_POLL = 3.0
@@ -286,9 +288,7 @@ class Applier:
             )
         said = self.scrub(result.error_text or result.text.strip())
         full = "No space left on device" in said
-        why = (
-            "no space is left there, so nothing can be written" if full else actions.REFUSALS.get(result.exit_code, "")
-        )
+        why = "no space is left there, so nothing can be written" if full else _REFUSALS.get(result.exit_code, "")
         message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
         raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
 
@@ -416,6 +416,25 @@ class Applier:
             fence = actions.fence(self.cli, target.id, target.name, target.keep_as, paused=target.paused)
             self.update(step, fence)
         return ", ".join(target.keep_as for target in step.targets)
+
+    @do.register
+    def _(self, step: s.HoldUnit) -> str:
+        self.act(step, units.hold_unit(step.paths, step.unit))
+        return step.unit
+
+    @do.register
+    def _(self, step: s.StopUnit) -> str:
+        targets = [(target.id, target.keep_as, target.paused) for target in step.targets]
+        self.act(step, units.stop_unit(self.cli, step.paths, step.unit, step.name, targets))
+        return ", ".join([step.unit, *(target.keep_as for target in step.targets)])
+
+    @do.register
+    def _(self, step: s.ReleaseUnit) -> str:
+        action = units.release_unit(self.cli, step.paths, step.unit, step.name, remakes=step.remakes)
+        started = units.STARTED in self.act(step, action).text.split()
+        if step.waits:
+            self.wait_healthy(step.node, step.name)
+        return f"{step.unit}, started" if started else step.unit
 
     @do.register
     def _(self, step: s.KeepData) -> str:

@@ -392,7 +392,9 @@ class StarterKind(StrEnum):
 class Starter:
     """One of them: a systemd unit by its name, or a file of cron's by its path; `commands`: what it runs, a line each.
 
-    `active`: it runs now; `enabled`: it runs at boot; `restarts`: it starts again what has ended.
+    `active`: it runs now; `enabled`: it runs at boot; `restarts`: it starts again what has ended. Of a unit, `service` is its
+    Type and `lasting` says whether it is there when it has been stopped, and `settings` whether the login user may add to
+    systemd's. `held_by`: the run of ours whose drop-in keeps it from starting; `was_active`: whether it ran before that.
     """
 
     kind: StarterKind
@@ -401,6 +403,16 @@ class Starter:
     active: bool = False
     enabled: bool = True
     restarts: bool = False
+    service: str = ""
+    lasting: bool = True
+    settings: bool = False
+    held_by: str = ""
+    was_active: bool = False
+
+    @property
+    def to_run(self) -> bool:
+        """Whether it ran before any run of ours held it: then it is to run afterwards."""
+        return self.was_active if self.held_by else self.active
 
 
 @dataclass(frozen=True)

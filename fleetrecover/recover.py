@@ -33,7 +33,9 @@ from fleetrecover.decide.feasible import LEFT_OUT, left_out
 from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
+from fleetrecover.decide.steps import HoldUnit, ReleaseUnit, Stage
 from fleetrecover.decide.survivor import Choice
+from fleetrecover.decide.units import HOLD
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
@@ -332,6 +334,10 @@ class _Run:
     def work(self, survey: Survey, diagnosis: Diagnosis, plan: Plan, begun: float) -> Report:
         choice = diagnosis.choice
         applier = self.applier(survey)
+        if plan.stage(HOLD) is not None:
+            survey, diagnosis, plan = self.after_hold(applier, plan)
+            choice = diagnosis.choice or choice
+            applier = self.applier(survey)
         fence = plan.stage("fence")
         if fence is not None:
             applier.stage(fence)
@@ -358,6 +364,35 @@ class _Run:
             self.means.clock,
             self.outcomes,
         )
+
+    def after_hold(self, applier: Applier, plan: Plan) -> tuple[Survey, Diagnosis, Plan]:
+        """Hold the units, and look again: from now on no container is made behind our back. What is found must be what was.
+
+        Where it is not, or anything fails, the units are let go: until then nothing was stopped.
+        """
+        held = plan.stage(HOLD)
+        assert held is not None
+        try:
+            applier.stage(held)
+            survey, diagnosis, fresh = self.look_on(plan)
+            if fresh is None or (fresh.remedy, fresh.survivor) != (plan.remedy, plan.survivor) or fresh.stage(HOLD):
+                raise StoppedPartWay(
+                    f"with the units held, another plan is to be made ({diagnosis.why}); nothing was stopped or moved",
+                    hint="run the same command again",
+                )
+        except Exception:
+            self.let_go(applier, held)
+            raise
+        return survey, diagnosis, fresh
+
+    def let_go(self, applier: Applier, held: Stage) -> None:
+        """Take the hold of units back, as far as it came; what fails is told."""
+        for step in held.steps:
+            if isinstance(step, HoldUnit):
+                back = ReleaseUnit(
+                    step.node, step.paths, step.data, step.unit, "", starts=False, remakes=False, waits=False
+                )
+                applier.step(back)
 
     def after_fence(self, plan: Plan, agreed: Choice | None) -> tuple[Survey, Diagnosis, Plan]:
         """Every etcd is stopped now and its log is final: choose once more, from that. `agreed` is what was confirmed."""

@@ -19,10 +19,10 @@ from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
 
 KINDS: dict[str, tuple[type[s.Step], ...]] = {
-    "fence": (s.OpenRun, s.CloseEarlier, s.ProbeReflink, s.StopNeighbours, s.Fence),
+    "fence": (s.HoldUnit, s.StopUnit, s.OpenRun, s.CloseEarlier, s.ProbeReflink, s.StopNeighbours, s.Fence),
     "keep-data": (s.KeepData, s.KeepElsewhere),
     "reset": (s.CopyData, s.RaiseCommit, s.Quarantine, s.Adopt),
-    "start": (s.RemoveLeftover, s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy),
+    "start": (s.RemoveLeftover, s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy, s.ReleaseUnit),
     "member-add": (s.EnsureImage, s.CheckFiles, s.RemoveMember, s.UpdateMember, s.AddMember),
     "join": (s.EnsureImage, s.CheckFiles, s.Join),
     "promote": (s.Promote,),
@@ -58,6 +58,8 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
                 hint="run the same command again",
             )
         chosen, _ = ready(fresh, KINDS[task], host)
+        # when the units are held, no container is made behind our back any more: then it is looked at again
+        chosen = tuple(step for step in chosen if isinstance(step, s.HoldUnit)) or chosen
         journal = Journal.open(means.fleet.cluster, plan.run)
         try:
             journal.write("begin", command=f"fab {task}", cluster=fresh.cluster, survivor=fresh.survivor)

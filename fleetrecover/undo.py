@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
 from fleetrecover.apply import Applier, Events
@@ -100,19 +100,27 @@ class Undoer(Applier):
         )
         self.act(step, action)
         if step.wait:
-            self.let_it_answer(step)
+            self.let_it_answer(step.node, step.name)
         return f"{step.name}, restart policy {step.restart_policy}, {'started' if step.start else 'stopped'}"
 
-    def let_it_answer(self, step: u.PutContainerBack) -> None:
+    @do.register
+    def _(self, step: s.ReleaseUnit) -> str | None:
+        """As recover does it, but what is put back may have no quorum: then it only gets its head start."""
+        done = super().do(replace(step, waits=False))
+        if step.waits:
+            self.let_it_answer(step.node, step.name)
+        return done
+
+    def let_it_answer(self, node: str, name: str) -> None:
         """Give the member with the most data a head start: it answers, or has ended, or the time is up."""
 
         def told() -> bool:
-            state = self.try_read(step.node, probes.container_state(self.cli, step.name))
+            state = self.try_read(node, probes.container_state(self.cli, name))
             ended = ((state or {}).get("State") or {}).get("Status") in ("exited", "dead")
-            return ended or self.try_read(step.node, self.ctl(step.node).status()) is not None
+            return ended or self.try_read(node, self.ctl(node).status()) is not None
 
         try:
-            self.wait(told, what=f"etcd on {step.node} to answer", timeout=HEAD_START, host=step.node)
+            self.wait(told, what=f"etcd on {node} to answer", timeout=HEAD_START, host=node)
         except RemoteError as error:
             self.events.note(f"{error.message}; the others are started all the same")
 

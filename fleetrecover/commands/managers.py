@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
+from fleetrecover.commands.units import ACTIVE, DROP_IN, SETTINGS
 from fleetrecover.facts import Starter, StarterKind
 from fleetrecover.model import Command, Result
 
@@ -16,6 +18,7 @@ PROPERTIES = (
     "LoadState",
     "ActiveState",
     "UnitFileState",
+    "Type",
     "Restart",
     "ExecStartPre",
     "ExecStart",
@@ -44,9 +47,18 @@ if command -v systemctl >/dev/null 2>&1 &&
   printf '%s\\n' "$shown" | sed -n 's/^Exec[A-Za-z]*=.*path=\\([^ ;]*\\).*/\\1/p' | sort -u | while read -r path; do
     [ -f "$path" ] || continue
     [ "$(head -c 2 "$path")" = '#!' ] || continue
-    head -c 65536 "$path" | grep -E '@ENGINES@' | head -n 20 | cut -c 1-2000 | while read -r line; do
+    head -c 65536 "$path" | awk '{ while (sub(/\\\\$/, "") && (getline more) > 0) $0 = $0 more; print }' |
+      grep -E '@ENGINES@' | head -n 20 | cut -c 1-2000 | while read -r line; do
       printf 'script %s %s\\n' "$path" "$line"
     done
+  done
+  if [ -w @SETTINGS@ ]; then echo 'settings'; fi
+  for file in @SETTINGS@/*.service.d/@DROP_IN@; do
+    [ -f "$file" ] || continue
+    unit=${file%/*}
+    # the first line, as we have written it: `# fleetrecover RUN: …, WORD`
+    head -n 1 "$file" | cut -c 1-300 | sed -n 's/^# fleetrecover \\([A-Za-z0-9_.-]*\\): .* \\([a-z]*\\)$/\\1 \\2/p' |
+      while read -r run was; do printf 'held %s %s %s\\n' "$(basename "$unit" .d)" "$run" "$was"; done
   done
 fi
 for file in /etc/crontab /etc/rc.local /etc/cron.d/* /var/spool/cron/* /var/spool/cron/crontabs/*; do
@@ -67,6 +79,8 @@ def starters(names: Sequence[str]) -> Probe[tuple[Starter, ...]]:
         .replace("@PROPERTIES@", " ".join(f"-p {name}" for name in PROPERTIES))
         .replace("@ENGINES@", ENGINES)
         .replace("@MOST@", str(MOST_UNITS))
+        .replace("@SETTINGS@", SETTINGS)
+        .replace("@DROP_IN@", DROP_IN)
     )
     return Probe(Command("starters", script, timeout=20), _parse)
 
@@ -74,7 +88,9 @@ def starters(names: Sequence[str]) -> Probe[tuple[Starter, ...]]:
 def _parse(result: Result) -> tuple[Starter, ...]:
     scripts: dict[str, list[str]] = {}
     units: list[dict[str, str]] = []
+    held: dict[str, tuple[str, str]] = {}
     found: list[Starter] = []
+    settings = False
     for line in result.text.splitlines()[:MOST_LINES]:
         word, _, rest = line.partition(" ")
         if word == "cron":
@@ -83,13 +99,23 @@ def _parse(result: Result) -> tuple[Starter, ...]:
         elif word == "script":
             path, _, what = rest.partition(" ")
             scripts.setdefault(path, []).append(what)
+        elif line == "settings":
+            settings = True
+        elif word == "held":
+            unit, _, said = rest.partition(" ")
+            run, _, was = said.partition(" ")
+            held[unit] = (run, was)
         elif line == "units" or not line:
             units.append({})
         else:
             key, equals, value = line.partition("=")
             if equals and units:
                 units[-1][key] = f"{units[-1][key]}\n{value}" if key in units[-1] else value
-    return (*_units(units, scripts), *found)
+    named = {unit.name: replace(unit, settings=settings) for unit in _units(units, scripts)}
+    for name, (run, was) in held.items():
+        if name in named:
+            named[name] = replace(named[name], held_by=run, was_active=was == ACTIVE)
+    return (*named.values(), *found)
 
 
 def _units(units: Iterable[dict[str, str]], scripts: dict[str, list[str]]) -> Iterable[Starter]:
@@ -110,6 +136,8 @@ def _units(units: Iterable[dict[str, str]], scripts: dict[str, list[str]]) -> It
             enabled=unit.get("UnitFileState")
             in ("enabled", "enabled-runtime", "static", "generated", "transient", "alias"),
             restarts=unit.get("Restart", "no") not in ("no", ""),
+            service=unit.get("Type", ""),
+            lasting=unit.get("UnitFileState") not in ("transient", "generated"),
         )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Remedy
+from fleetrecover.decide.units import made_by_unit
 from fleetrecover.facts import NodeFacts, Survey
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def _way(remedy: Remedy) -> str:
 
 
 def _node(node: NodeFacts, plan: Plan) -> dict[str, str]:
-    containers = ", ".join(f"{c.name} ({c.id[:12]})" for c in sorted(node.containers, key=lambda c: c.name))
+    # one that a unit makes anew again and again has another id, or none, at each look
+    lasting = (c for c in node.containers if not made_by_unit(node, c))
+    containers = ", ".join(f"{c.name} ({c.id[:12]})" for c in sorted(lasting, key=lambda c: c.name))
     kept = [
         " ".join((k.run, *(part for part in ("original", "work", "booted", "reset") if getattr(k, part))))
         for k in node.open_keeps()
@@ -68,9 +71,9 @@ def _node(node: NodeFacts, plan: Plan) -> dict[str, str]:
 def _idle(survey: Survey, step: s.Step) -> bool:
     """Whether a step changes nothing that is agreed to: a record, or the start of a container that stands as it should.
 
-    Whether that one runs at this moment changes by itself: it may be starting again and again.
+    Whether that one, or a unit, runs at this moment changes by itself: it may be starting again and again.
     """
-    if isinstance(step, s.OpenRun):
+    if isinstance(step, s.OpenRun | s.StopUnit):
         return True
     if not isinstance(step, s.StartOriginal):
         return False
@@ -89,6 +92,8 @@ def _step(step: s.Step) -> str:
         case s.AddMember():
             kind = "learner" if step.learner else "voter"
             return f"{name} of {step.node} as a {kind} at {', '.join(step.peer_urls)}"
+        case s.HoldUnit() | s.ReleaseUnit():
+            return f"{name} {step.unit} on {step.node}"
         case s.KeepElsewhere():
             return f"{name} on {step.node} in {step.work}"
         case s.StartOriginal() | s.StartRebuilt() | s.RestorePolicy():

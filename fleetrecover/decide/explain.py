@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import singledispatch
 
-from fleetrecover.commands import actions
+from fleetrecover.commands import actions, units
 from fleetrecover.commands import snapshots as snapshot_commands
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.shell import join
@@ -68,6 +68,33 @@ def _(step: s.Fence, cli: str) -> Explained:
         "the survey right before",
         "no etcd runs on the node, and its log is read once more",
     )
+
+
+@explain.register
+def _(step: s.HoldUnit, cli: str) -> Explained:
+    did = [units.hold_unit(step.paths, step.unit)]
+    return _said(f"keep the unit {step.unit} from starting, whatever starts it", did, "", "systemd has the drop-in")
+
+
+@explain.register
+def _(step: s.StopUnit, cli: str) -> Explained:
+    targets = [(t.id, t.keep_as, t.paused) for t in step.targets]
+    return _said(
+        f"stop the unit {step.unit} and its container {step.name} gently",
+        [units.stop_unit(cli, step.paths, step.unit, step.name, targets)],
+        "the unit is kept from starting",
+        f"the unit is stopped, and no container is called {step.name}",
+    )
+
+
+@explain.register
+def _(step: s.ReleaseUnit, cli: str) -> Explained:
+    did = [units.release_unit(cli, step.paths, step.unit, step.name, remakes=step.remakes)]
+    how = "start it" if step.starts else "leave it stopped, as it was"
+    if step.starts and step.remakes:
+        how += f", by which it makes {step.name} anew with its own command on the data that lies there"
+    after = "a linearizable read succeeds" if step.waits else ""
+    return _said(f"give the unit {step.unit} back: {how}", did, "", after)
 
 
 @explain.register

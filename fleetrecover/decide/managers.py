@@ -2,7 +2,7 @@
 
 A container whose manager is not asked comes back on the directory that we have just moved, whatever its restart policy says:
 with state `new` and an empty directory that is a new, empty cluster. So each manager is told of, and a plan that would stop
-such a container is refused until it can be held.
+such a container is refused, but where it is a systemd unit that can be held (see `decide/units.py`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
+from fleetrecover.commands.units import SETTINGS, can_be_named, drop_in
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.facts import Container, NodeFacts, Starter, StarterKind, Survey
+
+UNIT_HELD = "unit-held"
+"""The code of the finding that a unit is kept from starting by a run that is not open."""
 
 
 @dataclass(frozen=True)
 class Manager:
     """Who would start a container. `code` is a word for programs, `name` the manager's own name for it.
 
-    `harmless`: it does so only when a person asks.
+    `harmless`: it does so only when a person asks. `starter`: the systemd unit, where it is one that may be held.
     """
 
     code: str
@@ -28,6 +33,7 @@ class Manager:
     what: str
     advice: str
     harmless: bool = False
+    starter: Starter | None = None
 
 
 def _kubelet(labels: Mapping[str, str]) -> Manager | None:
@@ -107,23 +113,53 @@ def _unit_advice(unit: str) -> str:
     )
 
 
+def managers_of(node: NodeFacts, container: Container) -> Iterator[Manager]:
+    """Who would start that container by itself; nobody, but for the engine's own restart policy, where there is none."""
+    labels = (ask(container.labels) for ask in (_kubelet, _swarm, _scheduler, _podman_unit))
+    starters = (_of_starter(starter, container) for starter in node.starters)
+    yield from (found for found in (*labels, *starters, _compose(container.labels)) if found is not None)
+
+
 def manager_of(node: NodeFacts, container: Container) -> Manager | None:
-    """Who would start that container by itself; None for nobody, but for the engine's own restart policy."""
-    for ask in (_kubelet, _swarm, _scheduler, _podman_unit):
-        found = ask(container.labels)
-        if found is not None:
-            return found
-    for starter in node.starters:
-        found = _of_starter(starter, container)
-        if found is not None:
-            return found
-    return _compose(container.labels)
+    """The first of them; None for nobody."""
+    return next(managers_of(node, container), None)
+
+
+def lines_about(starter: Starter, name: str) -> list[str]:
+    """The commands with which a starter that runs, or will, starts, makes, stops or removes the container of that name."""
+    if not (starter.active or starter.enabled or starter.held_by):
+        return []
+    return [line for line in starter.commands.splitlines() if _handles(line, name)]
+
+
+def remakes(starter: Starter, name: str) -> bool:
+    """Whether it makes that container anew when it starts, so that one of the name is in its way, or is removed."""
+    return any(re.search(r"\s(run|create|rm)\s", line) for line in lines_about(starter, name))
+
+
+def cannot_hold(node: NodeFacts, starter: Starter) -> str:
+    """Why a unit cannot be kept from starting by us; empty where it can. See commands/units.py."""
+    root = node.data.keep_root if node.data is not None else ""
+    forced = [
+        c.name for c in node.containers if c.forced and c.role is None and remakes(starter, c.kept_name or c.name)
+    ]
+    if not starter.service:
+        return "systemd does not say of which type it is"
+    if not starter.lasting:
+        return "it is generated or transient, so nothing is left of it when it is stopped"
+    if not starter.settings:
+        return f"the login user may not write in {SETTINGS}"
+    if not can_be_named(root):
+        return f"the path {root!r} cannot stand in a unit's file"
+    if forced:
+        return f"the command with which it makes {forced[0]} has --force-new-cluster: take it out there first"
+    return ""
 
 
 def _of_starter(starter: Starter, container: Container) -> Manager | None:
     name = container.kept_name or container.name
-    lines = [line for line in starter.commands.splitlines() if _handles(line, name)]
-    if not lines or not (starter.active or starter.enabled):
+    lines = lines_about(starter, name)
+    if not lines:
         return None
     if starter.kind is StarterKind.CRON:
         return Manager(
@@ -132,7 +168,8 @@ def _of_starter(starter: Starter, container: Container) -> Manager | None:
             f"is started by {starter.name}: {lines[0].strip()[:120]}",
             f"take that line out of {starter.name}",
         )
-    return Manager("unit", starter.name, f"is started by the unit {starter.name}", _unit_advice(starter.name))
+    advice = _unit_advice(starter.name)
+    return Manager("unit", starter.name, f"is started by the unit {starter.name}", advice, starter=starter)
 
 
 _ENGINE = re.compile(r"(^|[\s/;&|(])(docker|podman|nerdctl)(\s|$)")
@@ -140,12 +177,15 @@ _VERB = re.compile(r"\s(run|start|restart|create|rm|stop)(\s|$)")
 
 
 def _handles(line: str, name: str) -> bool:
-    """Whether a command is an engine's, about the container of that name."""
+    """Whether a command is an engine's, about the container of that name; or of a name in a variable, and about an etcd."""
     if not _ENGINE.search(line) or not _VERB.search(line):
         return False
     words = re.split(r"[\s;&|'\"()]+", line)
-    named = [word.partition("=")[2] if word.startswith("--name=") else word for word in words]
-    return name in named
+    given = [word.partition("=")[2] for word in words if word.startswith("--name=")]
+    given += [after for word, after in pairwise(words) if word == "--name"]
+    named = given or words
+    unknown = any("$" in word for word in named if word not in ("$@", "$*"))
+    return name in named or (unknown and "etcd" in line)
 
 
 def own_units(node: NodeFacts) -> Iterator[Starter]:
@@ -167,19 +207,43 @@ def manager_findings(survey: Survey) -> list[Finding]:
         for container in node.containers:
             if container.made_for is not None or container.network == "none":
                 continue
-            manager = manager_of(node, container)
-            if manager is None:
-                continue
-            found.append(manager_finding(node, container, manager))
-        found += unit_findings(node)
+            found += [_told(node, container, manager) for manager in managers_of(node, container)]
+        found += [*unit_findings(node), *_left_held(node)]
     return found
 
 
-def manager_finding(node: NodeFacts, container: Container, manager: Manager) -> Finding:
-    """That a container is managed, and what to do. Who serves is not touched: a manager that keeps it running does no harm."""
-    severity = Severity.INFO if manager.harmless or node.healthy else Severity.ERROR
+def _told(node: NodeFacts, container: Container, manager: Manager) -> Finding:
+    """A manager as `survey` and `diagnose` tell of it: a unit that can be held stands in nobody's way."""
+    if manager.starter is None or cannot_hold(node, manager.starter):
+        return manager_finding(node, container, manager)
     message = f"{node.name}: container {container.name} {manager.what}"
+    advice = "`recover` keeps it from starting while it works, and gives it back, started where it ran"
+    return Finding(Severity.INFO, node.name, f"managed-by-{manager.code}", message, advice)
+
+
+def manager_finding(node: NodeFacts, container: Container, manager: Manager) -> Finding:
+    """That a container is managed, and what to do by hand. Who serves is not touched: a manager that keeps it up does no harm."""
+    severity = Severity.INFO if manager.harmless or node.healthy else Severity.ERROR
+    why = cannot_hold(node, manager.starter) if manager.starter is not None else ""
+    message = f"{node.name}: container {container.name} {manager.what}" + (f" ({why})" if why else "")
     return Finding(severity, node.name, f"managed-by-{manager.code}", message, manager.advice)
+
+
+def _left_held(node: NodeFacts) -> Iterator[Finding]:
+    """Units that a run of ours keeps from starting, though it is over or has never begun."""
+    under_way = {keep.run for keep in node.open_keeps()}
+    for starter in node.starters:
+        if starter.held_by and starter.held_by not in under_way:
+            name, start = shlex.quote(starter.name), starter.was_active and not starter.active
+            yield Finding(
+                Severity.WARNING,
+                node.name,
+                UNIT_HELD,
+                f"{node.name}: the unit {starter.name} is still kept from starting by run {starter.held_by}, which is not open",
+                f"where its etcd is to run: rm {drop_in(name)} && systemctl daemon-reload"
+                + (f" && systemctl start {name}" if start else "")
+                + f" on {node.name}; or `fleetrecover recover`, which does so when it has work there",
+            )
 
 
 def unit_findings(node: NodeFacts) -> list[Finding]:
@@ -205,5 +269,5 @@ def _own_unit_finding(node: NodeFacts, starter: Starter) -> Finding:
 
 def held_by_others(node: NodeFacts) -> tuple[tuple[Container, Manager], ...]:
     """The node's own etcd containers that somebody else would start again: they must not be stopped by us."""
-    pairs = [(c, manager_of(node, c)) for c in node.containers if c.made_for is None]
-    return tuple((container, manager) for container, manager in pairs if manager is not None and not manager.harmless)
+    theirs = (c for c in node.containers if c.made_for is None)
+    return tuple((c, manager) for c in theirs for manager in managers_of(node, c) if not manager.harmless)

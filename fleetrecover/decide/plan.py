@@ -62,6 +62,7 @@ from fleetrecover.decide.steps import (
     UpdateMember,
     stage,
 )
+from fleetrecover.decide.units import Units
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import EtcdConfig
@@ -190,6 +191,7 @@ class _Maker:
             stages, joins = self.repair(survivor)
         closing = None
         if remedy is not Remedy.NONE:
+            stages = self.around_units(stages)
             closed = [node for node in self.nodes() if self.to_close(node, stages)]
             lanes = [[*self.rolling_again(n), FinishRun(n.name, self.paths(n), self.data(n))] for n in closed]
             closing = stage("finish", "Close the run", lanes)
@@ -208,6 +210,13 @@ class _Maker:
         )
 
     # --- what every plan needs ---
+
+    def around_units(self, stages: Sequence[Stage | None]) -> list[Stage | None]:
+        """The stages, and what the units that start etcd need; they are given back by the plan that makes the cluster whole."""
+        spared = frozenset(node.name for node in self.survey.nodes if node.healthy) | self.wish.dead
+        units = Units(self.survey, self.run, lambda node: (self.paths(node), self.data(node)))
+        last = self.diagnosis.remedy is not Remedy.START
+        return units.around(stages, spared=spared, alone=frozenset(self.left_out), release=last)
 
     def name(self, node: NodeFacts) -> str:
         """What the node's own container is called."""

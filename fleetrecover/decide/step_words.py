@@ -15,6 +15,9 @@ NAMES: Mapping[str, str] = {
     # recover
     "OpenRun": "note the run down",
     "Fence": "stop and set aside",
+    "HoldUnit": "keep the unit from starting",
+    "StopUnit": "stop the unit and its container",
+    "ReleaseUnit": "give the unit back",
     "KeepData": "move the data aside",
     "ProbeReflink": "see that a copy takes no space",
     "KeepElsewhere": "keep a compared copy in the work directory",
@@ -99,7 +102,9 @@ def limit_of(step: s.Step, cli: str = "docker") -> float | None:
     if name in ("EnsureImage", "SendSnapshot"):
         return None
     told = _LIMITS.get(name)
-    if isinstance(step, s.StartOriginal) and step.waits_for == "health":
+    if (isinstance(step, s.StartOriginal) and step.waits_for == "health") or (
+        isinstance(step, s.ReleaseUnit) and step.waits
+    ):
         told = HEALTH_TIMEOUT
     try:
         acts = explain(step, cli).seconds

@@ -49,6 +49,36 @@ class Fence(Step):
 
 
 @dataclass(frozen=True)
+class HoldUnit(Step):
+    """Keep a systemd unit that starts the node's etcd from starting, whatever starts it. Nothing is stopped by this."""
+
+    unit: str
+
+
+@dataclass(frozen=True)
+class StopUnit(Step):
+    """Stop a unit that is held, and what it runs, gently; its containers (called `name`) are set aside before that."""
+
+    unit: str
+    name: str
+    targets: tuple[FenceTarget, ...]
+
+
+@dataclass(frozen=True)
+class ReleaseUnit(Step):
+    """Let a unit start again, and start it if `starts`: it ran before it was held.
+
+    `remakes`: it makes its container (`name`) anew when it starts. `waits`: until a linearizable read succeeds there.
+    """
+
+    unit: str
+    name: str
+    starts: bool
+    remakes: bool
+    waits: bool = True
+
+
+@dataclass(frozen=True)
 class KeepData(Step):
     """Move the node's data aside, whole. `part` is where to: original/, or discarded-N/ for a join that failed."""
 

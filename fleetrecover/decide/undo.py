@@ -15,9 +15,11 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.snapshots import RestoreState
 from fleetrecover.decide.diagnosis import Remedy
 from fleetrecover.decide.kept import ahead_of_serving
+from fleetrecover.decide.managers import cannot_hold, remakes
 from fleetrecover.decide.run_names import LAST, match_run
 from fleetrecover.decide.steps import RESTORE, ROLLING, Fence, FenceTarget, Stage, Step, StopNeighbours, stage
 from fleetrecover.decide.taken_back import Change, Starting, change_by, moves, serving, who_starts
+from fleetrecover.decide.units import RELEASE, Units, units_of
 from fleetrecover.errors import Refused, Undetermined
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
 
@@ -207,21 +209,27 @@ def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | Non
     away = {node.name: _why_away(node) for node in survey.nodes if not node.accessible}
     pinned = [keep.pin for keep in kept.values() if keep.pin]
     survivor = next((pin.survivor for pin in pinned if pin.kind == kind), "")
-    gone = [f"{node.name}: container {name}" for node in todo for name in _gone(node, kept[node.name])]
+    gone = [f"{node.name}: container {name}" for node in todo for name in _gone(survey, node, kept[node.name])]
     starting = who_starts(survey, run, todo)
-    first, rest = _containers(todo, run, starting)
+    first, rest = _containers(survey, todo, run, starting)
     stages = [
         stage(
             "stop",
             "Stop what the run has started, and remove its containers",
             [
-                [BeginUndo(n.name, *_where(n, run)), *_quiet(survey, n, run, todo, kind), *_stop(survey, n, run)]
+                [
+                    BeginUndo(n.name, *_where(n, run)),
+                    *_hold(survey, n, run),
+                    *_quiet(survey, n, run, todo, kind),
+                    *_stop(survey, n, run),
+                ]
                 for n in todo
             ],
         ),
         stage("data", "Put the data back", [_data(survey, n, run) for n in todo]),
         stage("containers", "Put the containers back", first),
         stage("containers-rest", "Start the others", rest),
+        *_release(survey, run, todo, starting),
         stage("neighbours", "Start what had been stopped beside etcd", [_neighbours(survey, n, run) for n in todo]),
         stage("undone", "Mark the run as undone", [[MarkUndone(n.name, *_where(n, run))] for n in todo]),
     ]
@@ -324,9 +332,38 @@ def _revisions(count: int) -> str:
     return f"{count} revision" if count == 1 else f"{count} revisions"
 
 
-def _gone(node: NodeFacts, keep: Keep) -> list[str]:
+def _gone(survey: Survey, node: NodeFacts, keep: Keep) -> list[str]:
+    """The containers that are no more; one that a unit makes anew is not lost."""
     there = {container.id for container in node.containers}
-    return [name for cid, name in keep.names.items() if cid not in there]
+    made = {about for unit, about in units_of(survey, node).values() if unit.to_run and remakes(unit, about)}
+    return [name for cid, name in keep.names.items() if cid not in there and name not in made]
+
+
+def _units(survey: Survey, run: str) -> Units:
+    return Units(survey, run, lambda node: _where(node, run))
+
+
+def _hold(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
+    """Before data is moved, the units that would start etcd on it are held, where the run does not hold them still."""
+    keep = node.keep(run)
+    return _units(survey, run).hold(node) if keep is not None and moves(node, keep) else []
+
+
+def _release(survey: Survey, run: str, todo: Sequence[NodeFacts], starting: Starting) -> list[Stage | None]:
+    """Give the units back, that of the member with the most data first; who is not to be started stays held.
+
+    One that runs all the while, since nothing was moved there, is only let go.
+    """
+    units, stages = _units(survey, run), []
+    for node in sorted(todo, key=lambda node: node.name != starting.first):
+        keep = node.keep(run)
+        moved = keep is not None and moves(node, keep)
+        runs = not moved and any(unit.active for unit, _ in units_of(survey, node).values())
+        if runs or node.name not in starting.not_these:
+            held = frozenset({node.name} if moved else ())
+            lane = units.release(node, waits=node.name == starting.first, held=held)
+            stages.append(stage(f"{RELEASE}-{node.name}", f"Give the units of {node.name} back", [lane]))
+    return stages
 
 
 def _ours(node: NodeFacts, run: str) -> list[Container]:
@@ -355,6 +392,9 @@ def _stop(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
     ours = _ours(node, run)
     if ours:
         steps.append(RemoveOurs(node.name, paths, data, tuple(c.name for c in ours)))
+    if moves(node, keep):
+        units = _units(survey, run)
+        steps += units.stop(node, units.aside(node))
     targets = [
         FenceTarget(c.id, c.name, _aside(keep, paths, c), c.state == "paused")
         for c in node.containers
@@ -376,29 +416,34 @@ def _data(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
     return [PutDataBack(node.name, *_where(node, run))] if moves(node, keep) else []
 
 
-def _containers(todo: Sequence[NodeFacts], run: str, starting: Starting) -> tuple[list[list[Step]], list[list[Step]]]:
+def _containers(
+    survey: Survey, todo: Sequence[NodeFacts], run: str, starting: Starting
+) -> tuple[list[list[Step]], list[list[Step]]]:
     """The lanes of the containers: first who is not started, and the member with the most data; then the others."""
     first: list[list[Step]] = []
     rest: list[list[Step]] = []
     for node in todo:
-        steps = _put_back(node, run, starting)
+        steps = _put_back(survey, node, run, starting)
         waits = starting.first not in (None, node.name) and any(step.start for step in steps)
         (rest if waits else first).append(list(steps))
     return first, rest
 
 
-def _put_back(node: NodeFacts, run: str, starting: Starting) -> list[PutContainerBack]:
+def _put_back(survey: Survey, node: NodeFacts, run: str, starting: Starting) -> list[PutContainerBack]:
     keep = node.keep(run)
     assert keep is not None
     paths, data = _where(node, run)
     moved, held = moves(node, keep), _held_back(node, run, starting)
+    # what a unit starts, or makes anew, is left to it: `_release` starts the unit
+    by_unit = {about for unit, about in units_of(survey, node).values() if unit.to_run and not cannot_hold(node, unit)}
     steps = []
     for c in node.containers:
         if c.id not in keep.names:
             continue
-        name, ran = keep.names[c.id], c.id in keep.ran and keep.names[c.id] not in held
+        name = keep.names[c.id]
+        ran = c.id in keep.ran and name not in held and name not in by_unit
         policy = "no" if name in held else keep.policies.get(c.id, "no")
-        if moved or not _back(node, c, policy, runs=ran):
+        if moved or not _back(node, c, policy, runs=c.running if name in by_unit else ran):
             wait = ran and node.name == starting.first
             steps.append(PutContainerBack(node.name, paths, data, c.id, name, policy, ran, wait))
     return steps

@@ -12,6 +12,7 @@ from fleetrecover.decide import steps as s
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.managers import held_by_others, manager_finding, manager_findings, unit_findings
 from fleetrecover.decide.own import own_container, unclear, wanted_name
+from fleetrecover.decide.units import TOUCHING, unheld
 from fleetrecover.facts import NodeFacts, Survey
 
 FORBIDDEN, IN_CONTAINER = "forbidden", "in-container"
@@ -20,8 +21,6 @@ WRAPPED, WHICH, UNWRITABLE, WAL_APART = "wrapped", "which-container", "unwritabl
 
 CONTAINERS, OTHER_RUNTIME = ("docker", "podman"), "other-runtime"
 """The runtimes that are containers, and the code for any other."""
-
-_TOUCHING = (s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.StartOriginal, s.StartRebuilt, s.Join)
 
 
 def node_kinds(survey: Survey) -> list[Finding]:
@@ -44,8 +43,8 @@ def refusal(survey: Survey, touched: Sequence[s.Step]) -> Finding | None:
     """Why the steps must not be done: the first reason, in the inventory's order; None where there is none."""
     for node in survey.nodes:
         mine = [step for step in touched if step.node == node.name]
-        if any(isinstance(step, _TOUCHING) for step in mine):
-            for each in _reasons(survey, node):
+        if any(isinstance(step, TOUCHING) for step in mine):
+            for each in _reasons(survey, node, unheld(survey, node, mine)):
                 return each
         if mine:
             for each in _unwritable(node):
@@ -53,10 +52,12 @@ def refusal(survey: Survey, touched: Sequence[s.Step]) -> Finding | None:
     return None
 
 
-def _reasons(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
+def _reasons(survey: Survey, node: NodeFacts, free: frozenset[str]) -> Iterator[Finding]:
+    """`free`: the units that would start etcd there while we work, since nothing holds them."""
     yield from _other_runtime(survey, node)
     for container, manager in held_by_others(node):
-        yield manager_finding(node, container, manager)
+        if manager.starter is None or manager.starter.name in free:
+            yield manager_finding(node, container, manager)
     yield from (each for each in unit_findings(node) if each.severity is Severity.ERROR)
     yield from unclear_finding(survey, node)
     yield from forbidden(survey, node)

@@ -8,7 +8,7 @@ import pytest
 
 from fleetrecover.commands.managers import starters
 from fleetrecover.decide.finding import Severity
-from fleetrecover.decide.managers import held_by_others, manager_findings, manager_of
+from fleetrecover.decide.managers import held_by_others, lines_about, manager_findings, manager_of
 from fleetrecover.facts import ROLE_LABEL, Starter, StarterKind
 from fleetrecover.model import Result
 from tests.decide.surveys import container, node, survey
@@ -56,6 +56,30 @@ def test_the_unit_that_handles_a_container(name: str, code: str | None) -> None:
     where = node(1, containers=(container(name=name),), starters=answered(UNIT))
     manager = manager_of(where, where.containers[0])
     assert (manager.code if manager else None) == code
+
+
+@pytest.mark.parametrize(
+    ("line", "handles"),
+    [
+        ("/usr/bin/docker run --name=etcd1 quay.io/coreos/etcd", True),
+        ("/usr/bin/docker run --name etcd1 quay.io/coreos/etcd", True),
+        ("/usr/bin/docker run --name other -v /etcd1:/data etcd1", False),
+        ('/usr/bin/docker run --name=etcd2 quay.io/coreos/etcd "$@"', False),
+        ("/usr/bin/docker run --name=${NAME} quay.io/coreos/etcd", True),
+        ("/usr/bin/docker run --name $NAME $OPTIONS quay.io/coreos/etcd", True),
+        ("/usr/bin/docker run --name=${NAME} redis", False),
+        ("/usr/bin/docker start -a $ETCD_CONTAINER # etcd", True),
+        ("/usr/bin/docker rm -f ${CONTAINER}", False),
+        ("/usr/bin/docker exec etcd1 etcdctl snapshot save", False),
+        ("/usr/bin/dockerd run etcd1", False),
+    ],
+)
+def test_a_command_about_a_container(line: str, handles: bool) -> None:
+    """A name in a variable may be any, so one about an etcd counts: to hold a unit too many does no harm."""
+    unit = Starter(StarterKind.UNIT, "x.service", line, active=True)
+    assert bool(lines_about(unit, "etcd1")) is handles
+    assert not lines_about(replace(unit, active=False, enabled=False), "etcd1")
+    assert bool(lines_about(replace(unit, active=False, enabled=False, held_by="r1"), "etcd1")) is handles
 
 
 def test_one_that_was_set_aside_is_still_its_units() -> None:

@@ -10,6 +10,7 @@ import pytest
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.steps import AddMember, CloseEarlier, Join, KeepData, Promote, Step
+from fleetrecover.decide.units import HOLD
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Keep, Pin, Role
 from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
@@ -29,11 +30,11 @@ def planned(fleet: FakeFleet, wish: Wish) -> tuple[Diagnosis, Plan | None]:
 
 
 def all_steps(plan: Plan) -> Iterator[Step]:
-    """The steps as `recover` does them: after the fence it looks again, so only the fence is done of a plan with one."""
-    fence = plan.stage("fence")
-    if fence is not None:
-        yield from fence.steps
-        return
+    """The steps as `recover` does them: after the hold, and the fence, it looks again, so only that is done of such a plan."""
+    for first in (plan.stage(HOLD), plan.stage("fence")):
+        if first is not None:
+            yield from first.steps
+            return
     yield from plan.steps
     if plan.closing is not None and plan.remedy is not Remedy.START:
         yield from plan.closing.steps
@@ -43,7 +44,7 @@ def finish(fleet: FakeFleet, wish: Wish) -> tuple[Diagnosis, list[str]]:
     """Plan and do until nothing is left; returns the end and the survivors that were named on the way."""
     survivors: list[str] = []
     plan: Plan | None = None
-    for _ in range(6):
+    for _ in range(9):
         diagnosis, plan = planned(fleet, wish)
         if plan is None:
             return diagnosis, survivors

@@ -14,6 +14,7 @@ from typing import Self
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.units import TOUCHING
 from fleetrecover.docker.argv import from_argv
 from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.etcd.membership import Configuration, Member
@@ -31,6 +32,8 @@ from fleetrecover.facts import (
     Problem,
     Proof,
     Role,
+    Starter,
+    StarterKind,
     Survey,
     settle,
 )
@@ -107,6 +110,32 @@ def kept_data(keep: Keep, log: Log | None) -> tuple[KeptData, ...]:
     return (KeptData(f"{keep.path}/original", 30, log.last.index, log.commit, log.cluster_id, log.node_id, voters),)
 
 
+@dataclass(frozen=True)
+class Unit:
+    """A systemd unit that starts the node's etcd; one that `remakes` it removes the container of that name first."""
+
+    active: bool = True
+    remakes: bool = True
+    held_by: str = ""
+    was_active: bool = False
+    name: str = "etcd.service"
+
+    @property
+    def starter(self) -> Starter:
+        verbs = "docker rm -f etcd\ndocker run --name=etcd etcd" if self.remakes else "docker start -a etcd"
+        return Starter(
+            StarterKind.UNIT,
+            self.name,
+            verbs,
+            active=self.active,
+            restarts=True,
+            service="simple",
+            settings=True,
+            held_by=self.held_by,
+            was_active=self.was_active,
+        )
+
+
 @dataclass
 class Node:
     """One node. `data` is the log of what lies in the data directory; `kept` of what was moved aside as original."""
@@ -119,6 +148,8 @@ class Node:
     kept: Log | None = None
     keeps: dict[str, Keep] = field(default_factory=dict)
     earlier: list[Log] = field(default_factory=list)  # what earlier runs have kept
+    unit: Unit | None = None
+    made: int = 0  # how often the unit has made the container anew
 
     @property
     def name(self) -> str:
@@ -197,6 +228,7 @@ class FakeFleet:
             status=status,
             members=tuple(self.live) if healthy else None,
             alarms=() if healthy else None,
+            starters=(node.unit.starter,) if node.unit is not None else (),
         )
 
     def _healthy(self, node: Node) -> bool:
@@ -209,7 +241,22 @@ class FakeFleet:
         """The effects of a step, in order; an interruption may fall after any of them."""
         node = self.node(step.node)
         run = step.paths.run
+        if isinstance(step, TOUCHING) and node.unit is not None:
+            yield lambda: self._unit_is_out_of_the_way(node)
         match step:
+            case s.HoldUnit():
+                yield lambda: self._keep(node, step.paths)
+                yield lambda: self._hold_unit(node, run)
+            case s.StopUnit():
+                yield lambda: self._unit_is_held(node)
+                for target in step.targets:
+                    yield partial(self._change, node, target.id, name=target.keep_as)
+                    yield partial(self._change, node, target.id, state="exited")
+                yield lambda: self._change_unit(node, active=False)
+            case s.ReleaseUnit():
+                if step.starts:
+                    yield lambda: self._start_unit(node, step.name)
+                yield lambda: self._change_unit(node, held_by="")
             case s.OpenRun():
                 yield lambda: self._begin(node, step)
                 yield lambda: self._write_down(node, step.paths)
@@ -270,6 +317,41 @@ class FakeFleet:
         for step in steps:
             for effect in self.effects(step):
                 effect()
+
+    def _change_unit(self, node: Node, **parts: object) -> None:
+        assert node.unit is not None
+        node.unit = replace(node.unit, **parts)  # type: ignore[arg-type]
+
+    def _unit_is_out_of_the_way(self, node: Node) -> None:
+        assert node.unit is not None and node.unit.held_by and not node.unit.active, (
+            "the unit would start etcd meanwhile"
+        )
+
+    def _unit_is_held(self, node: Node) -> None:
+        assert node.unit is not None and node.unit.held_by, "it would start again at once"
+
+    def _hold_unit(self, node: Node, run: str) -> None:
+        assert node.unit is not None
+        was = node.unit.was_active if node.unit.held_by else node.unit.active
+        self._change_unit(node, held_by=run, was_active=was)
+
+    def _start_unit(self, node: Node, name: str) -> None:
+        """As the unit does: it removes what has the name and makes it anew, with its own command, or starts what is there."""
+        assert node.unit is not None
+        if node.unit.active:
+            return
+        self._change_unit(node, active=True)
+        if node.unit.remakes:
+            node.made += 1
+            model = node.container or make_container(node.number, len(self.nodes), version=self.version)
+            anew = replace(model, id=f"anew{node.made}", name=name, labels={}, restart_policy="always", state="exited")
+            if node.container is not None and node.container.name != name:
+                node.others.append(node.container)
+            node.others = [c for c in node.others if c.name != name]
+            node.container = anew
+        found = next(c for c in node.containers if c.name == name)
+        if node.data is not None:
+            self._start(node, found.id)
 
     def _keep(self, node: Node, paths: RunPaths, **parts: object) -> None:
         keep = node.keeps.get(paths.run) or Keep(paths.run, paths.root, None)
