@@ -259,6 +259,7 @@ class Keep:
     undoing: bool = False  # an undo has begun here and not ended; whether it was finished counts no more
     proof: Proof | None = None
     bytes: int = 0
+    wal_bytes: int = 0  # of the WALs that were moved aside beside a WAL directory of its own; part of `bytes`
     policies: Mapping[str, str] = field(default_factory=dict)  # container id → restart policy before the run
     ran: frozenset[str] = frozenset()  # ids of the containers that ran before the run
     names: Mapping[str, str] = field(default_factory=dict)  # container id → name before the run
@@ -297,6 +298,10 @@ class DataDir:
     label: str = ""  # SELinux's; empty where there is none
     inner: tuple[str, ...] = ()
     wal: str = ""  # the WAL's own directory, links resolved; empty where it is in `member`
+    wal_size: int = 0  # of that directory; it is part of `size`
+    wal_free: int = 0  # on the filesystem of that directory
+    wal_shared: bool = False  # it is on the filesystem of the data
+    wal_mount: bool = False  # it is a mount point, so it cannot be moved
     who: str = ""  # as whom we look, for a person
     forbidden: str = ""  # the first path that we may not read
     unwritable: str = ""  # the first path that we may not write in
@@ -422,6 +427,7 @@ class NodeFacts:
     log: Log | None = None
     log_problem: Problem | None = None
     log_path: str | None = None
+    log_wal: str | None = None  # where the WAL lies that was read, where that is not in `log_path`
     db: DbFacts | None = None
     db_problem: Problem | None = None
     status: EtcdStatus | None = None

@@ -95,6 +95,8 @@ class Undoer(Applier):
 
     @do.register
     def _(self, step: u.PutContainerBack) -> str:
+        if step.start:
+            self.together(step)
         action = actions.put_container_back(
             self.cli, step.container_id, step.name, step.restart_policy, start=step.start
         )

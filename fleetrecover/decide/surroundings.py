@@ -117,6 +117,11 @@ def _space(node: NodeFacts) -> Iterator[Finding]:
         message = f"{node.name}: {left} on the filesystem of {data.real}: etcd cannot write there"
         advice = f"free {(need - data.free) / 1e6:,.0f} MB on it, then run this again"
         yield Finding(Severity.ERROR, node.name, "space", message, advice)
+    elif data.wal and not data.wal_shared and data.wal_free < SPACE_MARGIN:
+        message = f"{node.name}: only {data.wal_free / 1e6:,.0f} MB are free on the filesystem of {data.wal}: etcd cannot write "
+        message += "its log there"
+        advice = f"free {(SPACE_MARGIN + data.wal_size - data.wal_free) / 1e6:,.0f} MB on it, then run this again"
+        yield Finding(Severity.ERROR, node.name, "space", message, advice)
     elif data.has_member and data.free < need:
         yield Finding(
             Severity.WARNING,

@@ -250,8 +250,7 @@ def kind_of(keeps: Iterable[Keep]) -> str:
 
 
 def _where(node: NodeFacts, run: str) -> tuple[RunPaths, str]:
-    root = node.data.keep_root if node.data else DEFAULT_DATA + ".fleetrecover"
-    return RunPaths(root, run), node.data.real if node.data else DEFAULT_DATA
+    return RunPaths.of(node.data, run), node.data.real if node.data else DEFAULT_DATA
 
 
 def _why_away(node: NodeFacts) -> str:

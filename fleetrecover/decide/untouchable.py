@@ -176,6 +176,7 @@ def _wal_apart(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
         Severity.INFO,
         node.name,
         WAL_APART,
-        f"{node.name}: its etcd keeps the WAL apart, in {container.wal_path}; it is read there",
-        "members are started as they are; a reset or a new member is refused, since a WAL directory of its own is not moved yet",
+        f"{node.name}: its etcd keeps the WAL apart, in {container.wal_path}; it is read there, and kept, copied and moved with "
+        "the data",
+        "",
     )

@@ -193,7 +193,7 @@ def best_of(survey: Survey, transport: Transport) -> Best | None:
     written = None
     if chosen.log_path:
         try:
-            seconds = Reader(chosen.host, transport).read(commands.last_written(chosen.log_path))
+            seconds = Reader(chosen.host, transport).read(commands.last_written(chosen.log_path, chosen.log_wal or ""))
         except (FormatError, RemoteError):
             seconds = None
         written = datetime.fromtimestamp(seconds, UTC) if seconds else None
