@@ -535,7 +535,7 @@ class Applier:
         return f"{step.name}, restart policy {step.restart_policy}"
 
     def together(self, step: s.Step) -> None:
-        """Before an etcd is started: see that a WAL directory of its own lies with its data."""
+        """Before an etcd is started, or a run is closed: see that a WAL directory of its own lies with its data."""
         if step.paths.wal:
             self.act(step, actions.reunite(self.cli, step.paths, step.data))
 
@@ -820,11 +820,13 @@ class Applier:
 
     @do.register
     def _(self, step: s.FinishRun) -> str:
+        self.together(step)
         self.act(step, actions.mark(step.paths, "finished"))
         return step.paths.run
 
     @do.register
     def _(self, step: s.CloseEarlier) -> str:
+        self.together(step)
         self.act(step, actions.mark(step.earlier, "finished"))
         return step.earlier.run
 

@@ -264,6 +264,7 @@ class Keep:
     ran: frozenset[str] = frozenset()  # ids of the containers that ran before the run
     names: Mapping[str, str] = field(default_factory=dict)  # container id → name before the run
     no_data: bool = False  # the node had no data when the run began
+    parted: bool = False  # an interruption has parted a WAL, which lies aside here, from its data, which lies in place
     discarded: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()  # what an undo has taken out
     kept: tuple[KeptData, ...] | None = None  # what the data that it keeps says; None where nobody has looked

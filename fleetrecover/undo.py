@@ -128,6 +128,7 @@ class Undoer(Applier):
 
     @do.register
     def _(self, step: u.MarkUndone) -> str:
+        self.together(step)
         self.act(step, actions.mark(step.paths, "undone"))
         return step.paths.run
 

@@ -260,14 +260,14 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
             f"  cp -a {quote(member)} {quote(there + '.new/member')}",
             f"  {_sync(away)}",
             f"  diff -rq {quote(member)} {quote(there + '.new/member')} >&2 || exit {DIFFERS}",
+            # a WAL of its own is moved aside, since that takes no space: with the data, or not yet an original
+            *(f"  {line}" for line in wal_dir.out(paths, "original")),
             f"  mv {quote(there + '.new')} {quote(there)}",
             f"  {_sync(away)}",
             "fi",
             f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
             f"mkdir {quote(partial)}",
             *_as_data(data, partial),
-            # a WAL of its own is moved aside, since that takes no space, and copied: the copy is in one piece
-            *wal_dir.out(paths, "original"),
             *wal_dir.into_copy(paths, "original", partial),
             f"mv {quote(member)} {quote(posixpath.join(partial, 'member'))}",
             *_wal_into_member(paths, partial),
@@ -423,14 +423,16 @@ def write_proof(paths: RunPaths, proof: Mapping[str, object]) -> Action:
 def adopt(paths: RunPaths, data: str) -> Action:
     """Move the proven copy to where the survivor's etcd looks for its data, its WAL first where that has its own place."""
     source, member = posixpath.join(paths.at("reset"), "member"), posixpath.join(data, "member")
+    # the engine makes a mount's place there where a WAL directory lies in the data directory
+    empty = f"rm -rf -- {quote(paths.at('reset'))}" if paths.wal else f"rmdir {quote(paths.at('reset'))}"
     return _action(
         "adopt",
         [
-            f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] && exit 0 || exit {OCCUPIED}; fi",
+            f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] || exit {OCCUPIED};"
+            f" [ ! -d {quote(paths.at('reset'))} ] || {empty}; exit 0; fi",
             *wal_dir.put(paths, "reset"),
             f"mv {quote(source)} {quote(member)}",
-            # the engine makes a mount's place where a WAL directory lies in the data directory
-            f"rm -rf -- {quote(paths.at('reset'))}" if paths.wal else f"rmdir {quote(paths.at('reset'))}",
+            empty,
             _sync(data),
         ],
         timeout=1800.0 if paths.wal else 60.0,

@@ -288,7 +288,10 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
       if [ "$part" = original ]; then echo keptapart=1; wals "$to" keptwal; fi
       du -sk "$to" 2>/dev/null | awk '{ print "keptwalsize=" $1 }'
       # an interruption has parted it from its data, which lies in place
-      if open "$k" && [ ! -e "$k/$part/member" ] && [ ! -e "$k/$part/no-member" ]; then wals "$to" astray; fi
+      if open "$k" && [ -d "$to" ] && [ ! -e "$k/$part/member" ] && [ ! -e "$k/$part/no-member" ]; then
+        echo part=parted
+        wals "$to" astray
+      fi
     done
     for part in containers.json no-data finished undoing undone; do
       if [ -e "$k/$part" ]; then echo "part=$part"; fi
@@ -497,6 +500,7 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         ran=frozenset(c["Id"] for c in before if _running(c.get("State") or {})),
         names={c["Id"]: str(c.get("Name", "")).lstrip("/") for c in before},
         no_data="no-data" in parts,
+        parted="parted" in parts,
         discarded=tuple(found["discarded"]),
         withdrawn=tuple(found["withdrawn"]),
         elsewhere=_elsewhere(found.get("elsewhere"), posixpath.basename(path)),
