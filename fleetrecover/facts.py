@@ -306,6 +306,7 @@ class DataDir:
     who: str = ""  # as whom we look, for a person
     forbidden: str = ""  # the first path that we may not read
     unwritable: str = ""  # the first path that we may not write in
+    foreign: str = ""  # where runs keep things, but it is another user's (or a link), so that we do not look into it
 
     @property
     def can_reflink(self) -> bool:

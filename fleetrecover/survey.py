@@ -24,6 +24,7 @@ from fleetrecover.decide.diagnosis import may_be_electing
 from fleetrecover.decide.membership import peer_addresses
 from fleetrecover.decide.own import own_of
 from fleetrecover.decide.regrown import adopted
+from fleetrecover.decide.rights import what_to_add
 from fleetrecover.decide.untouchable import FORBIDDEN, IN_CONTAINER
 from fleetrecover.docker.config_file import MOST_BYTES
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, config_file, etcdctl_tls, is_etcd
@@ -417,8 +418,7 @@ def _not_allowed(node: NodeFacts, data: DataDir) -> NodeFacts:
     problem = Problem(
         FORBIDDEN,
         f"the login user {data.who} may not read {data.forbidden}: it is not root there, so nothing is known of the data",
-        "log in as root, or add `sudo = true` under [ssh] in hosts.toml (the user then needs sudo without a password); being in "
-        "the docker group is not enough",
+        what_to_add(data.who, node.name),
     )
     return replace(node, log_problem=problem, db_problem=problem)
 

@@ -433,6 +433,7 @@ def parse_listing(path: str, text: str) -> DataListing:
         who=single.get("who", ""),
         forbidden=single.get("forbidden", ""),
         unwritable=_unwritable(single, mount, real),
+        foreign=single.get("foreign", ""),
     )
     if "wal" in single:
         files = [*_with_wal(files, apart or astray)]

@@ -75,6 +75,9 @@ class SnapshotDirectory:
     free: int
     symlink: bool
     files: tuple[SnapshotFile, ...]
+    who: str = ""  # as whom we look
+    forbidden: str = ""  # the directory that we may not read, or not look into for it
+    unwritable: str = ""  # the directory in which we may not write
 
 
 _LISTING = r"""
@@ -86,6 +89,10 @@ echo "real=$r"
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 echo "free=$(@FREE@)"
+printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+# what may not be looked into is not what is not there
+if [ ! -x "$near" ] || { [ "$near" = "$r" ] && [ ! -r "$r" ]; }; then echo "forbidden=$near"; fi
+[ -w "$near" ] || echo "unwritable=$near"
 [ -d "$r" ] || exit 0
 echo exists=1
 n=0
@@ -121,7 +128,14 @@ def parse_listing(text: str) -> SnapshotDirectory:
     if not real.startswith("/"):
         raise FormatError(f"the node gave {real!r} for the snapshot directory", source="snapshot listing")
     return SnapshotDirectory(
-        real, "exists" in single, int(single.get("free") or 0) * 1024, "symlink" in single, tuple(files)
+        real,
+        "exists" in single,
+        int(single.get("free") or 0) * 1024,
+        "symlink" in single,
+        tuple(files),
+        single.get("who", ""),
+        single.get("forbidden", ""),
+        single.get("unwritable", ""),
     )
 
 

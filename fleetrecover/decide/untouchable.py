@@ -12,6 +12,7 @@ from fleetrecover.decide import steps as s
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.managers import held_by_others, manager_finding, manager_findings, unit_findings
 from fleetrecover.decide.own import own_container, unclear, wanted_name
+from fleetrecover.decide.rights import what_to_add
 from fleetrecover.facts import NodeFacts, Survey
 
 FORBIDDEN, IN_CONTAINER = "forbidden", "in-container"
@@ -115,10 +116,8 @@ def _unwritable(node: NodeFacts) -> Iterator[Finding]:
 
 
 def _as_root(node: NodeFacts) -> str:
-    return (
-        f"log in as root, or add `sudo = true` under [ssh] in hosts.toml (the user then needs sudo without a password on "
-        f"{node.name}); where root may not either, the filesystem is mounted read-only"
-    )
+    who = node.data.who if node.data is not None else ""
+    return f"{what_to_add(who, node.name)}; where root may not either, the filesystem is mounted read-only"
 
 
 def _in_container(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
