@@ -137,6 +137,7 @@ def test_a_move_that_is_killed_anywhere(place: Place) -> None:
     assert stop > 4
 
 
+@pytest.mark.parametrize("place", ["another filesystem"], indirect=True)
 def test_undo_that_is_killed_anywhere_after_the_copy_was_adopted(place: Place) -> None:
     """Byte for byte as it was, whenever and however often; what was in place is withdrawn, with its log."""
     back = actions.put_data_back("true", place.paths, str(place.data))
@@ -161,6 +162,7 @@ def test_undo_that_is_killed_anywhere_after_the_copy_was_adopted(place: Place) -
     assert stop > 8
 
 
+@pytest.mark.parametrize("place", ["inside"], indirect=True)
 def test_an_adoption_that_is_killed_anywhere(place: Place) -> None:
     """The copy's log comes to its own place before its data; nothing of it stays in `member`."""
     adopt = actions.adopt(place.paths, str(place.data))
@@ -340,6 +342,7 @@ def test_where_no_container_tells_of_it_any_more(place: Place) -> None:
     assert place.seen("").data.wal == "", "a closed run says nothing of what is"
 
 
+@pytest.mark.parametrize("place", ["beside"], indirect=True)
 def test_a_restore_puts_the_log_in_its_place(place: Place) -> None:
     """A snapshot is restored into one directory; killed anywhere, it comes to its two places."""
     adopt = snapshots.adopt_restored(place.paths, str(place.data))

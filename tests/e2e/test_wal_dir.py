@@ -85,7 +85,7 @@ def test_quorum_lost_recovered_undone_and_recovered(fleet: Fleet, survivor: str)
         begun_with_wal_directories(lab)
         written = lab.client().fill("/before/", 300)
         broken, gone = (name for name in WALS if name != survivor)
-        lab.shell(gone, f"docker rm -f etcd; rm -rf {MEMBER} {WALS[gone][0]}")
+        lab.shell(gone, f"docker stop etcd; rm -rf {MEMBER} {WALS[gone][0]}")
         lab.shell(broken, f"docker stop etcd; for f in {WALS[broken][0]}/*.wal; do echo garbage > $f; done")
         lab.shell(survivor, "docker stop etcd")
         before = {name: hashes(lab, name) for name in (survivor, broken)}
