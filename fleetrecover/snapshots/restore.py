@@ -524,6 +524,7 @@ class RestoreApplier(Applier):
         rewrite.assert_no_force(step.spec)
         from fleetrecover.commands import actions
 
+        self.together(step)
         if not self.is_ours(step, step.name):
             self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
         else:
