@@ -293,12 +293,15 @@ def test_what_somebody_else_has_begun_is_not_run_over(place: Place) -> None:
 
 def test_a_container_that_runs_on_the_log_alone_is_seen(place: Place) -> None:
     """Neither moved nor put back under it."""
-    said = f"is=/etcd x etcd /etcd\ntrue {place.wal.parent}"
-    program(place.root / "engine", "docker", f'case $1 in ps) echo c1 ;; *) printf "%s\\n" "{said}" ;; esac')
     docker = str(place.root / "engine" / "docker")
-    for action in (actions.move_aside(docker, place.paths, str(place.data)),):
-        assert place.run(action) == actions.STILL_RUNNING
-    assert place.picture() == place.before
+    for source in (place.wal.parent, place.wal, place.wal / "0.wal"):
+        said = f"is=/etcd x etcd /etcd\ntrue {source}"
+        program(place.root / "engine", "docker", f'case $1 in ps) echo c1 ;; *) printf "%s\\n" "{said}" ;; esac')
+        assert place.run(actions.move_aside(docker, place.paths, str(place.data))) == actions.STILL_RUNNING
+        assert place.picture() == place.before
+    said = f"is=/etcd x etcd /etcd\ntrue {place.root}/elsewhere"
+    program(place.root / "engine", "docker", f'case $1 in ps) echo c1 ;; *) printf "%s\\n" "{said}" ;; esac')
+    assert place.run(actions.move_aside(docker, place.paths, str(place.data))) == 0
 
 
 def test_a_link_or_somebody_elses_directory_is_not_used(place: Place) -> None:
@@ -383,3 +386,68 @@ def test_no_space_for_the_log_where_it_belongs(place: Place) -> None:
     program(place.tools, "df", "echo h; echo none 100 100 0 100% /")
     assert place.run(actions.adopt(place.paths, str(place.data))) == actions.NO_SPACE
     assert not place.wal.exists() and (Path(place.paths.at("reset")) / "member" / "wal" / "2.wal").exists()
+
+
+def test_what_was_parted_for_one_part_is_moved_whole_for_another(place: Place) -> None:
+    """A plan that is made anew may call what it discards otherwise: data and log go there together."""
+    first = actions.move_aside("true", place.paths, str(place.data), "discarded-1")
+    stop = next(n for n in range(1, MOST) if place.ended(first, n) or not place.wal.exists())
+    assert stop and (place.data / "member").exists()
+    assert place.keep().parted
+    assert {Path(file.path).name for file in place.seen().files} == set(WHOLE), "it is read as one log all the same"
+    assert place.run(actions.move_aside("true", place.paths, str(place.data), "discarded-2")) == 0
+    assert (Path(place.paths.at("discarded-2")) / "member" / "snap" / "db").exists()
+    assert (Path(place.paths.wal_link("discarded-2")) / "0.wal").read_text() == "the log"
+    assert not place.keep().parted
+
+
+def test_what_a_closed_run_keeps_is_not_put_back(place: Place) -> None:
+    """Somebody has removed half of what it kept, by hand: the other half is not this etcd's log."""
+    place.copied()
+    assert place.run(actions.adopt(place.paths, str(place.data))) == 0
+    shutil.rmtree(place.paths.at("original"))
+    shutil.rmtree(place.wal)
+    for word in ("finished", "undone"):
+        (Path(place.paths.root) / word).touch()
+        assert not place.keep().parted
+        assert place.run(actions.reunite("true", place.paths, str(place.data))) == 0
+        assert not place.wal.exists()
+        (Path(place.paths.root) / word).unlink()
+    assert place.keep().parted
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_somebody_elses_directory_is_not_used(place: Place) -> None:
+    Path(place.paths.wal_keep_root).mkdir()
+    os.chown(place.paths.wal_keep_root, 65534, 65534)
+    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == actions.NOT_OURS
+    assert place.picture() == place.before
+    Path(place.paths.wal_link("original")).symlink_to(place.paths.wal_at("original"))
+    (Path(place.paths.wal_at("original"))).mkdir(parents=True)
+    (Path(place.paths.wal_at("original")) / "9.wal").write_text("planted")
+    assert place.read() == WHOLE and not place.keep().parted, "nor is it looked into"
+
+
+def test_a_copy_of_the_log_that_differs_is_none(place: Place) -> None:
+    """Both ways: into the copy that is worked on, and out of it."""
+    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == 0
+    real = shutil.which("cp")
+    spoil = f'{real} "$@"; for last; do :; done; for f in "$last"/*.wal; do [ ! -f "$f" ] || echo spoilt >> "$f"; done'
+    copy = actions.copy_original(place.paths, str(place.data), need=1)
+    program(place.tools, "cp", spoil)
+    assert place.run(copy) == actions.DIFFERS
+    program(place.tools, "cp", f'exec {real} "$@"')
+    assert place.run(copy) == 0
+    Path(place.paths.at("partial")).rename(place.paths.at("reset"))
+    program(place.tools, "cp", spoil)
+    assert place.run(actions.adopt(place.paths, str(place.data))) == actions.DIFFERS
+    assert place.picture() == {}, "nothing was put in place"
+
+
+def test_a_copy_is_not_put_over_a_log_that_is_in_place(place: Place) -> None:
+    """Somebody has begun one there meanwhile."""
+    place.copied()
+    place.wal.mkdir()
+    (place.wal / "9.wal").write_text("begun anew")
+    assert place.run(actions.adopt(place.paths, str(place.data))) == actions.OCCUPIED
+    assert (place.wal / "9.wal").read_text() == "begun anew" and not (place.data / "member").exists()
