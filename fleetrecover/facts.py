@@ -365,6 +365,7 @@ class Certificate:
     key: str = ""
     ca: str = ""
     faults: tuple[FileFault, ...] = ()
+    hidden: bool = False  # the login user may not read it: nothing is known of it
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso, seconds
 from fleetrecover.decide.membership import addresses_of
 from fleetrecover.decide.own import own_name, own_of, standing_container
+from fleetrecover.decide.rights import what_to_add
 from fleetrecover.facts import Certificate, NodeFacts, Survey
 
 CLOCK_WARNING = 1.0
@@ -59,6 +60,10 @@ def _certificates(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     yield from file_findings(survey, node)
     for found in node.certificates:
         where = f"{node.name}: certificate {found.path}"
+        if found.hidden:
+            add = what_to_add(node.data.who if node.data is not None else "", node.name)
+            yield Finding(Severity.INFO, node.name, "certificate-hidden", f"{where}: {found.problem}", add)
+            continue
         if found.problem and any(fault.path == found.path for fault in found.faults):
             continue
         if found.problem:

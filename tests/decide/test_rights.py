@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fleetrecover.commands import snapshots as commands
+from fleetrecover.commands.evidence import CertificateBytes, CertificateFiles
 from fleetrecover.commands.probes import parse_listing
+from fleetrecover.decide.certificates import read_certificate
+from fleetrecover.decide.finding import Severity
 from fleetrecover.decide.rights import lacking, refuse_without_rights, what_to_add
+from fleetrecover.decide.surroundings import surroundings
 from fleetrecover.decide.verdict import Expectation, judge
 from fleetrecover.errors import Refused
-from fleetrecover.facts import DataDir, NodeFacts
+from fleetrecover.facts import DataDir, NodeFacts, Problem
 from fleetrecover.model import Fleet, Host, Result
+from fleetrecover.report.console import print_survey
 from fleetrecover.snapshots.listing import list_snapshots
 from fleetrecover.snapshots.rights import refuse_without_snapshots
 from tests.decide.surveys import node, survey
 from tests.fakes.transport import FakeTransport
 
 OP = "op (uid 1000)"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def data(**more: object) -> DataDir:
@@ -139,3 +147,29 @@ def test_the_listing_of_a_directory_by_another_user(tmp_path: Path) -> None:
     shut.parent.chmod(0o755)
     shut.chmod(0o711)
     assert listed(shut, *nobody).forbidden == str(shut)
+
+
+def test_a_certificate_that_may_not_be_read_is_not_a_bad_one() -> None:
+    files = CertificateFiles("/c.pem", "/k.pem", "/ca.pem")
+    found = read_certificate(CertificateBytes(files, b"", b"", None, ("hidden", "hidden", "hidden")), NOW)
+    assert found.hidden and not found.faults
+    one = replace(row(1), certificates=(found,))
+    [told] = [each for each in surroundings(survey(one)) if each.code.startswith("certificate")]
+    assert (told.code, told.severity) == ("certificate-hidden", Severity.INFO)
+    assert "op ALL=(root) NOPASSWD: ALL" in told.advice
+    missing = read_certificate(CertificateBytes(files, b"", b"", None, ("missing", "there", "there")), NOW)
+    assert not missing.hidden and missing.faults
+
+
+def test_the_survey_says_that_data_may_not_be_read_and_what_to_add() -> None:
+    """Not that there is none."""
+    problem = Problem("forbidden", f"the login user {OP} may not read /var/lib/etcd")
+    out = Console(record=True, width=200)
+    print_survey(out, survey(replace(row(1, forbidden="/var/lib/etcd", has_member=False), log_problem=problem)))
+    said = out.export_text()
+    assert "none" not in said
+    for part in ("may not be read, ", OP, "op ALL=(root) NOPASSWD: ALL", "on etcd1"):
+        assert part in said
+    out = Console(record=True, width=200)
+    print_survey(out, survey(node(1)))
+    assert "NOPASSWD" not in out.export_text()

@@ -108,7 +108,8 @@ def test_quorum_lost_recovered_undone_and_recovered(fleet: Fleet, survivor: str)
 
         assert tool.recover(lab.name).document["outcome"] == "recovered"
         everything_is_there(lab, tool, written)
-        cleaned = tool.run("clean", "--finished", "--yes", lab.name)
+        # what the undo had taken out is ahead of what serves now, by entries of its own making
+        cleaned = tool.run("clean", "--finished", "--yes", lab.name, "--accept-loss", "1000")
         assert cleaned.code == 0, cleaned.err
         for name, (wal, _, _) in WALS.items():
             lab.shell(name, f"[ ! -e {wal}.fleetrecover ]")
