@@ -77,7 +77,7 @@ def test_before_an_etcd_is_started_or_a_run_closed_its_log_lies_with_its_data(na
         transport = FakeTransport({"etcd1": {"reunite": PARTED, "*": failed(9, "it went on")}})
         journal = Journal(tmp_path / f"{walled}.jsonl", "r1")
         survey = surveys.survey(surveys.node(1))
-        worker = Undoer(survey, transport, "t", journal, Silent(), lambda _: None)
+        worker = Undoer(survey, transport, "t", journal, Silent(), lambda _: None)  # type: ignore[arg-type]
         step = LOOKS_FIRST[name] if walled else replace(LOOKS_FIRST[name], paths=RunPaths("/d.fleetrecover", "r1"))
         try:
             with pytest.raises(FleetRecoverError) as caught:
@@ -91,7 +91,8 @@ def test_before_an_etcd_is_started_or_a_run_closed_its_log_lies_with_its_data(na
 def test_one_that_stays_stopped_need_not_be_looked_at(tmp_path: Path) -> None:
     transport = FakeTransport({"etcd1": {"*": b""}})
     journal = Journal(tmp_path / "r1.jsonl", "r1")
-    worker = Undoer(surveys.survey(surveys.node(1)), transport, "t", journal, Silent(), lambda _: None)
+    survey = surveys.survey(surveys.node(1))
+    worker = Undoer(survey, transport, "t", journal, Silent(), lambda _: None)  # type: ignore[arg-type]
     worker.do(u.PutContainerBack(*BASE, "c" * 64, "etcd", "no", start=False))
     journal.close()
     assert transport.names() == ["put-container-back"]

@@ -15,6 +15,7 @@ from fleetrecover.commands import busy, wal_dir
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.codes import (
     DIFFERS,
+    ELSEWHERE,
     MISWRITTEN,
     NAME_TAKEN,
     NO_REFLINK,
@@ -33,6 +34,7 @@ from fleetrecover.model import Command
 
 __all__ = [
     "DIFFERS",
+    "ELSEWHERE",
     "MISWRITTEN",
     "NAME_TAKEN",
     "NOT_BLANK",
@@ -306,6 +308,7 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
             f"mkdir {quote(partial)}",
             sharing if reflink else by_itself,
             f"diff -rq {original} {copy} >&2 || exit {DIFFERS}",
+            *wal_dir.same_place(paths),
             *wal_dir.into_copy(paths, "original", posixpath.join(partial, "member")),
             *_as_data(data, partial),
             _sync(paths.root),
@@ -430,6 +433,7 @@ def adopt(paths: RunPaths, data: str) -> Action:
         [
             f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] || exit {OCCUPIED};"
             f" [ ! -d {quote(paths.at('reset'))} ] || {empty}; exit 0; fi",
+            *wal_dir.same_place(paths),
             *wal_dir.put(paths, "reset"),
             f"mv {quote(source)} {quote(member)}",
             empty,

@@ -22,6 +22,8 @@ NOT_OURS = 72
 """The place for what runs keep is a symbolic link, or belongs to somebody else."""
 NO_REFLINK = 73
 """The filesystem copies nothing without taking space."""
+ELSEWHERE = 74
+"""The WAL's directory is another one than when the run began."""
 
 REFUSALS: Mapping[int, str] = {
     OCCUPIED: "there is data where there must be none",
@@ -32,5 +34,7 @@ REFUSALS: Mapping[int, str] = {
     DIFFERS: "the copy differs from the original",
     STILL_RUNNING: "a container still runs on that data",
     NOT_OURS: "the directory for what runs keep is a symbolic link or belongs to somebody else, so it is not used",
+    ELSEWHERE: "its etcd keeps its WAL in another directory now than when the run began, so what was kept of it would not be "
+    "put where it belongs; give its command the --wal-dir that it had",
     NO_REFLINK: "the filesystem cannot copy without taking space (no reflinks), and there is not enough of it",
 }

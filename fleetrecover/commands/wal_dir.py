@@ -13,7 +13,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
-from fleetrecover.commands.codes import DIFFERS, NO_SPACE, NOT_OURS, OCCUPIED
+from fleetrecover.commands.codes import DIFFERS, ELSEWHERE, NO_SPACE, NOT_OURS, OCCUPIED
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import quote
 from fleetrecover.commands.space import unless_free
@@ -97,12 +97,21 @@ def back(paths: RunPaths, part: str) -> list[str]:
     ]
 
 
+def same_place(paths: RunPaths) -> list[str]:
+    """Refuse where the WAL that the run keeps came from another directory: its command was changed meanwhile."""
+    if not paths.wal:
+        return []
+    link, kept = quote(paths.wal_link("original")), quote(paths.wal_at("original"))
+    return [f'[ ! -L {link} ] || [ "$(readlink {link})" = {kept} ] || exit {ELSEWHERE}']
+
+
 def reunite(paths: RunPaths, data: str, quiet: Sequence[str]) -> list[str]:
     """Put a WAL back beside its `member`, where an interruption has parted them. `quiet`: lines that refuse what runs."""
     if not paths.wal:
         return []
     wal, member = quote(paths.wal), quote(posixpath.join(data, "member"))
     return [
+        *same_place(paths),
         f"for link in {quote(paths.keep_root)}/*/wal-of-*; do",
         '  part=${link%/wal-of-*}/${link##*/wal-of-}; run=${link%/*}; aside=$(readlink "$link") || continue',
         f'  [ -d "$aside" ] && [ -e {member} ] || continue',

@@ -620,6 +620,13 @@ class _Maker:
                 f"{node.name}: container {own.name}: {own.spec_problem}",
                 hint="only a container whose command is etcd and its flags can be rewritten: make one by hand",
             )
+        if node.data is not None and node.data.wal and not own.config.wal_apart:
+            # the listing goes by what an open run has moved where the container says nothing of it
+            raise Refused(
+                f"{node.name}: the run that is open there has moved a WAL with a directory of its own, and container {own.name} "
+                "has no --wal-dir now",
+                hint="give its command the --wal-dir that it had; or take the run back: `fleetrecover undo --last`",
+            )
         return own.spec
 
     def start_own(self, node: NodeFacts, *, waits_for: str = "health") -> list[Step]:

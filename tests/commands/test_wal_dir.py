@@ -451,3 +451,18 @@ def test_a_copy_is_not_put_over_a_log_that_is_in_place(place: Place) -> None:
     (place.wal / "9.wal").write_text("begun anew")
     assert place.run(actions.adopt(place.paths, str(place.data))) == actions.OCCUPIED
     assert (place.wal / "9.wal").read_text() == "begun anew" and not (place.data / "member").exists()
+
+
+def test_a_wal_directory_that_is_another_one_now(place: Place) -> None:
+    """Somebody has changed the command meanwhile: nothing is copied, adopted or put back without the log that was kept."""
+    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == 0
+    other = RunPaths(place.paths.keep_root, RUN, str(place.root / "another"))
+    for action in (
+        actions.copy_original(other, str(place.data), need=1),
+        actions.adopt(other, str(place.data)),
+        actions.put_data_back("true", other, str(place.data)),
+        actions.reunite("true", other, str(place.data)),
+        actions.move_aside("true", other, str(place.data)),
+    ):
+        assert place.run(action) == actions.ELSEWHERE
+    assert place.read() == WHOLE and place.picture() == {}

@@ -150,3 +150,11 @@ def test_parted_data_is_still_to_be_moved_by_an_undo() -> None:
 def test_by_hand_both_are_set_aside() -> None:
     [one, *_] = FakeFleet.broken(1, wal=True).survey().nodes
     assert set_aside(one.data, "copy") == f"mv {DATA}/member {DATA}/member.copy && mv {WAL} {WAL}.copy"
+
+
+def test_a_command_that_was_changed_while_a_run_is_open_is_refused() -> None:
+    """The run has moved a log that the container's command says nothing of now."""
+    seen = FakeFleet.broken(3, wiped=2).survey()
+    with pytest.raises(Refused, match="n1: the run that is open there has moved a WAL") as caught:
+        plan_of(changed(seen, "n1", wal=WAL, wal_free=10**10))
+    assert "--wal-dir" in (caught.value.hint or "")

@@ -12,6 +12,7 @@ from fleetrecover.lab import Lab
 from tests.e2e.conftest import Fleet
 from tests.e2e.scenes import lose_two
 from tests.e2e.test_data_directories import everything_is_there
+from tests.e2e.test_drill import fab
 from tests.e2e.tool import Ran, Tool, state_of
 
 pytestmark = pytest.mark.lab
@@ -68,6 +69,9 @@ def test_of_the_docker_group_alone(fleet: Fleet, tmp_path: Path) -> None:
     is_told(told.run("diagnose"), 12)
     for command in (("plan",), ("recover", "--yes", lab.name)):
         is_told(told.run(*command), 12)
+    for task in ("fence", "keep-data", "reset"):
+        done_by_hand = fab(told, task, "--yes", lab.name)
+        is_told(Ran(done_by_hand.returncode, done_by_hand.stdout, done_by_hand.stderr), 12)
     document = told.run("diagnose", "--json").document
     assert (document["verdict"], document["findings"][0]["code"]) == ("undetermined", "forbidden")
     is_told(told.run("recover", "--yes", lab.name, "--dead", "etcd2", "--dead", "etcd3"), 12)
