@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,9 +124,17 @@ def test_nothing_is_saved_or_removed_where_it_may_not_be(line: str, said: str) -
     refuse_without_snapshots(*fleet_of(f"real=/opt/s\nfree=1\nwho={OP}\nexists=1\n"))
 
 
-def test_the_listing_of_a_directory_by_another_user(tmp_path: Path) -> None:
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A directory that everybody may look into, as pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_the_listing_of_a_directory_by_another_user(passable: Path) -> None:
     """The script itself, as a user that may not."""
-    shut = tmp_path / "shut" / "snapshots"
+    shut = passable / "shut" / "snapshots"
     shut.mkdir(parents=True)
 
     def listed(path: Path, *command: str) -> commands.SnapshotDirectory:
@@ -136,8 +146,6 @@ def test_the_listing_of_a_directory_by_another_user(tmp_path: Path) -> None:
     assert (mine.forbidden, mine.unwritable, mine.exists) == ("", "", True)
     if not Path("/usr/bin/setpriv").exists() or not mine.who.endswith("(uid 0)"):
         pytest.skip("only root can become somebody else")
-    for each in (tmp_path, *list(tmp_path.parents)[:2]):
-        each.chmod(each.stat().st_mode | 0o055)
     nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     open_but_not_ours = listed(shut, *nobody)
     assert (open_but_not_ours.forbidden, open_but_not_ours.unwritable) == ("", str(shut))
