@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 from fleetrecover.commands import actions, probes, snapshots, units
 from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
+from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.membership import own_id
 from fleetrecover.decide.own import own_name, own_of
@@ -544,6 +545,7 @@ class Applier:
             state = self.read(step.node, probes.container_state(self.cli, step.replaces))
             if state is not None and state.get("Id") != step.container_id:
                 self.remove_ours(step, step.replaces)
+        self.together(step)
         self.update(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
         self._ctl.pop(step.node, None)
         if step.waits_for == "health":
@@ -551,9 +553,15 @@ class Applier:
             self.moments.setdefault("writable", self.clock())
         return f"{step.name}, restart policy {step.restart_policy}"
 
+    def together(self, step: s.Step) -> None:
+        """Before an etcd is started, or a run is closed: see that a WAL directory of its own lies with its data."""
+        if step.paths.wal:
+            self.act(step, actions.reunite(self.cli, step.paths, step.data))
+
     @do.register
     def _(self, step: s.StartRebuilt) -> str:
         rewrite.assert_no_force(step.spec)
+        self.together(step)
         if not self.is_ours(step, step.name):
             self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
         else:
@@ -640,10 +648,10 @@ class Applier:
         """Whether the member list has that id. Raises FormatError, RemoteError."""
         return any(member.id == member_id for member in self.members(leader))
 
-    def paths_on(self, step: s.Step, node: str) -> Any:
+    def paths_on(self, step: s.Step, node: str) -> RunPaths:
         """The same run's paths on another node."""
         facts = self.survey.node(node)
-        return replace(step.paths, keep_root=facts.data.keep_root) if facts.data else step.paths
+        return RunPaths.of(facts.data, step.paths.run) if facts.data else step.paths
 
     def insist(self, policy: Policy, work: Callable[[], Any], done: Callable[[], bool]) -> None:
         """Repeat a change of membership while etcd refuses it for a reason that passes; `done` is asked before each new try.
@@ -721,7 +729,9 @@ class Applier:
         me = member_with(listed, step.peer_urls)
         if me is None:
             raise CommandFailed(step.node, f"{step.member_name} is not in the member list", exit_code=0)
-        self.act(step, actions.ensure_data_dir(step.data, step.owner or None, step.mode or None, step.label))
+        self.together(step)
+        made = actions.ensure_data_dir(step.data, step.owner or None, step.mode or None, step.label, step.paths)
+        self.act(step, made)
         if not self.joining(step):
             cluster = {m.name: ",".join(m.peer_urls) for m in self.named(listed, me, step)}
             spec = rewrite.joiner(step.spec, name=step.name, initial_cluster=cluster, labels={}, restart="no")
@@ -741,7 +751,7 @@ class Applier:
             facts = self.survey.node(leader)
             if facts.data is None:
                 raise
-            files = self.read(leader, probes.member_files(facts.data.real + "/member"))
+            files = self.read(leader, probes.member_files(facts.data.real + "/member", facts.data.wal))
             return read_remote_log(self.reader(leader), files).configuration_at_end.members
 
     def named(self, listed: Sequence[Member], me: Member | None, step: s.Join) -> list[Member]:
@@ -829,11 +839,13 @@ class Applier:
 
     @do.register
     def _(self, step: s.FinishRun) -> str:
+        self.together(step)
         self.act(step, actions.mark(step.paths, "finished"))
         return step.paths.run
 
     @do.register
     def _(self, step: s.CloseEarlier) -> str:
+        self.together(step)
         self.act(step, actions.mark(step.earlier, "finished"))
         return step.earlier.run
 

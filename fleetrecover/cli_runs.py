@@ -96,10 +96,13 @@ def _one(run: str | None, instead: str | None, option: str) -> str:
 
 
 def _closed(fleet: Any, transport: Any) -> list[str]:
+    from fleetrecover.decide.rights import refuse_without_rights
     from fleetrecover.decide.undo import closed_runs
     from fleetrecover.survey import take_survey
 
-    return list(closed_runs(take_survey(fleet, transport, logs=False)))
+    survey = take_survey(fleet, transport, logs=False)
+    refuse_without_rights(survey.nodes, "nothing was removed")
+    return list(closed_runs(survey))
 
 
 @app.command()

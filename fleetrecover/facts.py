@@ -262,10 +262,12 @@ class Keep:
     undoing: bool = False  # an undo has begun here and not ended; whether it was finished counts no more
     proof: Proof | None = None
     bytes: int = 0
+    wal_bytes: int = 0  # of the WALs that were moved aside beside a WAL directory of its own; part of `bytes`
     policies: Mapping[str, str] = field(default_factory=dict)  # container id → restart policy before the run
     ran: frozenset[str] = frozenset()  # ids of the containers that ran before the run
     names: Mapping[str, str] = field(default_factory=dict)  # container id → name before the run
     no_data: bool = False  # the node had no data when the run began
+    parted: bool = False  # an interruption has parted a WAL, which lies aside here, from its data, which lies in place
     discarded: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()  # what an undo has taken out
     kept: tuple[KeptData, ...] | None = None  # what the data that it keeps says; None where nobody has looked
@@ -300,9 +302,14 @@ class DataDir:
     label: str = ""  # SELinux's; empty where there is none
     inner: tuple[str, ...] = ()
     wal: str = ""  # the WAL's own directory, links resolved; empty where it is in `member`
+    wal_size: int = 0  # of that directory; it is part of `size`
+    wal_free: int = 0  # on the filesystem of that directory
+    wal_shared: bool = False  # it is on the filesystem of the data
+    wal_mount: bool = False  # it is a mount point, so it cannot be moved
     who: str = ""  # as whom we look, for a person
     forbidden: str = ""  # the first path that we may not read
     unwritable: str = ""  # the first path that we may not write in
+    foreign: str = ""  # where runs keep things, but it is another user's (or a link), so that we do not look into it
 
     @property
     def can_reflink(self) -> bool:
@@ -361,6 +368,7 @@ class Certificate:
     key: str = ""
     ca: str = ""
     faults: tuple[FileFault, ...] = ()
+    hidden: bool = False  # the login user may not read it: nothing is known of it
 
 
 @dataclass(frozen=True)
@@ -437,6 +445,7 @@ class NodeFacts:
     log: Log | None = None
     log_problem: Problem | None = None
     log_path: str | None = None
+    log_wal: str | None = None  # where the WAL lies that was read, where that is not in `log_path`
     db: DbFacts | None = None
     db_problem: Problem | None = None
     status: EtcdStatus | None = None

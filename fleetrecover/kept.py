@@ -58,7 +58,9 @@ def _parts(keep: Keep) -> list[str]:
 def _read_all(reader: Reader, keep: Keep) -> Iterator[KeptData]:
     for path in _parts(keep):
         member = posixpath.join(path, "member")
-        files = reader.read(evidence.kept_files(member))
+        files = reader.read(
+            evidence.kept_files(member, posixpath.join(keep.path, f"wal-of-{posixpath.basename(path)}"))
+        )
         if files:  # a directory without a file that etcd would read holds nothing
             yield _read(reader, path, member, files)
 

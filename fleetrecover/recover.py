@@ -292,7 +292,7 @@ def drop_dead_holds(means: Recovery, survey: Survey) -> None:
 
 def run_paths(node: NodeFacts, run: str) -> RunPaths:
     """Where a run keeps its things on that node."""
-    return RunPaths(node.data.keep_root if node.data else "/var/lib/etcd.fleetrecover", run)
+    return RunPaths.of(node.data, run)
 
 
 @dataclass

@@ -24,6 +24,7 @@ from fleetrecover.decide.diagnosis import may_be_electing
 from fleetrecover.decide.membership import peer_addresses
 from fleetrecover.decide.own import own_of
 from fleetrecover.decide.regrown import adopted
+from fleetrecover.decide.rights import what_to_add
 from fleetrecover.decide.untouchable import FORBIDDEN, IN_CONTAINER
 from fleetrecover.docker.config_file import MOST_BYTES
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, config_file, etcdctl_tls, is_etcd
@@ -150,12 +151,14 @@ def _ask_again(survey: Survey, transport: Transport) -> Survey:
 def _look(fleet: Fleet, transport: Transport, logs: bool) -> Survey:
     first = look_at(fleet.hosts, lambda host: _first_look(fleet, Reader(host, transport)))
     looked = {name: node for name, node in first.items() if isinstance(node, NodeFacts)}
-    default = next((path for node in looked.values() if (path := _data_path(fleet, node))), DEFAULT_DATA)
+    default = next(
+        (places for node in looked.values() if (places := _places(fleet, node)) is not None), (DEFAULT_DATA, "")
+    )
 
     def further(host: Host) -> NodeFacts:
         node = looked[host.name]
         reader = Reader(host, transport)
-        seen = _second_look(fleet, reader, node, _data_path(fleet, node) or default, logs)
+        seen = _second_look(fleet, reader, node, _places(fleet, node) or default, logs)
         return _surroundings(fleet, reader, seen, peer_addresses(looked.values())) if logs else seen
 
     second = look_at([host for host in fleet.hosts if host.name in looked], further)
@@ -221,9 +224,10 @@ def _row(host: Host, found: NodeFacts | RemoteError, looked: NodeFacts | None) -
     return replace(looked, problem=problem, log_problem=problem)
 
 
-def _data_path(fleet: Fleet, node: NodeFacts) -> str | None:
+def _places(fleet: Fleet, node: NodeFacts) -> tuple[str, str] | None:
+    """Where a node's etcd has its data, and its WAL if that has a directory of its own; None where no container tells."""
     own = own_of(fleet, node) or next(iter(node.containers), None)
-    return own.data_path if own else None
+    return (own.data_path, own.wal_path or "") if own and own.data_path else None
 
 
 # --- first round: who is it, which containers ---
@@ -387,7 +391,7 @@ def _host_data(config: EtcdConfig | None, spec: ContainerSpec | None) -> str | N
 # --- second round: data, status ---
 
 
-def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, path: str, logs: bool) -> NodeFacts:
+def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, places: tuple[str, str], logs: bool) -> NodeFacts:
     own = own_of(fleet, node)
     if own is not None and own.inside:
         # what lies on the host under the path of another node's data is not this one's
@@ -395,7 +399,7 @@ def _second_look(fleet: Fleet, reader: Reader, node: NodeFacts, path: str, logs:
         node = replace(node, log_problem=where, db_problem=where)
         asked = _status_probe(fleet, node)
         return _with_status(fleet, reader, node, asked, reader.batch([asked])[0]) if asked else node
-    listing_probe = probes.data_listing(path, own.wal_path or "" if own is not None else "")
+    listing_probe = probes.data_listing(*places)
     asked = _status_probe(fleet, node)
     results = reader.batch([listing_probe, *([asked] if asked else ())])
     listing, problem = reader.attempt(listing_probe, results[0])
@@ -414,8 +418,7 @@ def _not_allowed(node: NodeFacts, data: DataDir) -> NodeFacts:
     problem = Problem(
         FORBIDDEN,
         f"the login user {data.who} may not read {data.forbidden}: it is not root there, so nothing is known of the data",
-        "log in as root, or add `sudo = true` under [ssh] in hosts.toml (the user then needs sudo without a password); being in "
-        "the docker group is not enough",
+        what_to_add(data.who, node.name),
     )
     return replace(node, log_problem=problem, db_problem=problem)
 
@@ -505,7 +508,9 @@ def _is_open_original(keep: Keep, node: NodeFacts) -> bool:
 
 
 def _read_evidence(reader: Reader, node: NodeFacts, root: str, files: Sequence[probes.WalFile]) -> NodeFacts:
-    node = replace(node, log_path=root)
+    segments = {posixpath.dirname(file.path) for file in files if file.path.endswith(".wal")}
+    apart = next(iter(sorted(segments - {posixpath.join(root, "wal")})), None)
+    node = replace(node, log_path=root, log_wal=apart)
     log, bad = reader.tried("its log", lambda: read_remote_log(reader, files))
     if bad is not None:
         absent = not any(file.path.endswith(".wal") for file in files)
@@ -529,8 +534,9 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
     unit = [fleet.etcd.unit.removesuffix(".service")] if fleet.etcd.unit else []
     others = managers.starters([*unit, *(c.kept_name or c.name for c in node.containers)])
     root = node.log_path or posixpath.join(node.data.real if node.data else DEFAULT_DATA, "member")
-    wanted: list[Probe[Any]] = [evidence.signs(root), evidence.certificates(files), evidence.ports(targets)]
-    wanted.append(evidence.made(root))
+    apart = node.log_wal or ""
+    wanted: list[Probe[Any]] = [evidence.signs(root, apart), evidence.certificates(files), evidence.ports(targets)]
+    wanted.append(evidence.made(root, apart))
     *results, who = reader.batch([*wanted, others])
     starting, unknown = reader.attempt(others, who)
     signs, found, ports, made = (

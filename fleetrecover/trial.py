@@ -58,7 +58,7 @@ def candidates(survey: Survey, diagnosis: Diagnosis) -> list[NodeFacts]:
         and node.name not in out
         and (own := own_of(survey.fleet, node)) is not None
         and own.spec is not None
-        and (own.config is None or not (own.config.opaque or own.config.wal_apart))
+        and (own.config is None or not own.config.opaque)
     ]
 
 
@@ -77,9 +77,7 @@ def try_all(
     if not chosen:
         raise Refused("no node has a voter's sound log and a container, so there is nothing to try")
     run = TRIAL_PREFIX + secrets.token_hex(4)
-    paths = {
-        node.name: RunPaths(node.data.keep_root if node.data else "/var/lib/etcd.fleetrecover", run) for node in chosen
-    }
+    paths = {node.name: RunPaths.of(node.data, run) for node in chosen}
     journal = Journal.open(survey.fleet.cluster, run)
     journal.write("begin", command="diagnose --trial", cluster=survey.fleet.cluster)
     try:
@@ -119,7 +117,7 @@ def _boot(applier: Applier, node: NodeFacts, step: s.Step) -> tuple[int, int, in
         raise Refused(f"{node.name}: it is not known how its etcd is started")
     member = node.log_path or posixpath.join(node.data.real, "member")
     size = max([node.data.size, *(keep.bytes for keep in node.keeps)])
-    applier.act(step, copy_for_trial(step.paths, member, step.data, need=size))
+    applier.act(step, copy_for_trial(step.paths, member, step.data, need=size, wal=node.log_wal))
     listing = applier.read(node.name, probes.member_files(step.paths.at("partial") + "/member"))
     log = read_remote_log(applier.reader(node.name), listing)
     append = raise_commit(log)
@@ -137,6 +135,8 @@ def _boot(applier: Applier, node: NodeFacts, step: s.Step) -> tuple[int, int, in
 
 def _quarantined(spec: ContainerSpec, name: str, paths: RunPaths) -> ContainerSpec:
     labels = {RUN_LABEL: paths.run, ROLE_LABEL: Role.QUARANTINE.value}
-    shaped = rewrite.quarantine(spec, name=name, data_host_path=paths.at("partial"), labels=labels)
+    copy = paths.at("partial")
+    wal = posixpath.join(copy, "member", "wal") if paths.wal else None
+    shaped = rewrite.quarantine(spec, name=name, data_host_path=copy, wal_host_path=wal, labels=labels)
     rewrite.check_quarantine(shaped)
     return shaped

@@ -15,6 +15,7 @@ from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.kept import Loss, check_kept
+from fleetrecover.decide.rights import refuse_without_rights
 from fleetrecover.decide.steps import RESTORE
 from fleetrecover.errors import (
     CheckFailed,
@@ -95,6 +96,8 @@ class Undoer(Applier):
 
     @do.register
     def _(self, step: u.PutContainerBack) -> str:
+        if step.start:
+            self.together(step)
         action = actions.put_container_back(
             self.cli, step.container_id, step.name, step.restart_policy, start=step.start
         )
@@ -134,6 +137,7 @@ class Undoer(Applier):
 
     @do.register
     def _(self, step: u.MarkUndone) -> str:
+        self.together(step)
         self.act(step, actions.mark(step.paths, "undone"))
         return step.paths.run
 
@@ -165,6 +169,7 @@ def undo(means: Means, wanted: str, accepted: Loss | None = None) -> Undone:
     """
     accepted = accepted or Loss()
     survey = take_survey(means.fleet, means.transport)
+    refuse_without_rights(survey.nodes)
     run = _run_meant(survey, wanted)
     survey = look_at_kept(survey, means.transport, run)
     plan = _plan(means, survey, run)
@@ -318,6 +323,7 @@ def clean(means: Means, wanted: str, accepted: Loss | None = None) -> Undone:
 def _look_to_clean(means: Means, wanted: str, accepted: Loss) -> tuple[Survey, str, u.CleanPlan]:
     """A fresh look at the cluster and at what the run keeps. Raises Refused where it may still be needed."""
     survey, judgement = verify(means.fleet, means.transport)
+    refuse_without_rights(survey.nodes, "nothing was removed")
     run = _run_meant(survey, wanted)
     plan = u.make_clean(survey, run)
     if not judgement.ok:

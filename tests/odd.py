@@ -94,7 +94,7 @@ def _sample(name: str, hint: Any) -> Any:
     known = {
         "wanted": [(0, 64), (4096, 64)],
         "targets": [("etcd2", "10.0.0.2", 2380)],
-        "paths": RunPaths("/d.fleetrecover", "r1"),
+        "paths": RunPaths("/d.fleetrecover", "r1", "/w al/wal"),
     }
     origin = typing.get_origin(hint)
     if hint is snapshots.SchedulePaths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from fleetrecover.apply import Applier
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
-from fleetrecover.errors import CommandFailed
+from fleetrecover.decide import undo as u
+from fleetrecover.errors import CommandFailed, FleetRecoverError
 from fleetrecover.journal import Journal
+from fleetrecover.undo import Undoer
 from tests.decide import surveys
+from tests.fakes.nodes import make_container
 from tests.fakes.transport import FakeTransport, failed
 from tests.test_scrub import Silent
 
@@ -51,3 +55,44 @@ def test_what_is_no_passing_refusal_is_told_at_once(tmp_path: Path) -> None:
 def test_it_does_not_go_on_for_ever(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="Cannot update container"):
         fence(tmp_path, PASSING)
+
+
+WALLED = RunPaths("/d.fleetrecover", "r1", "/fast/etcd")
+BASE = ("etcd1", WALLED, "/d")
+PARTED = failed(65, "")
+LOOKS_FIRST: dict[str, s.Step] = {
+    "start": s.StartOriginal(*BASE, "c" * 64, "etcd", "always"),
+    "rebuilt": s.StartRebuilt(*BASE, make_container(1, 1, wal=True).spec, "etcd", "always", "why"),  # type: ignore[arg-type]
+    "finish": s.FinishRun(*BASE),
+    "close": s.CloseEarlier(*BASE, WALLED),
+    "put back": u.PutContainerBack(*BASE, "c" * 64, "etcd", "always", start=True),
+    "undone": u.MarkUndone(*BASE),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_FIRST)
+def test_before_an_etcd_is_started_or_a_run_closed_its_log_lies_with_its_data(name: str, tmp_path: Path) -> None:
+    """An interruption may have parted them: if they cannot be put together nothing is started, and no run is closed."""
+    for walled in (True, False):
+        transport = FakeTransport({"etcd1": {"reunite": PARTED, "*": failed(9, "it went on")}})
+        journal = Journal(tmp_path / f"{walled}.jsonl", "r1")
+        survey = surveys.survey(surveys.node(1))
+        worker = Undoer(survey, transport, "t", journal, Silent(), lambda _: None)  # type: ignore[arg-type]
+        step = LOOKS_FIRST[name] if walled else replace(LOOKS_FIRST[name], paths=RunPaths("/d.fleetrecover", "r1"))
+        try:
+            with pytest.raises(FleetRecoverError) as caught:
+                worker.do(step)
+        finally:
+            journal.close()
+        assert (transport.names()[0] == "reunite") is walled
+        assert ("there is data where there must be none" in caught.value.message) is walled, caught.value.message
+
+
+def test_one_that_stays_stopped_need_not_be_looked_at(tmp_path: Path) -> None:
+    transport = FakeTransport({"etcd1": {"*": b""}})
+    journal = Journal(tmp_path / "r1.jsonl", "r1")
+    survey = surveys.survey(surveys.node(1))
+    worker = Undoer(survey, transport, "t", journal, Silent(), lambda _: None)  # type: ignore[arg-type]
+    worker.do(u.PutContainerBack(*BASE, "c" * 64, "etcd", "no", start=False))
+    journal.close()
+    assert transport.names() == ["put-container-back"]

@@ -258,7 +258,6 @@ def broken(wiped: int, **config: Any) -> Survey:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"wal_dir": "/wal"}, "n1: its etcd keeps the WAL apart .*--wal-dir=/wal"),
         ({"opaque": "sh -c etcd"}, "n1: container etcd: its command is not etcd itself"),
         ({"opaque": "--config-file=/c"}, "n1: container etcd: its command is not etcd itself"),
     ],

@@ -11,44 +11,40 @@ import posixpath
 from collections.abc import Mapping, Sequence
 
 from fleetrecover import bounds
-from fleetrecover.commands import busy
+from fleetrecover.commands import busy, wal_dir
 from fleetrecover.commands.base import Action
+from fleetrecover.commands.codes import (
+    DIFFERS,
+    ELSEWHERE,
+    MISWRITTEN,
+    NAME_TAKEN,
+    NO_REFLINK,
+    NO_SPACE,
+    NOT_BLANK,
+    NOT_OURS,
+    OCCUPIED,
+    REFUSALS,
+    STILL_RUNNING,
+)
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import octal, quote, write_file
 from fleetrecover.commands.space import unless_free
 from fleetrecover.etcd.wal import Append
 from fleetrecover.model import Command
 
-OCCUPIED = 65
-"""There is data where there must be none."""
-NOT_BLANK = 66
-"""The WAL has bytes where its end should be."""
-MISWRITTEN = 67
-"""What was written did not read back."""
-NAME_TAKEN = 68
-"""Another container has the name."""
-NO_SPACE = 69
-"""Not enough free space."""
-DIFFERS = 70
-"""The copy is not equal to the original."""
-STILL_RUNNING = 71
-"""A container still runs on the data."""
-NOT_OURS = 72
-"""The place for what runs keep is a symbolic link, or belongs to somebody else."""
-NO_REFLINK = 73
-"""The filesystem copies nothing without taking space."""
-
-REFUSALS: Mapping[int, str] = {
-    OCCUPIED: "there is data where there must be none",
-    NOT_BLANK: "the WAL has bytes after its end",
-    MISWRITTEN: "what was written did not read back as written",
-    NAME_TAKEN: "another container has that name",
-    NO_SPACE: "not enough free space",
-    DIFFERS: "the copy differs from the original",
-    STILL_RUNNING: "a container still runs on that data",
-    NOT_OURS: "the directory for what runs keep is a symbolic link or belongs to somebody else, so it is not used",
-    NO_REFLINK: "the filesystem cannot copy without taking space (no reflinks), and there is not enough of it",
-}
+__all__ = [
+    "DIFFERS",
+    "ELSEWHERE",
+    "MISWRITTEN",
+    "NAME_TAKEN",
+    "NOT_BLANK",
+    "NOT_OURS",
+    "NO_REFLINK",
+    "NO_SPACE",
+    "OCCUPIED",
+    "REFUSALS",
+    "STILL_RUNNING",
+]  # the codes, which everybody looks for here
 
 _SYNC = "sync -f {0} 2>/dev/null || sync"
 
@@ -105,7 +101,7 @@ def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], d
             "umask 077",
             f"[ ! -s {target} ] || exit 0",
             f"{inspect} > {temporary}",
-            f"if [ -e {quote(posixpath.join(data, 'member'))} ]; then rm -f {quote(paths.no_data)};"
+            f"if {wal_dir.data_there(paths, posixpath.join(data, 'member'))}; then rm -f {quote(paths.no_data)};"
             f" else : > {quote(paths.no_data)}; fi",
             f"mv {temporary} {target}",
             _sync(paths.root),
@@ -133,25 +129,36 @@ def fence(cli: str, container_id: str, name: str, kept_name: str, *, paused: boo
 
 
 def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> Action:
-    """Move the data of a node, whole, into the run's directory. A rename on one filesystem: never a copy."""
+    """Move the data of a node, whole, into the run's directory. Renames, each on one filesystem: never a copy.
+
+    A WAL directory of its own goes first, beside itself; what an interruption has parted is put together before.
+    """
     member, target = posixpath.join(data, "member"), posixpath.join(paths.at(part), "member")
+    there = wal_dir.data_there(paths, member)
+    alone = [f"[ -e {quote(member)} ] || : > {quote(paths.at(part))}/{wal_dir.NO_MEMBER}"] if paths.wal else []
     return _action(
         "keep-data",
         [
-            f"if [ -e {quote(target)} ]; then [ ! -e {quote(member)} ] || exit {OCCUPIED}; exit 0; fi",
-            f"[ -e {quote(member)} ] || exit 0",
-            *_refuse_running(cli, data),
+            *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
+            f"if [ -e {quote(target)} ]; then {{ ! {there}; }} || exit {OCCUPIED}; exit 0; fi",
+            f"{there} || exit 0",
+            *_refuse_running(cli, data, paths.wal),
             f"mkdir -p {quote(paths.at(part))}",
             f"chmod 700 {quote(paths.at(part))}",
-            f"mv {quote(member)} {quote(target)}",
+            *alone,
+            *wal_dir.out(paths, part),
+            f"[ ! -e {quote(member)} ] || mv {quote(member)} {quote(target)}"
+            if paths.wal
+            else f"mv {quote(member)} {quote(target)}",
             _sync(paths.root),
         ],
-        undo=f"mv {quote(target)} {quote(member)}",
+        undo=f"mv {quote(target)} {quote(member)}"
+        + (f"; mv {quote(paths.wal_at(part))} {quote(paths.wal)}" if paths.wal else ""),
     )
 
 
-def _refuse_running(cli: str, data: str) -> list[str]:
-    """Lines that exit with STILL_RUNNING if a running container may write below `data`.
+def _refuse_running(cli: str, data: str, wal: str = "") -> list[str]:
+    """Lines that exit with STILL_RUNNING if a running container may write below `data`, or `wal` where one is given.
 
     That is one with a bind on `data`, on something below it, or on a directory above it; symbolic links are followed. A
     bind above counts unless it is read-only or the container is known not to be an etcd: agents of many kinds have a bind
@@ -164,6 +171,7 @@ def _refuse_running(cli: str, data: str) -> list[str]:
     )
     return [
         f"data=$(readlink -f {quote(data)} 2>/dev/null) || data={quote(data)}",
+        *([f"wal={quote(wal)}"] if wal else []),
         f"running=$({cli} ps -q --no-trunc)",
         "for c in $running; do",
         f'  if ! said=$({cli} inspect -f {quote(template)} "$c" 2>/dev/null); then',
@@ -178,8 +186,10 @@ def _refuse_running(cli: str, data: str) -> list[str]:
         '    real=$(readlink -f "$source" 2>/dev/null) || real=$source',
         "    real=${real%/}",
         '    case $real/ in "$data"/*) echo "$c"; break ;; esac',
+        *(['    case $real/ in "$wal"/*) echo "$c"; break ;; esac'] if wal else []),
         '    [ "$rw" = true ] && [ "$other" = 0 ] || continue',
         '    case $data/ in "$real"/*) echo "$c"; break ;; esac',
+        *(['    case $wal/ in "$real"/*) echo "$c"; break ;; esac'] if wal else []),
         f"  done | grep -q . && exit {STILL_RUNNING} || true",
         "done",
     ]
@@ -231,9 +241,14 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
         "keep-elsewhere",
         [
             "umask 077",
+            *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
             f"[ -L {quote(link)} ] || [ ! -e {quote(link)} ] || exit {OCCUPIED}",
-            f"[ -e {quote(member)} ] || {{ [ -e {quote(link + '/member')} ] && exit 0 || exit 1; }}",
-            *_refuse_running(cli, data),
+            f"if [ ! -e {quote(member)} ]; then",
+            f"  [ -e {quote(link + '/member')} ] || exit 1",
+            *(f"  {line}" for line in _wal_into_member(paths, partial)),
+            "  exit 0",
+            "fi",
+            *_refuse_running(cli, data, paths.wal),
             f"mkdir -p {quote(away)}",
             f"chmod 700 {quote(away)}",
             f"[ -L {quote(link)} ] || ln -s {quote(there)} {quote(link)}",
@@ -247,18 +262,30 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
             f"  cp -a {quote(member)} {quote(there + '.new/member')}",
             f"  {_sync(away)}",
             f"  diff -rq {quote(member)} {quote(there + '.new/member')} >&2 || exit {DIFFERS}",
+            # a WAL of its own is moved aside, since that takes no space: with the data, or not yet an original
+            *(f"  {line}" for line in wal_dir.out(paths, "original")),
             f"  mv {quote(there + '.new')} {quote(there)}",
             f"  {_sync(away)}",
             "fi",
             f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
             f"mkdir {quote(partial)}",
             *_as_data(data, partial),
+            *wal_dir.into_copy(paths, "original", partial),
             f"mv {quote(member)} {quote(posixpath.join(partial, 'member'))}",
+            *_wal_into_member(paths, partial),
             _sync(paths.root),
         ],
         timeout=7200.0,
         undo=f"it is copied back from {there} and compared",
     )
+
+
+def _wal_into_member(paths: RunPaths, partial: str) -> list[str]:
+    """Lines that make a working copy one piece: the copied WAL beside its `member` goes into it."""
+    if not paths.wal:
+        return []
+    beside, inside = quote(posixpath.join(partial, "wal")), quote(posixpath.join(partial, "member", "wal"))
+    return [f"if [ -d {beside} ]; then rm -rf -- {inside}; mv {beside} {inside}; {_sync(paths.root)}; fi"]
 
 
 def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = False) -> Action:
@@ -281,6 +308,8 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
             f"mkdir {quote(partial)}",
             sharing if reflink else by_itself,
             f"diff -rq {original} {copy} >&2 || exit {DIFFERS}",
+            *wal_dir.same_place(paths),
+            *wal_dir.into_copy(paths, "original", posixpath.join(partial, "member")),
             *_as_data(data, partial),
             _sync(paths.root),
         ],
@@ -395,18 +424,30 @@ def write_proof(paths: RunPaths, proof: Mapping[str, object]) -> Action:
 
 
 def adopt(paths: RunPaths, data: str) -> Action:
-    """Move the proven copy to where the survivor's etcd looks for its data."""
+    """Move the proven copy to where the survivor's etcd looks for its data, its WAL first where that has its own place."""
     source, member = posixpath.join(paths.at("reset"), "member"), posixpath.join(data, "member")
+    # the engine makes a mount's place there where a WAL directory lies in the data directory
+    empty = f"rm -rf -- {quote(paths.at('reset'))}" if paths.wal else f"rmdir {quote(paths.at('reset'))}"
     return _action(
         "adopt",
         [
-            f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] && exit 0 || exit {OCCUPIED}; fi",
+            f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] || exit {OCCUPIED};"
+            f" [ ! -d {quote(paths.at('reset'))} ] || {empty}; exit 0; fi",
+            *wal_dir.same_place(paths),
+            *wal_dir.put(paths, "reset"),
             f"mv {quote(source)} {quote(member)}",
-            f"rmdir {quote(paths.at('reset'))}",
+            empty,
             _sync(data),
         ],
+        timeout=1800.0 if paths.wal else 60.0,
         undo=f"mv {quote(member)} to {quote(paths.at('withdrawn'))}, then mv the original back",
     )
+
+
+def reunite(cli: str, paths: RunPaths, data: str) -> Action:
+    """Before an etcd is started: put a WAL of its own place back beside its data, where an interruption has parted them."""
+    lines = wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal))
+    return _action("reunite", lines or [":"], shown="see that the WAL lies with its data", undo="they belong together")
 
 
 def start_original(cli: str, container_id: str, name: str, restart_policy: str) -> Action:
@@ -442,8 +483,13 @@ def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
     return _action("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
 
 
-def ensure_data_dir(data: str, owner: str | None, mode: str | None, label: str = "") -> Action:
-    """Make the data directory of a node that has none, with the survivor's owner (`uid:gid`), mode and SELinux label."""
+def ensure_data_dir(
+    data: str, owner: str | None, mode: str | None, label: str = "", paths: RunPaths | None = None
+) -> Action:
+    """Make the data directory of a node that has none, with the survivor's owner (`uid:gid`), mode and SELinux label.
+
+    With `paths` that know of a WAL directory of its own that is made, too, where there is none.
+    """
     labelled = f" && {{ chcon {quote(label)} {quote(data)} 2>/dev/null || true; }}" if label else ""
     parents = f"(umask 022; mkdir -p {quote(posixpath.dirname(data))})"
     lines = [f"[ -d {quote(data)} ] || {{ {parents}; mkdir {quote(data)}{labelled}; }}"]
@@ -451,6 +497,7 @@ def ensure_data_dir(data: str, owner: str | None, mode: str | None, label: str =
         lines.append(f"chown {quote(owner)} {quote(data)}")
     if mode:
         lines.append(f"chmod {quote(mode)} {quote(data)}")
+    lines += wal_dir.empty(paths, data) if paths is not None else []
     return _action("data-dir", lines, undo="an empty directory stays")
 
 
@@ -467,31 +514,59 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
     original lies elsewhere (`--work-dir`), both ways are copies that are compared.
     """
     member, original = posixpath.join(data, "member"), posixpath.join(paths.at("original"), "member")
+    there, kept = wal_dir.data_there(paths, member), f"[ -e {quote(original)} ]"
+    if paths.wal:
+        kept = f"{{ {kept} || [ -d {quote(paths.wal_at('original'))} ]; }}"
     return _action(
         "put-data-back",
         [
+            *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
             f"if [ -L {quote(paths.at('original'))} ]; then",
             *_put_back_from_elsewhere(cli, paths, data),
             "  exit 0",
             "fi",
-            f"[ -e {quote(original)} ] || [ -e {quote(paths.no_data)} ] || exit 0",
-            f"[ -e {quote(original)} ] || [ -e {quote(member)} ] || exit 0",
-            *_refuse_running(cli, data),
-            f"if [ -e {quote(member)} ]; then",
+            f"{kept} || [ -e {quote(paths.no_data)} ] || exit 0",
+            f"{kept} || {there} || exit 0",
+            *_refuse_running(cli, data, paths.wal),
+            f"if {there}; then",
             f"  away={quote(paths.at('withdrawn'))}",
-            '  while [ -e "$away/member" ]; do away=$away-; done',
+            '  while [ -e "$away/member" ]; do away=$away-; done'
+            if not paths.wal
+            else '  while [ -e "$away" ]; do away=$away-; done',
             '  mkdir -p "$away"; chmod 700 "$away"',
-            f'  mv {quote(member)} "$away/member"',
+            *(f"  {line}" for line in _all_out(paths, member)),
             f"  {_sync(paths.root)}",
             "fi",
             *_proof_aside(paths),
-            f"[ -e {quote(original)} ] || exit 0",
-            f"mv {quote(original)} {quote(member)}",
+            *_all_back(paths, original, member),
             f"rmdir {quote(paths.at('original'))} 2>/dev/null || true",
             _sync(data),
         ],
         timeout=7200.0,
     )
+
+
+def _all_out(paths: RunPaths, member: str) -> list[str]:
+    """Lines that move what is in place into `$away`: the WAL first."""
+    if not paths.wal:
+        return [f'mv {quote(member)} "$away/member"']
+    return [
+        f'[ -e {quote(member)} ] || : > "$away/{wal_dir.NO_MEMBER}"',
+        *wal_dir.out_to_fresh(paths),
+        f'[ ! -e {quote(member)} ] || mv {quote(member)} "$away/member"',
+    ]
+
+
+def _all_back(paths: RunPaths, original: str, member: str) -> list[str]:
+    """Lines that move the original in place: the WAL last."""
+    if not paths.wal:
+        return [f"[ -e {quote(original)} ] || exit 0", f"mv {quote(original)} {quote(member)}"]
+    alone = quote(posixpath.join(paths.at("original"), wal_dir.NO_MEMBER))
+    return [
+        f"[ ! -e {quote(original)} ] || mv {quote(original)} {quote(member)}",
+        *wal_dir.back(paths, "original"),
+        f"rm -f {alone}",
+    ]
 
 
 def _proof_aside(paths: RunPaths) -> list[str]:
@@ -520,11 +595,11 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
         f"  there=$(readlink {quote(paths.at('original'))})",
         '  away=${there%/original}; [ "${away##*/}" = ' + quote(paths.run) + f" ] || exit {NOT_OURS}",
         '  [ -e "$there/member" ] || exit 0',
-        *(f"  {line}" for line in _refuse_running(cli, data)),
+        *(f"  {line}" for line in _refuse_running(cli, data, paths.wal)),
         f"  rm -rf -- {quote(gone)} {quote(back)}",
+        '  t=$away/withdrawn; while [ -e "$t" ]; do t=$t-; done',
+        *(f"  {line}" for line in wal_dir.withdraw(paths, "${t##*/}")),
         f'  if [ -e {quote(member)} ] && ! diff -rq "$there/member" {quote(member)} >/dev/null; then',
-        "    t=$away/withdrawn",
-        '    while [ -e "$t" ]; do t=$t-; done',
         '    rm -rf -- "$t.new"',
         *enough(quote(member), '"$away"'),
         '    mkdir "$t.new"; chmod 700 "$t.new"',
@@ -543,6 +618,7 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
         f'    diff -rq "$there/member" {quote(posixpath.join(back, "member"))} >&2 || exit {DIFFERS}',
         f"    sync; mv {quote(posixpath.join(back, 'member'))} {quote(member)}; rmdir {quote(back)}",
         "  fi",
+        *(f"  {line}" for line in wal_dir.back(paths, "original")),
         f"  mv {quote(paths.at('original'))} {quote(paths.at('original-elsewhere'))}; sync",
     ]
 
@@ -589,6 +665,7 @@ def remove_run(paths: RunPaths) -> Action:
         "remove-run",
         [
             f"[ -d {root} ] || exit 0",
+            *wal_dir.removed(paths),
             f"for link in {quote(paths.at('original'))} {quote(paths.at('original-elsewhere'))}; do",
             '  [ -L "$link" ] || continue',
             '  away=$(readlink "$link"); away=${away%/original}',

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleetrecover.commands.base import Probe
-from fleetrecover.commands.probes import WalFile
+from fleetrecover.commands.probes import WalFile, files_of_member
 from fleetrecover.commands.shell import quote
 from fleetrecover.facts import PeerPort, Sign
 from fleetrecover.model import Command, Result
@@ -17,11 +17,12 @@ PORT_TIMEOUT = 2
 MAX_CERTIFICATE = 65536
 
 
-def signs(member: str) -> Probe[tuple[Sign, ...]]:
-    """When the files below a `member` directory were last written."""
+def signs(member: str, wal: str = "") -> Probe[tuple[Sign, ...]]:
+    """When the files below a `member` directory were last written; `wal` is the WAL's own directory, if it has one."""
+    segments = f"{quote(wal)}/*.wal" if wal else "wal/*.wal"
     script = (
         f"cd {quote(member)} 2>/dev/null || exit 0\n"
-        "for f in wal/*.wal snap/*.snap snap/db; do\n"
+        f"for f in {segments} snap/*.snap snap/db; do\n"
         '  if [ -f "$f" ]; then stat -c "%Y ${f##*/}" "$f"; fi\n'
         "done\n"
     )
@@ -33,12 +34,20 @@ def signs(member: str) -> Probe[tuple[Sign, ...]]:
     return Probe(Command("signs", script, timeout=20), parse)
 
 
-def kept_files(member: str) -> Probe[tuple[WalFile, ...] | None]:
-    """The files of a `member` directory that a run keeps; None where there is no such directory."""
+def kept_files(member: str, wal_link: str = "") -> Probe[tuple[WalFile, ...] | None]:
+    """The files of a `member` directory that a run keeps; None where there is no such directory.
+
+    `wal_link` is the link that says where its WAL lies, if that has a directory of its own.
+    """
+    link = quote(wal_link)
     script = (
-        f"[ -d {quote(member)} ] || {{ echo absent; exit 0; }}\n"
-        f"cd {quote(member)} || exit 1\n"
-        'for f in wal/*.wal snap/*.snap snap/db; do if [ -f "$f" ]; then stat -c "%s $PWD/%n" "$f"; fi; done\n'
+        f"[ -d {quote(member)} ] || [ -d {link}/ ] || {{ echo absent; exit 0; }}\n"
+        f"if [ -d {quote(member)} ]; then cd {quote(member)} || exit 1; else cd {link}/ || exit 1; fi\n"
+        f"if [ -n {link} ] && [ -L {link} ]; then\n"
+        f"{files_of_member(wal_link)}"
+        "else\n"
+        f"{files_of_member('')}"
+        "fi\n"
     )
 
     def parse(result: Result) -> tuple[WalFile, ...] | None:
@@ -50,12 +59,12 @@ def kept_files(member: str) -> Probe[tuple[WalFile, ...] | None]:
     return Probe(Command("kept-files", script, timeout=20), parse)
 
 
-def made(member: str) -> Probe[float | None]:
-    """When the WAL of a `member` directory was begun, in seconds by the node's clock; None where that cannot be told.
+def made(member: str, wal: str = "") -> Probe[float | None]:
+    """When the WAL of a `member` directory, or `wal`, was begun, in seconds by the node's clock; None where that cannot be told.
 
     A move keeps it, a copy does not.
     """
-    script = f"stat -c %W {quote(member)}/wal 2>/dev/null\n"
+    script = f"stat -c %W {quote(wal or member + '/wal')} 2>/dev/null\n"
 
     def parse(result: Result) -> float | None:
         said = result.text.strip()

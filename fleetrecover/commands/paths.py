@@ -5,7 +5,9 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
-from fleetrecover.facts import KEPT_INFIX
+from fleetrecover.facts import KEPT_INFIX, DataDir
+
+DEFAULT_DATA = "/var/lib/etcd"
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,36 @@ class RunPaths:
     reset/      the copy after a reset that has answered; `proof.json` is what it answered
     discarded-N/  data of a join that did not come to its end
     withdrawn/  what the run had put in place, moved here by `undo`
+
+    `wal` is the WAL's directory, links resolved, where etcd has one of its own: its data then is two directories, perhaps on
+    two filesystems. What is moved whole (original, discarded-N, withdrawn) has its WAL beside the WAL's directory, in
+    `<wal>.fleetrecover/RUN/PART`, so that this is a rename, too; the link `wal-of-PART` says where. A copy is in one piece:
+    its WAL lies in its `member/wal`, until it is adopted.
     """
 
     keep_root: str
     run: str
+    wal: str = ""
+
+    @classmethod
+    def of(cls, data: DataDir | None, run: str) -> RunPaths:
+        """The paths of that run on the node with that data directory."""
+        if data is None:
+            return cls(DEFAULT_DATA + ".fleetrecover", run)
+        return cls(data.keep_root, run, data.wal)
+
+    @property
+    def wal_keep_root(self) -> str:
+        """Where runs keep WALs, where etcd has a WAL directory of its own."""
+        return f"{self.wal}.fleetrecover"
+
+    def wal_at(self, part: str) -> str:
+        """Where the WAL of a part that was moved whole lies."""
+        return posixpath.join(self.wal_keep_root, self.run, part)
+
+    def wal_link(self, part: str) -> str:
+        """The link that says where the WAL of that part lies. It leads nowhere where there is none."""
+        return self.at(f"wal-of-{part}")
 
     @property
     def root(self) -> str:

@@ -187,13 +187,43 @@ if [ "$near" = "$r" ]; then may "$r"; elif [ ! -x "$near" ]; then echo "forbidde
 for o in member member/wal member/snap member/snap/db; do may "$r/$o"; done
 for o in "$r/member/wal"/*.wal; do may "$o"; done
 w=@WAL@
-if [ -n "$w" ]; then
+open() { [ ! -e "$1/finished" ] && [ ! -e "$1/undone" ]; }
+ours() { [ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %u "$1")" = "$(id -u)" ]; }
+# where a part's WAL lies: only what a run of ours has made
+aside() {
+  to=$(readlink "$1" 2>/dev/null) || return 1
+  run=${1%/wal-of-*}; run=${run##*/}
+  case $to in /*.fleetrecover/"$run/${1##*/wal-of-}") ours "${to%/*/*}" ;; *) return 1 ;; esac
+}
+if [ -z "$w" ]; then
+  # a run that is open has moved one, and its container is no more, or says nothing of it now
+  for root in "$r.fleetrecover" "$r/.fleetrecover"; do
+    ours "$root" || continue
+    for l in "$root"/*/wal-of-*; do
+      if [ -L "$l" ] && open "${l%/*}" && aside "$l"; then w=${to%.fleetrecover/*}; fi
+    done
+  done
+else
   w=$(readlink -f "$w" 2>/dev/null) || w=@WAL@
+fi
+if [ -n "$w" ]; then
+  case $w in *"
+"*) echo "its path holds a line feed" >&2; exit 1 ;; esac
   echo "wal=$w"
   up=$w
   while [ ! -d "$up" ]; do up=$(dirname "$up"); done
   if [ "$up" = "$w" ]; then may "$w"; elif [ ! -x "$up" ]; then echo "forbidden=$up"; fi
   for o in "$w"/*.wal; do may "$o"; done
+  above=${w%/*}; while [ ! -d "$above" ]; do above=$(dirname "$above"); done
+  if [ ! -w "$above/" ] && [ ! -d "$w.fleetrecover" ]; then echo "walunwritable=$above"; fi
+  echo "walfree=$(@WALFREE@)"
+  if [ "$(stat -c %d "$above")" = "$(stat -c %d "$near")" ]; then echo walshared=1; fi
+  W=$(printf '%s' "$w" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e 's/	/\\011/g')
+  export W
+  if awk '$5 == ENVIRON["W"] { found = 1 } END { exit !found }' /proc/self/mountinfo ||
+    { [ -d "$w" ] && [ "$(stat -c %d "$w")" != "$(stat -c %d "$above")" ]; }; then
+    echo walmount=1
+  fi
 fi
 [ -w "$near" ] || echo "unwritable=$near"
 if [ ! -d "$r.fleetrecover" ] && [ "$near" = "$r" ] && [ ! -w "${r%/*}/" ]; then echo "unwritable=${r%/*}/"; fi
@@ -209,6 +239,7 @@ if [ -d "$r" ]; then
   stat -c 'owner=%u:%g' "$r"; stat -c 'mode=%a' "$r"; stat -c 'label=%C' "$r" 2>/dev/null || true
   for o in "$r"/* "$r"/.[!.]*; do
     [ -e "$o" ] || continue
+    if [ -n "$w" ] && { [ "$o" = "$w" ] || [ "$o" = "$w.fleetrecover" ]; }; then continue; fi
     case "${o##*/}" in member) ;; .fleetrecover) ;; *) printf 'other=%s\n' "$(line "${o##*/}")" ;; esac
   done
 fi
@@ -222,10 +253,14 @@ if [ -d "$r/member" ]; then
   du -sk "$r/member" 2>/dev/null | awk '{ print "size=" $1 }'
   list "$r/member" file
 fi
-if [ -n "$w" ]; then
-  for f in "$w"/*.wal; do
-    if [ -f "$f" ]; then line "$(stat -c "walfile=%s %n" "$f" || true)"; echo; fi
+wals() {
+  for f in "$1"/*.wal; do
+    if [ -f "$f" ]; then line "$(stat -c "$2=%s %n" "$f" || true)"; echo; fi
   done
+}
+if [ -n "$w" ]; then
+  du -sk "$w" 2>/dev/null | awk '{ print "walsize=" $1 }'
+  wals "$w" walfile
 fi
 for root in "$r.fleetrecover" "$r/.fleetrecover"; do
   [ -d "$root" ] || [ -L "$root" ] || continue
@@ -245,7 +280,18 @@ for root in "$r.fleetrecover" "$r/.fleetrecover"; do
     if [ -f "$k/run.json" ]; then printf 'pin=%s\n' "$(tr -d '\n' < "$k/run.json")"; fi
     if [ -f "$k/proof.json" ]; then printf 'proof=%s\n' "$(tr -d '\n' < "$k/proof.json")"; fi
     for part in original partial work booted reset; do
-      if [ -e "$k/$part/member" ]; then echo "part=$part"; fi
+      if [ -e "$k/$part/member" ] || [ -e "$k/$part/no-member" ]; then echo "part=$part"; fi
+    done
+    for l in "$k"/wal-of-*; do
+      [ -L "$l" ] && aside "$l" || continue
+      part=${l##*/wal-of-}
+      if [ "$part" = original ]; then echo keptapart=1; wals "$to" keptwal; fi
+      du -sk "$to" 2>/dev/null | awk '{ print "keptwalsize=" $1 }'
+      # an interruption has parted it from its data, which lies in place
+      if open "$k" && [ -d "$to" ] && [ ! -e "$k/$part/member" ] && [ ! -e "$k/$part/no-member" ]; then
+        echo part=parted
+        wals "$to" astray
+      fi
     done
     for part in containers.json no-data finished undoing undone; do
       if [ -e "$k/$part" ]; then echo "part=$part"; fi
@@ -276,7 +322,13 @@ def data_listing(path: str, wal: str = "") -> Probe[DataListing]:
 
     `wal` is the WAL's own directory, where it has one.
     """
-    script = _LISTING.replace("@FREE@", free_kib('"$near"')).replace("@PATH@", quote(path)).replace("@WAL@", quote(wal))
+    values = {
+        "@PATH@": quote(path),
+        "@WAL@": quote(wal),
+        "@FREE@": free_kib('"$near"'),
+        "@WALFREE@": free_kib('"$above"'),
+    }
+    script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
     return Probe(
         Command("data-listing", script, timeout=40, most=bounds.LISTING),
         lambda result: parse_listing(path, result.text),
@@ -319,6 +371,7 @@ def parse_listing(path: str, text: str) -> DataListing:
     inner: list[str] = []
     files: list[WalFile] = []
     apart: list[WalFile] = []
+    astray: list[WalFile] = []
     keeps: list[dict[str, Any]] = []
     for line in text.split("\n"):
         key, found, value = line.partition("=")
@@ -332,8 +385,10 @@ def parse_listing(path: str, text: str) -> DataListing:
             files.append(_wal_file(value))
         elif key == "walfile":
             apart.append(_wal_file(value))
+        elif key == "astray":
+            astray.append(_wal_file(value))
         elif key == "keep":
-            keeps.append({"path": value, "parts": set(), "files": [], "discarded": [], "withdrawn": []})
+            keeps.append(_found_keep(value))
         elif key in ("discarded", "withdrawn") and keeps:
             keeps[-1][key].append(value)
         elif key in ("pin", "proof", "keepsize", "before", "elsewhere", "elsewheresize") and keeps:
@@ -342,6 +397,12 @@ def parse_listing(path: str, text: str) -> DataListing:
             keeps[-1]["parts"].add(value)
         elif key == "kept" and keeps:
             keeps[-1]["files"].append(_wal_file(value))
+        elif key == "keptwal" and keeps:
+            keeps[-1]["wal"].append(_wal_file(value))
+        elif key == "keptapart" and keeps:
+            keeps[-1]["apart"] = True
+        elif key == "keptwalsize" and keeps:
+            keeps[-1]["walsize"] += int(_number(value))
         else:
             single.setdefault(key, value)
     real = single.get("real", "")  # always said, and said first: without it this is no listing, and not an empty one
@@ -352,9 +413,9 @@ def parse_listing(path: str, text: str) -> DataListing:
         path=path,
         real=real,
         exists="exists" in single,
-        has_member="member" in single,
+        has_member="member" in single or bool(apart),
         keep_root=posixpath.join(real, KEEP_SUFFIX) if mount else real.rstrip("/") + KEEP_SUFFIX,
-        size=int(_number(single.get("size", "0"))) * 1024,
+        size=int(_number(single.get("size", "0")) + _number(single.get("walsize", "0"))) * 1024,
         free=int(_number(single.get("free") or "0")) * 1024,
         owner=single.get("owner", ""),
         mode=single.get("mode", ""),
@@ -365,20 +426,46 @@ def parse_listing(path: str, text: str) -> DataListing:
         label=label if ":" in (label := single.get("label", "")) else "",
         inner=tuple(inner),
         wal=single.get("wal", ""),
+        wal_size=int(_number(single.get("walsize", "0"))) * 1024,
+        wal_free=int(_number(single.get("walfree") or "0")) * 1024,
+        wal_shared="walshared" in single,
+        wal_mount="walmount" in single,
         who=single.get("who", ""),
         forbidden=single.get("forbidden", ""),
-        unwritable="" if mount and single.get("unwritable", "") != real else single.get("unwritable", ""),
+        unwritable=_unwritable(single, mount, real),
+        foreign=single.get("foreign", ""),
     )
     if "wal" in single:
-        # what lies in member/wal is not what this etcd reads
-        files = [*(file for file in files if not file.path.endswith(".wal")), *apart]
+        files = [*_with_wal(files, apart or astray)]
     return DataListing(
         data=data,
         files=tuple(files),
         keeps=tuple(_keep(keep) for keep in keeps if _RUN.fullmatch(posixpath.basename(keep["path"]))),
-        kept_files={posixpath.basename(keep["path"]): tuple(keep["files"]) for keep in keeps},
+        kept_files={posixpath.basename(keep["path"]): _kept_files(keep) for keep in keeps},
         hold=_hold(single),
     )
+
+
+def _unwritable(single: Mapping[str, str], mount: bool, real: str) -> str:
+    """The first directory in which we would have to write and may not. In a mount point nothing is kept beside it."""
+    data = single.get("unwritable", "")
+    return ("" if mount and data != real else data) or single.get("walunwritable", "")
+
+
+def _found_keep(path: str) -> dict[str, Any]:
+    """What the lines of one run's directory are gathered in."""
+    lists: dict[str, Any] = {word: [] for word in ("files", "discarded", "withdrawn", "wal")}
+    return {"path": path, "parts": set(), "apart": False, "walsize": 0, **lists}
+
+
+def _kept_files(found: Mapping[str, Any]) -> tuple[WalFile, ...]:
+    """The files of original/, with the WAL from where it lies."""
+    return _with_wal(found["files"], found["wal"]) if found["apart"] else tuple(found["files"])
+
+
+def _with_wal(files: Sequence[WalFile], apart: Sequence[WalFile]) -> tuple[WalFile, ...]:
+    """What lies in member/wal is not what this etcd reads, where its WAL has a directory of its own."""
+    return (*(file for file in files if not file.path.endswith(".wal")), *apart)
 
 
 def _keep(found: Mapping[str, Any]) -> Keep:
@@ -408,11 +495,13 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         undone="undone" in parts,
         undoing="undoing" in parts and "undone" not in parts,
         proof=proof,
-        bytes=int(_number(str(found.get("keepsize", "0")))) * 1024,
+        bytes=(int(_number(str(found.get("keepsize", "0")))) + found["walsize"]) * 1024,
+        wal_bytes=found["walsize"] * 1024,
         policies={c["Id"]: restart_policy(c) for c in before},
         ran=frozenset(c["Id"] for c in before if _running(c.get("State") or {})),
         names={c["Id"]: str(c.get("Name", "")).lstrip("/") for c in before},
         no_data="no-data" in parts,
+        parted="parted" in parts,
         discarded=tuple(found["discarded"]),
         withdrawn=tuple(found["withdrawn"]),
         elsewhere=_elsewhere(found.get("elsewhere"), posixpath.basename(path)),
@@ -574,12 +663,20 @@ def ranges(path: str, wanted: Sequence[tuple[int, int]]) -> Probe[list[bytes]]:
     return Probe(Command("ranges", f"[ -r {quote(path)} ] || exit 1\n{lines}", timeout=60, most=most), parse)
 
 
-def member_files(member: str) -> Probe[tuple[WalFile, ...]]:
-    """The WAL segments, snapshots and database below a `member` directory."""
-    script = (
-        f"cd {quote(member)} || exit 1\n"
-        'for f in wal/*.wal snap/*.snap snap/db; do if [ -f "$f" ]; then stat -c "%s $PWD/%n" "$f"; fi; done\n'
+def files_of_member(wal: str) -> str:
+    """A script that names etcd's files, the sizes before them, in the `member` directory in which it runs."""
+    segments = f"{quote(wal)}/*.wal" if wal else "wal/*.wal"
+    return (
+        f"for f in {segments} snap/*.snap snap/db; do\n"
+        "  case $f in /*) n=$f ;; *) n=$PWD/$f ;; esac\n"
+        '  if [ -f "$f" ]; then stat -c "%s $n" "$f"; fi\n'
+        "done\n"
     )
+
+
+def member_files(member: str, wal: str = "") -> Probe[tuple[WalFile, ...]]:
+    """The WAL segments, snapshots and database below a `member` directory; `wal` is the WAL's own directory, if any."""
+    script = f"cd {quote(member)} || exit 1\n{files_of_member(wal)}"
     return Probe(
         Command("member-files", script, timeout=20), lambda r: tuple(_wal_file(x) for x in r.text.splitlines())
     )

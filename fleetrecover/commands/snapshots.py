@@ -14,6 +14,7 @@ from typing import Any
 
 from fleetrecover import bounds
 from fleetrecover.answers import load_json
+from fleetrecover.commands import wal_dir
 from fleetrecover.commands.actions import DIFFERS, NAME_TAKEN, NO_SPACE, OCCUPIED
 from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.etcdctl import Etcdctl
@@ -74,6 +75,9 @@ class SnapshotDirectory:
     free: int
     symlink: bool
     files: tuple[SnapshotFile, ...]
+    who: str = ""  # as whom we look
+    forbidden: str = ""  # the directory that we may not read, or not look into for it
+    unwritable: str = ""  # the directory in which we may not write
 
 
 _LISTING = r"""
@@ -85,6 +89,10 @@ echo "real=$r"
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 echo "free=$(@FREE@)"
+printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+# what may not be looked into is not what is not there
+if [ ! -x "$near" ] || { [ "$near" = "$r" ] && [ ! -r "$r" ]; }; then echo "forbidden=$near"; fi
+[ -w "$near" ] || echo "unwritable=$near"
 [ -d "$r" ] || exit 0
 echo exists=1
 n=0
@@ -120,7 +128,14 @@ def parse_listing(text: str) -> SnapshotDirectory:
     if not real.startswith("/"):
         raise FormatError(f"the node gave {real!r} for the snapshot directory", source="snapshot listing")
     return SnapshotDirectory(
-        real, "exists" in single, int(single.get("free") or 0) * 1024, "symlink" in single, tuple(files)
+        real,
+        "exists" in single,
+        int(single.get("free") or 0) * 1024,
+        "symlink" in single,
+        tuple(files),
+        single.get("who", ""),
+        single.get("forbidden", ""),
+        single.get("unwritable", ""),
     )
 
 
@@ -181,11 +196,14 @@ def fetch(path: str, size: int) -> Command:
     return Command("snapshot-fetch", f"{shown}\n", timeout=_time_for(size, 120), shown=shown, most=most)
 
 
-def last_written(member: str) -> Probe[float | None]:
-    """When etcd last wrote to that `member` directory: the youngest of its files, seconds since the epoch."""
+def last_written(member: str, wal: str = "") -> Probe[float | None]:
+    """When etcd last wrote to that `member` directory (and `wal`, if the WAL lies there): the youngest of its files, seconds
+    since the epoch."""
+    segments = f"{quote(wal)}/*.wal" if wal else "wal/*.wal"
     script = (
         f"cd {quote(member)} 2>/dev/null || exit 0\n"
-        'for f in wal/*.wal snap/db; do [ -f "$f" ] && stat -c %Y "$f"; done | sort -n | tail -n 1\n'
+        f"for f in {segments} snap/db; do"
+        ' [ -f "$f" ] && stat -c %Y "$f"; done | sort -n | tail -n 1\n'
     )
     return Probe(Command("last-written", script, timeout=20), lambda r: float(r.text) if r.text.strip() else None)
 
@@ -466,6 +484,7 @@ def restore_state(paths: RunPaths) -> Probe[RestoreState]:
     tests += "".join(
         f"[ ! -d {quote(paths.at(part))}/member ] || echo part={part}\n" for part in ("restored", "trial", "original")
     )
+    tests += f"[ ! -e {quote(paths.at('original'))}/{wal_dir.NO_MEMBER} ] || echo part=original\n"
     note, stopped = quote(paths.at("restore.json")), quote(paths.at("stopped"))
     trial = quote(paths.at("trial.json"))
     script = (
@@ -505,6 +524,7 @@ def adopt_restored(paths: RunPaths, data: str) -> Action:
         [
             f"[ ! -e {quote(paths.at('adopted'))} ] || exit 0",
             f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] || exit {OCCUPIED}; else",
+            *(f"  {line}" for line in wal_dir.put(paths, "restored")),
             f"  mv {quote(source)} {quote(member)}",
             "fi",
             f"rmdir {quote(paths.at('restored'))} 2>/dev/null || true",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
+from fleetrecover.commands import wal_dir
 from fleetrecover.commands.actions import DIFFERS, NO_SPACE
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
@@ -15,11 +16,17 @@ from fleetrecover.model import Command
 TRIAL_PREFIX = "trial-"
 
 
-def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int) -> Action:
-    """Copy a `member` directory to the trial's `partial/` and compare. Differs where an etcd wrote meanwhile: once more."""
+def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int, wal: str | None = None) -> Action:
+    """Copy a `member` directory to the trial's `partial/` and compare. Differs where an etcd wrote meanwhile: once more.
+
+    `wal` is its WAL, where that lies in a directory of its own; in the copy it lies in `member`.
+    """
     partial = quote(paths.at("partial"))
     copy, source = quote(posixpath.join(paths.at("partial"), "member")), quote(member)
     need_kib = need // 1024 + 1024
+    # in a shell of its own: a copy that differs is made again
+    own = wal_dir.into_copy_from(wal, posixpath.join(paths.at("partial"), "member")) if wal is not None else []
+    inside = f"({'; '.join(['set -e', *own]).replace('then;', 'then')})" if own else "true"
     script = "\n".join(
         [
             "set -eu",
@@ -33,7 +40,7 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int) -> Act
             "for attempt in 1 2 3; do",
             f"  rm -rf -- {partial}; mkdir {partial}",
             f"  cp -a --reflink=auto {source} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {source} {copy}; }}",
-            f"  if diff -rq {source} {copy} >&2; then same=1; break; else same=0; sleep 1; fi",
+            f"  if diff -rq {source} {copy} >&2 && {inside}; then same=1; break; else same=0; sleep 1; fi",
             "done",
             f'[ "$same" = 1 ] || exit {DIFFERS}',
             f"chown --reference={quote(data)} {partial} 2>/dev/null || true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -26,6 +27,8 @@ def read_certificate(found: CertificateBytes, now: datetime) -> Certificate:
     path = found.files.cert
     faults = _faults(found)
     if not found.cert or any(fault.path == path for fault in faults):
+        if found.states[0] == "hidden":
+            return replace(_unread(found, "the login user may not read it", faults), hidden=True)
         return _unread(found, "the file is not there, or cannot be read", faults)
     try:
         cert = x509.load_pem_x509_certificate(found.cert)

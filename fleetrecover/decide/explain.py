@@ -39,6 +39,11 @@ def _said(title: str, did: Sequence[Action], before: str, after: str, undo: str 
     return Explained(title, commands, before, after, undo or "; ".join(a.undo for a in did if a.undo), seconds)
 
 
+def _together(step: s.Step, cli: str) -> list[Action]:
+    """What comes before a start where the WAL has a directory of its own."""
+    return [actions.reunite(cli, step.paths, step.data)] if step.paths.wal else []
+
+
 def _run(spec: ContainerSpec, cli: str) -> str:
     return join(to_argv(masked(spec), cli=cli, detach=True))
 
@@ -176,6 +181,7 @@ def _(step: s.Adopt, cli: str) -> Explained:
 @explain.register
 def _(step: s.StartOriginal, cli: str) -> Explained:
     did = [actions.remove_container(cli, step.replaces, RUN_LABEL, step.paths.run)] if step.replaces else []
+    did += _together(step, cli)
     did.append(actions.start_original(cli, step.container_id, step.name, step.restart_policy))
     after = "a linearizable read succeeds" if step.waits_for == "health" else "it runs"
     return _said(
@@ -280,7 +286,7 @@ def _(step: s.Join, cli: str) -> Explained:
     diff = ("exchanged:", *step.replacements) if step.replacements else ()
     return Explained(
         f"start {step.name} empty, to join as {step.member_name}",
-        (_run(shaped, cli), *diff),
+        (*(f"make the WAL directory {step.paths.wal}, empty" for _ in step.paths.wal[:1]), _run(shaped, cli), *diff),
         "image and files are there, the data directory is empty",
         "it has started under its member id",
         "the container is stopped and removed, its data moved aside",
@@ -341,7 +347,8 @@ def _(step: u.PutDataBack, cli: str) -> Explained:
 
 @explain.register
 def _(step: u.PutContainerBack, cli: str) -> Explained:
-    did = [actions.put_container_back(cli, step.container_id, step.name, step.restart_policy, start=step.start)]
+    did = _together(step, cli) if step.start else []
+    did.append(actions.put_container_back(cli, step.container_id, step.name, step.restart_policy, start=step.start))
     end = "and start it" if step.start else "and leave it stopped"
     title = f"give {step.name} its name and its restart policy {step.restart_policy} back, {end}"
     return _said(title, did, "no other container has the name", "")

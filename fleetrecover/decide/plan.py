@@ -68,7 +68,7 @@ from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.docker.rewrite import Identity
-from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.docker.spec import ContainerSpec, mounted_at
 from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
@@ -238,8 +238,7 @@ class _Maker:
         return node.data.real if node.data else DEFAULT_DATA
 
     def paths(self, node: NodeFacts) -> RunPaths:
-        root = node.data.keep_root if node.data else DEFAULT_DATA + ".fleetrecover"
-        return RunPaths(root, self.run)
+        return RunPaths.of(node.data, self.run)
 
     def keep(self, node: NodeFacts) -> Keep | None:
         return node.keep(self.run)
@@ -282,7 +281,7 @@ class _Maker:
         back first: this run takes it again, and writes it down.
         """
         paths, data = self.paths(node), self.data(node)
-        stale = [RunPaths(paths.keep_root, keep.run) for keep in node.keeps if keep.stale]
+        stale = [replace(paths, run=keep.run) for keep in node.keeps if keep.stale]
         there = standing_container(self.survey, node)
         loose = there is not None and there.role is None and there.restart_policy != true_policy(node, there)
         steps: list[Step] = []
@@ -437,23 +436,46 @@ class _Maker:
         if keep is not None and keep.original and keep.bytes:
             size = max(size, keep.elsewhere_bytes or keep.bytes)
         free = node.data.free if node.data else 0
-        ours = keep.bytes if keep and (keep.partial or keep.work or keep.booted) else 0
-        if free + ours >= size + SPACE_MARGIN:
+        ours = keep.bytes - keep.wal_bytes if keep and (keep.partial or keep.work or keep.booted) else 0
+        wal, again = self.wal_size(node), self.wal_again(node)
+        if free + ours >= size + again + SPACE_MARGIN:
             return size, False
         if (
             node.data is not None
             and node.data.can_reflink
             # etcd rewrites the last segment, which is not shared any more then, and allocates the next
-            and free + ours >= 2 * SPACE_MARGIN
+            and free + ours >= wal + again + 2 * SPACE_MARGIN
             and not (keep and keep.elsewhere)
         ):
             return size, True
+        need = size + again + SPACE_MARGIN
         raise Refused(
-            f"{node.name}: the copy of its data needs {_mb(size + SPACE_MARGIN)}, only {_mb(free)} are free there",
-            hint=f"free {_mb(size + SPACE_MARGIN - free)} on the filesystem of {self.data(node)} on {node.name}; or name a "
-            f"directory on another filesystem of {node.name} with {_mb(size + SPACE_MARGIN)} free: --work-dir DIR"
+            f"{node.name}: the copy of its data needs {_mb(need)}, only {_mb(free)} are free there",
+            hint=f"free {_mb(need - free)} on the filesystem of {self.data(node)} on {node.name}; or name a "
+            f"directory on another filesystem of {node.name} with {_mb(need)} free: --work-dir DIR"
             + (" (first `fleetrecover undo`, since its data was moved already)" if keep and keep.original else ""),
         )
+
+    def wal_size(self, node: NodeFacts) -> int:
+        """How many bytes a WAL directory of its own has, in place or kept; 0 where there is none."""
+        keep = self.keep(node)
+        return max(node.data.wal_size, keep.wal_bytes if keep else 0) if node.data and node.data.wal else 0
+
+    def wal_again(self, node: NodeFacts) -> int:
+        """How many bytes the copy of the WAL takes once more beside the data, when it is put in its own place.
+
+        On a filesystem of its own it takes them there. Raises Refused where they are not free.
+        """
+        data, size = node.data, self.wal_size(node)
+        if data is None or not data.wal or data.wal_shared:
+            return size
+        need = size + SPACE_MARGIN
+        if not self.adopted(node) and data.wal_free < need:
+            raise Refused(
+                f"{node.name}: the copy of its WAL needs {_mb(need)}, only {_mb(data.wal_free)} are free there",
+                hint=f"free {_mb(need - data.wal_free)} on the filesystem of {data.wal} on {node.name}",
+            )
+        return 0
 
     def probe_reflink(self, node: NodeFacts) -> list[Step]:
         """Before anything is stopped, where the copy depends on it."""
@@ -489,11 +511,12 @@ class _Maker:
         if self.work.real == data or self.work.real.startswith(f"{data}/"):
             raise Refused(f"{where} is inside of the data directory", hint="name one on another filesystem")
         free = node.data.free if node.data else 0
-        if free < SPACE_MARGIN:
+        least = SPACE_MARGIN + self.wal_size(node) + self.wal_again(node)
+        if free < least:
             raise Refused(
-                f"{node.name}: even with --work-dir {_mb(SPACE_MARGIN)} must be free where its data lies, since etcd allocates "
+                f"{node.name}: even with --work-dir {_mb(least)} must be free where its data lies, since etcd allocates "
                 f"a whole segment of its log; only {_mb(free)} are",
-                hint=f"free {_mb(SPACE_MARGIN - free)} on the filesystem of {data} on {node.name}",
+                hint=f"free {_mb(least - free)} on the filesystem of {data} on {node.name}",
             )
         if self.work.free < size + SPACE_MARGIN:
             raise Refused(
@@ -506,12 +529,22 @@ class _Maker:
         """Why the data of a node cannot be moved as one; None where it can."""
         inner = node.data.inner if node.data else ()
         keep = self.keep(node)
-        if not inner or (keep is not None and keep.original):
+        if keep is not None and keep.original:
+            return None
+        if node.data is not None and node.data.wal_mount:
+            return f"its WAL directory {node.data.wal} is a mount point, so it cannot be moved"
+        if not inner:
             return None
         return f"in its data directory {self.data(node)}, {', '.join(inner)}; it would not be moved or copied whole"
 
     def refuse_scattered(self, node: NodeFacts) -> None:
         why = self.scattered(node)
+        if why is not None and node.data is not None and node.data.wal_mount:
+            raise Refused(
+                f"{node.name}: {why}",
+                hint="etcd being stopped, move the WAL into a directory below that one and name it with --wal-dir (etcd itself "
+                "cannot make a new log in a mount point); or choose another survivor: --survivor NAME",
+            )
         if why is not None:
             raise Refused(
                 f"{node.name}: {why}",
@@ -519,16 +552,37 @@ class _Maker:
                 "another survivor: --survivor NAME",
             )
 
+    def cannot_join(self, node: NodeFacts, chief: NodeFacts) -> str | None:
+        """Why a node cannot become a new member with what it has; None where nothing stands against it."""
+        return self.scattered(node) or self.walled(node, chief) or self.crowded(node, chief)
+
     def crowded(self, node: NodeFacts, chief: NodeFacts) -> str | None:
         """Why a node has surely no space for a member's new data; None where it may have."""
-        if node.data is None or node.data.has_member is False or chief.db is None:
+        data = node.data
+        if data is None or data.has_member is False or chief.db is None:
             return None
-        need = chief.db.size + JOIN_MARGIN
-        if node.data.free >= need:
+        apart = bool(data.wal) and not data.wal_shared
+        places = [(self.data(node), data.free, chief.db.size + (0 if apart else JOIN_MARGIN))]
+        places += [(data.wal, data.wal_free, JOIN_MARGIN)] if apart else []
+        for where, free, need in places:
+            if free < need:
+                return (
+                    f"its old data is kept, and the new needs {_mb(need)}, but only {_mb(free)} are free there: free "
+                    f"{_mb(need - free)} on the filesystem of {where}"
+                )
+        return None
+
+    def walled(self, node: NodeFacts, chief: NodeFacts) -> str | None:
+        """Why a new member cannot begin its log: etcd makes the WAL directory anew, and cannot where it is a mount point."""
+        own = own_container(self.survey, node) or own_container(self.survey, chief)
+        if own is None or own.spec is None or own.config is None or not own.config.wal_apart:
+            return None
+        point = mounted_at(own.spec, own.config.wal_apart)
+        if point is None or point.destination != own.config.wal_apart:
             return None
         return (
-            f"its old data is kept, and the new needs {_mb(need)}, but only {_mb(node.data.free)} are free there: free "
-            f"{_mb(need - node.data.free)} on the filesystem of {self.data(node)}"
+            f"etcd cannot make a new log in {own.config.wal_apart}, which is a mount point in its container: give it a "
+            "--wal-dir below that"
         )
 
     def quarantine(self, node: NodeFacts, spec: ContainerSpec, paths: RunPaths, data: str) -> Quarantine:
@@ -537,6 +591,7 @@ class _Maker:
             spec,
             name=name,
             data_host_path=paths.at("booted"),
+            wal_host_path=posixpath.join(paths.at("booted"), "member", "wal") if paths.wal else None,
             labels={RUN_LABEL: self.run, ROLE_LABEL: Role.QUARANTINE.value},
         )
         log = node.log
@@ -574,12 +629,12 @@ class _Maker:
                 f"{node.name}: container {own.name}: {own.spec_problem}",
                 hint="only a container whose command is etcd and its flags can be rewritten: make one by hand",
             )
-        if own.config.wal_apart:
-            raise Unsupported(
-                f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_apart}), which cannot be kept and "
-                "moved yet",
-                hint="etcd being stopped, move that directory to member/wal in its data directory, and take --wal-dir (or "
-                "ETCD_WAL_DIR) out of its command",
+        if node.data is not None and node.data.wal and not own.config.wal_apart:
+            # the listing goes by what an open run has moved where the container says nothing of it
+            raise Refused(
+                f"{node.name}: the run that is open there has moved a WAL with a directory of its own, and container {own.name} "
+                "has no --wal-dir now",
+                hint="give its command the --wal-dir that it had; or take the run back: `fleetrecover undo --last`",
             )
         return own.spec
 
@@ -638,7 +693,7 @@ class _Maker:
                 self.left_out[node.name] = "declared dead"
             elif not node.accessible:
                 self.left_out[node.name] = node.problem.message if node.problem else "not reachable"
-            elif why := self.scattered(node) or self.crowded(node, self.survey.node(survivor)):
+            elif why := self.cannot_join(node, self.survey.node(survivor)):
                 self.left_out[node.name] = why
             else:
                 found.append(node)
@@ -655,12 +710,15 @@ class _Maker:
         spec, _ = self.join_spec(node, chief)
         image_id = chief_image(self.survey, chief) if spec.image == self.own(chief).image else ""
         steps.append(EnsureImage(node.name, paths, data, spec.image, image_id, chief.name))
-        files = tuple(
-            sorted({named.host for named in rewrite.files_named(spec)} - {data, node.data.path if node.data else data})
-        )
+        files = tuple(sorted({named.host for named in rewrite.files_named(spec)} - self.made_anew(node)))
         if files:
             steps.append(CheckFiles(node.name, paths, data, files))
         return steps
+
+    def made_anew(self, node: NodeFacts) -> set[str]:
+        """The paths of a mount's source that need not be there: the data's, and the WAL's where it has its own."""
+        data, paths = self.data(node), self.paths(node)
+        return {data, node.data.path if node.data else data, paths.wal}
 
     def join_spec(self, node: NodeFacts, chief: NodeFacts) -> tuple[ContainerSpec, tuple[str, ...]]:
         """The joiner's own old command, or the survivor's with the identity exchanged; and what was exchanged."""
@@ -901,7 +959,7 @@ class _Maker:
         if usable and own is not None:
             work.starting.append(stage(f"start-{node.name}", f"Start {node.name} as it is", [self.start_own(node)]))
             return False
-        if why := self.scattered(node) or self.crowded(node, chief) or self.needed(node, seat):
+        if why := self.cannot_join(node, chief) or self.needed(node, seat):
             self.left_out[node.name] = why
             return False
         self.replace(node, seat, chief, work)

@@ -340,7 +340,7 @@ class _Maker:
         return node.data.real if node.data else DEFAULT_DATA
 
     def paths(self, node: NodeFacts) -> RunPaths:
-        return RunPaths(node.data.keep_root if node.data else DEFAULT_DATA + ".fleetrecover", self.run)
+        return RunPaths.of(node.data, self.run)
 
     def state(self, node: NodeFacts) -> RestoreState:
         return self.situation.states.get(node.name, RestoreState())
@@ -380,8 +380,6 @@ class _Maker:
             )
         if own.config.opaque:
             raise Unsupported(f"{node.name}: container {own.name}: {own.spec_problem}")
-        if own.config.wal_apart:
-            raise Unsupported(f"{node.name}: its etcd keeps the WAL apart (--wal-dir={own.config.wal_dir})")
         return own.spec
 
     def model(self) -> tuple[ContainerSpec, str]:
@@ -596,7 +594,9 @@ class _Maker:
         identity = Identity(config.name, config.advertise_peer_urls, cluster, self.token)
         steps: list[Step] = []
         if own_container(self.survey, node) is None:
-            files = tuple(sorted({named.host for named in rewrite.files_named(spec)} - {self.data(node)}))
+            files = tuple(
+                sorted({named.host for named in rewrite.files_named(spec)} - {self.data(node), self.paths(node).wal})
+            )
             if files:
                 steps.append(CheckFiles(*self.base(node), files))
         owner = node.data.owner if node.data and node.data.exists else ""
@@ -612,7 +612,19 @@ class _Maker:
 
     def check_space(self, node: NodeFacts) -> None:
         need = 2 * self.situation.chosen.size + 2 * SPACE_MARGIN
-        free = node.data.free if node.data else None
+        data = node.data
+        if data is not None and data.wal_mount and data.has_member and not self.state(node).adopted:
+            raise Refused(
+                f"{node.name}: its WAL directory {data.wal} is a mount point, so it cannot be moved",
+                hint="etcd being stopped, move the WAL into a directory below that one and name it with --wal-dir",
+            )
+        if data is not None and data.wal and not data.wal_shared and data.wal_free < SPACE_MARGIN:
+            raise Refused(
+                f"{node.name}: the restore needs {SPACE_MARGIN / 1e6:,.0f} MB in {data.wal}, only {data.wal_free / 1e6:,.0f} MB "
+                "are free",
+                hint=f"free {(SPACE_MARGIN - data.wal_free) / 1e6:,.0f} MB on the filesystem of {data.wal}",
+            )
+        free = data.free if data else None
         if free is not None and free < need:
             raise Refused(
                 f"{node.name}: the restore needs {need / 1e6:,.0f} MB beside its data, only {free / 1e6:,.0f} MB are free",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from itertools import combinations
 
+from fleetrecover.decide.by_hand import set_aside
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.membership import own_id
 from fleetrecover.etcd.membership import hex_id
@@ -39,7 +40,7 @@ def _compared(one: NodeFacts, other: NodeFacts) -> Finding | None:
             f"{names} both hold the data of member {member}: they are one machine under two names, or one's disk is a copy of "
             "the other's",
             f"{advice}; if they are two machines, decide which of them is the member, and on the other one stop etcd and move "
-            f"the copy away: `mv {_data(other)}/member {_data(other)}/member.copy`",
+            f"the copy away: `{set_aside(other.data, 'copy')}`",
         )
     return None
 
@@ -61,7 +62,3 @@ def _member(node: NodeFacts) -> Hashable | None:
     cluster = node.status.cluster_id if node.status else node.log.cluster_id if node.log else None
     own = own_id(node)
     return (cluster, own) if own and cluster is not None else None
-
-
-def _data(node: NodeFacts) -> str:
-    return node.data.real if node.data is not None else "/var/lib/etcd"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from fleetrecover.decide.by_hand import set_aside
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso
 from fleetrecover.decide.words import Remedy
@@ -314,7 +315,6 @@ def _each(survey: Survey, sides: Iterable[Side], *, move: bool) -> str:
 
 def _command(survey: Survey, node: NodeFacts, *, move: bool) -> str:
     running = next((c.name for c in node.containers if c.running and c.network != "none"), None)
-    data = node.data.real if node.data is not None else "/var/lib/etcd"
     words = [] if running is None and move else [f"{survey.fleet.etcd.cli} stop -t 30 {running or 'etcd'}"]
-    words += [f"mv {data}/member {data}/member.given-up"] if move else []
+    words += [set_aside(node.data, "given-up")] if move else []
     return " && ".join(words)

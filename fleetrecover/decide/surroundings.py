@@ -9,6 +9,7 @@ from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso, seconds
 from fleetrecover.decide.membership import addresses_of
 from fleetrecover.decide.own import own_name, own_of, standing_container
+from fleetrecover.decide.rights import what_to_add
 from fleetrecover.facts import Certificate, NodeFacts, Survey
 
 CLOCK_WARNING = 1.0
@@ -59,6 +60,10 @@ def _certificates(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     yield from file_findings(survey, node)
     for found in node.certificates:
         where = f"{node.name}: certificate {found.path}"
+        if found.hidden:
+            add = what_to_add(node.data.who if node.data is not None else "", node.name)
+            yield Finding(Severity.INFO, node.name, "certificate-hidden", f"{where}: {found.problem}", add)
+            continue
         if found.problem and any(fault.path == found.path for fault in found.faults):
             continue
         if found.problem:
@@ -116,6 +121,11 @@ def _space(node: NodeFacts) -> Iterator[Finding]:
         left = f"only {data.free / 1e6:,.0f} MB are free" if data.free >= 1e6 else "no space is left"
         message = f"{node.name}: {left} on the filesystem of {data.real}: etcd cannot write there"
         advice = f"free {(need - data.free) / 1e6:,.0f} MB on it, then run this again"
+        yield Finding(Severity.ERROR, node.name, "space", message, advice)
+    elif data.wal and not data.wal_shared and data.wal_free < SPACE_MARGIN:
+        message = f"{node.name}: only {data.wal_free / 1e6:,.0f} MB are free on the filesystem of {data.wal}: etcd cannot write "
+        message += "its log there"
+        advice = f"free {(SPACE_MARGIN + data.wal_size - data.wal_free) / 1e6:,.0f} MB on it, then run this again"
         yield Finding(Severity.ERROR, node.name, "space", message, advice)
     elif data.has_member and data.free < need:
         yield Finding(

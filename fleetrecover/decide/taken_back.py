@@ -38,7 +38,7 @@ class Starting:
 def moves(node: NodeFacts, keep: Keep) -> bool:
     """Whether data is still to be moved on the node."""
     has_member = node.data is not None and node.data.has_member
-    return keep.original or (keep.no_data and has_member)
+    return keep.original or keep.parted or (keep.no_data and has_member)
 
 
 def serving(survey: Survey) -> list[NodeFacts]:

@@ -258,8 +258,7 @@ def kind_of(keeps: Iterable[Keep]) -> str:
 
 
 def _where(node: NodeFacts, run: str) -> tuple[RunPaths, str]:
-    root = node.data.keep_root if node.data else DEFAULT_DATA + ".fleetrecover"
-    return RunPaths(root, run), node.data.real if node.data else DEFAULT_DATA
+    return RunPaths.of(node.data, run), node.data.real if node.data else DEFAULT_DATA
 
 
 def _why_away(node: NodeFacts) -> str:
@@ -527,6 +526,8 @@ def remains(survey: Survey, run: str, held_back: Collection[tuple[str, str]] = (
                 wrong.append(f"{node.name}: container {now[0]}, restart {now[1]}, was {was[0]}, restart {was[1]}")
         if keep.original:
             wrong.append(f"{node.name}: its original data still lies in {keep.path}")
+        if keep.parted:
+            wrong.append(f"{node.name}: the WAL of its data still lies aside, of run {run}")
         if keep.no_data and node.data is not None and node.data.has_member and not keep.ran:
             wrong.append(f"{node.name}: it had no data, and has some now")
     return wrong

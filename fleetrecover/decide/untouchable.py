@@ -12,6 +12,7 @@ from fleetrecover.decide import steps as s
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.managers import held_by_others, manager_finding, manager_findings, unit_findings
 from fleetrecover.decide.own import own_container, unclear, wanted_name
+from fleetrecover.decide.rights import what_to_add
 from fleetrecover.decide.units import TOUCHING, unheld
 from fleetrecover.facts import NodeFacts, Survey
 
@@ -116,10 +117,8 @@ def _unwritable(node: NodeFacts) -> Iterator[Finding]:
 
 
 def _as_root(node: NodeFacts) -> str:
-    return (
-        f"log in as root, or add `sudo = true` under [ssh] in hosts.toml (the user then needs sudo without a password on "
-        f"{node.name}); where root may not either, the filesystem is mounted read-only"
-    )
+    who = node.data.who if node.data is not None else ""
+    return f"{what_to_add(who, node.name)}; where root may not either, the filesystem is mounted read-only"
 
 
 def _in_container(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
@@ -177,6 +176,7 @@ def _wal_apart(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
         Severity.INFO,
         node.name,
         WAL_APART,
-        f"{node.name}: its etcd keeps the WAL apart, in {container.wal_path}; it is read there",
-        "members are started as they are; a reset or a new member is refused, since a WAL directory of its own is not moved yet",
+        f"{node.name}: its etcd keeps the WAL apart, in {container.wal_path}; it is read there, and kept, copied and moved with "
+        "the data",
+        "",
     )

@@ -10,6 +10,7 @@ from fleetrecover.decide.membership import quorum
 from fleetrecover.decide.own import own_name, standing_container
 from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.returned import armed, split
+from fleetrecover.decide.rights import lacking
 from fleetrecover.decide.seen import Seen
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import Container, Proof, Role, Survey
@@ -78,11 +79,20 @@ def judge(survey: Survey, hashes: Hashes | None, expected: Expectation) -> Judge
         _policies(survey, expected),
         _containers(survey, expected),
         _returned(survey, expected),
+        *_not_looked_at(survey),
     ]
     live = [node for node in survey.nodes if node.healthy]
     members = tuple(seat.label for seat in live_seats(survey, live) if not seat.learner)
     revision = max((node.status.revision for node in live if node.status), default=0)
     return Judgement(tuple(checks), members, revision, _equal(hashes))
+
+
+def _not_looked_at(survey: Survey) -> list[Check]:
+    """That a login may not look at data, nor at what runs have kept: no fault of the cluster's, and not to be overlooked."""
+    told = [
+        f"{node.name}: {why}" for node in survey.nodes if node.reachable and (why := lacking(node.data, write=False))
+    ]
+    return [Check("kept by runs", True, f"not looked at: {'; '.join(told)}")] if told else []
 
 
 def _members(survey: Survey, expected: Expectation) -> Check:

@@ -111,10 +111,10 @@ def quarantine(
     """
     config = EtcdConfig.of(spec)
     copies = {config.data_dir: data_host_path}
-    if config.wal_dir and not inside(config.wal_dir, config.data_dir):
-        if wal_host_path is None:
-            raise Unsupported(f"--wal-dir={config.wal_dir}: outside the data directory, and no copy of it was named")
+    if config.wal_apart and wal_host_path is not None:
         copies[config.wal_dir] = wal_host_path
+    elif config.wal_dir and not inside(config.wal_dir, config.data_dir):
+        raise Unsupported(f"--wal-dir={config.wal_dir}: outside the data directory, and no copy of it was named")
     settings: dict[str, str | None] = dict.fromkeys(_DROPPED_IN_QUARANTINE)
     settings |= {
         "listen-client-urls": CLIENT_URL,

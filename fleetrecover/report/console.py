@@ -15,6 +15,7 @@ from fleetrecover.decide.finding import Finding
 from fleetrecover.decide.managers import held_by_others, unit_findings
 from fleetrecover.decide.own import own_container, own_name
 from fleetrecover.decide.plan import Plan
+from fleetrecover.decide.rights import lacking, what_to_add
 from fleetrecover.decide.step_words import headline, limit_of, limit_text, name_of
 from fleetrecover.decide.steps import Stage, Step
 from fleetrecover.decide.survivor import Choice, ProofKind
@@ -58,6 +59,10 @@ def print_survey(out: Console, survey: Survey, *, full: bool = True) -> None:
     out.print(f"Cluster {escape(survey.fleet.cluster)}", soft_wrap=True)
     rows = [Row(_row(survey, node), note=_more(node) if full else "") for node in survey.nodes]
     print_table(out, _COLUMNS, rows)
+    lacks = [node for node in survey.nodes if full and lacking(node.data)]
+    if lacks:
+        who = lacks[0].data.who if lacks[0].data else ""
+        prose(out, f"→ {what_to_add(who, ', '.join(node.name for node in lacks))}")
 
 
 _UNREAD = {"missing": "none", "forbidden": "may not be read", "in-container": "in the container"}
@@ -79,6 +84,7 @@ def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     data = ""
     if node.data is not None:
         size = f"{node.data.size / 1e6:,.0f} MB, " if node.data.has_member else "none, "
+        size = "may not be read, " if node.data.forbidden else size
         data = f"{size}{node.data.free / 1e9:,.1f} GB free"
     return (node.name, _container(survey, node), etcd, log, "" if revision is None else str(revision), data)
 
@@ -114,6 +120,9 @@ def _stands_on(node: NodeFacts) -> list[str]:
     words = [f"clock {node.clock_offset:+.1f} s"] if node.clock_offset else []
     ends = [found.not_after for found in node.certificates if found.not_after]
     bad = sum(1 for c in node.certificates if _bad(c))
+    hidden = sum(1 for c in node.certificates if c.hidden)
+    if hidden:
+        words.append(f"{counted(hidden, 'certificate')} not to be read")
     if bad:
         words.append(f"{bad} of {counted(len(node.certificates), 'certificate')} bad")
     elif ends:
@@ -126,7 +135,7 @@ def _stands_on(node: NodeFacts) -> list[str]:
 
 def _bad(found: Certificate) -> bool:
     wrong = found.key_matches is False or found.ca_matches is False
-    return bool(found.problem or found.faults) or found.expired or wrong
+    return bool((found.problem and not found.hidden) or found.faults) or found.expired or wrong
 
 
 def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advise: bool = True) -> None:

@@ -134,6 +134,9 @@ def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
             "size": node.data.size,
             "free": node.data.free,
             "mount_point": node.data.mount_point,
+            "wal": {"path": node.data.wal, "size": node.data.wal_size, "free": node.data.wal_free}
+            if node.data.wal
+            else None,
         },
         "kept": [
             {"run": keep.run, "path": keep.path, "finished": keep.finished, "undone": keep.undone, "size": keep.bytes}

@@ -22,6 +22,7 @@ from fleetrecover.remote import look_at
 from fleetrecover.snapshots import archive
 from fleetrecover.snapshots.archive import Kind, base_name
 from fleetrecover.snapshots.catalogue import NOT_SNAPSHOTS, Best, Catalogue, Found, State, make_catalogue
+from fleetrecover.snapshots.rights import may_not_read
 from fleetrecover.snapshots.transfer import Content, Progress, fetch, look_inside, silent, with_content
 from fleetrecover.survey import Reader
 
@@ -98,6 +99,8 @@ class _Lister:
             directory = reader.read(commands.listing(self.fleet.etcd.snapshots))
         except FormatError as error:
             return error.message
+        if why := may_not_read(directory):
+            return f"{host.name}: {why}"
         if not directory.exists:
             return []
         wanted = [file for file in directory.files if file.name not in NOT_SNAPSHOTS]
@@ -193,7 +196,7 @@ def best_of(survey: Survey, transport: Transport) -> Best | None:
     written = None
     if chosen.log_path:
         try:
-            seconds = Reader(chosen.host, transport).read(commands.last_written(chosen.log_path))
+            seconds = Reader(chosen.host, transport).read(commands.last_written(chosen.log_path, chosen.log_wal or ""))
         except (FormatError, RemoteError):
             seconds = None
         written = datetime.fromtimestamp(seconds, UTC) if seconds else None

@@ -15,6 +15,7 @@ from fleetrecover.remote import fan_out
 from fleetrecover.snapshots import schedule
 from fleetrecover.snapshots.catalogue import Catalogue, Row, State
 from fleetrecover.snapshots.listing import list_snapshots
+from fleetrecover.snapshots.rights import refuse_without_snapshots
 from fleetrecover.snapshots.transfer import Progress
 from fleetrecover.survey import take_survey
 
@@ -103,6 +104,7 @@ def plan(fleet: Fleet, transport: Transport, keep: int, keep_for: int, progress:
     away = [node.name for node in survey.nodes if not node.reachable]
     if away:
         raise Refused(f"{', '.join(away)} cannot be looked at, so it is not known what is newest; nothing was removed")
+    refuse_without_snapshots(fleet, transport)
     found = list_snapshots(fleet, transport, progress=progress)
     if found.problems:
         told = "; ".join(f"{name}: {why}" for name, why in found.problems)

@@ -28,6 +28,7 @@ from fleetrecover.decide import steps as s
 from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.own import own_of
+from fleetrecover.decide.rights import refuse_without_rights
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, is_etcd
@@ -150,6 +151,7 @@ class _Looker:
     def look(self, run: str, token: str) -> tuple[Survey, r.RestorePlan]:
         fleet, transport = self.means.fleet, self.means.transport
         survey = take_survey(fleet, transport)
+        refuse_without_rights(survey.nodes)
         under_way = find_open_run(survey)
         mine = under_way if under_way is not None and under_way.kind == r.KIND else None
         states = self.states(survey, mine.run) if mine else {}
@@ -522,6 +524,7 @@ class RestoreApplier(Applier):
         rewrite.assert_no_force(step.spec)
         from fleetrecover.commands import actions
 
+        self.together(step)
         if not self.is_ours(step, step.name):
             self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
         else:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fleetrecover.apply import Events
 from fleetrecover.commands import snapshots as commands
+from fleetrecover.decide.rights import refuse_without_rights
 from fleetrecover.ending import scratch
 from fleetrecover.errors import (
     CommandFailed,
@@ -29,6 +30,7 @@ from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import fan_out
 from fleetrecover.snapshots import archive
 from fleetrecover.snapshots.catalogue import State
+from fleetrecover.snapshots.rights import refuse_without_snapshots
 from fleetrecover.snapshots.transfer import (
     Content,
     Progress,
@@ -99,6 +101,8 @@ def save(
         raise InputError(f"--fetch {fetch_to}: there is no such directory")
     survey = take_survey(fleet, transport, logs=False)
     node = source_of(survey)
+    refuse_without_rights([node], write=False)
+    refuse_without_snapshots(fleet, transport)
     if not node.healthy:
         events.note(f"there is no quorum; what {node.name} has applied is taken, which may lack the last writes")
     with scratch() as directory:

@@ -15,6 +15,7 @@ from fleetrecover.errors import CommandFailed, InputError, Refused, RemoteError,
 from fleetrecover.facts import NodeFacts
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import fan_out, look_at
+from fleetrecover.snapshots.rights import refuse_without_snapshots
 from fleetrecover.survey import Reader, etcdctl_for, take_survey
 
 LATE = 2.5
@@ -39,6 +40,7 @@ def schedule(fleet: Fleet, transport: Transport, events: Events, wanted: Schedul
     nodes = {node.name: node for node in survey.nodes if node.accessible}
     if not nodes:
         raise Refused("no node can be reached; nothing was changed", hint="`fleetrecover survey` shows why")
+    refuse_without_snapshots(fleet, transport)
     paths = SchedulePaths(fleet.etcd.snapshots)
 
     def one(host: Host) -> str:
@@ -84,7 +86,8 @@ def install(fleet: Fleet, transport: Transport, node: NodeFacts, paths: Schedule
 
 
 def unschedule(fleet: Fleet, transport: Transport) -> tuple[Row, ...]:
-    """Take it away everywhere. The snapshots stay."""
+    """Take it away everywhere. The snapshots stay. Raises Refused, StoppedPartWay."""
+    refuse_without_snapshots(fleet, transport)
     action = commands.remove_schedule(SchedulePaths(fleet.etcd.snapshots))
     found = fan_out(fleet.hosts, lambda host: _run(transport, host, action))
     failed = {name: value.message for name, value in found.items() if isinstance(value, RemoteError)}

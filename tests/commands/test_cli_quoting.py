@@ -19,7 +19,7 @@ from fleetrecover.model import Command
 CLI = "/opt/my tools/doc'ker"
 _KNOWN: Mapping[str, Any] = {
     "cli": CLI,
-    "paths": RunPaths("/d.fleetrecover", "r1"),
+    "paths": RunPaths("/d.fleetrecover", "r1", "/w al/wal"),
     "ctl": etcdctl.Etcdctl(CLI, "etcd", "http://127.0.0.1:2379"),
     "tool": Tool("etcdutl", True),
     "identity": Identity("n", ("http://a",), (("n", ("http://a",)),), "t"),

@@ -59,6 +59,7 @@ class RestoreFleet(UndoFleet):
                 yield from super().effects(step)
                 yield lambda: self.part(name, "original")
             case r.AdoptRestored():
+                yield lambda: self._wal_first(node)
                 yield lambda: self.move_in(node)
                 yield lambda: self.part(name, "adopted")
             case r.StartNew():
@@ -77,7 +78,7 @@ class RestoreFleet(UndoFleet):
             return
         assert node.data is None, "data would be moved over other data"
         assert node.serving is None
-        node.data = make_log(node.number, len(self.nodes), 3)
+        node.data, node.bare = make_log(node.number, len(self.nodes), 3), False
         self.part(node.name, remove="restored")
 
     def start_new(self, node: Node, step: r.StartNew) -> None:
@@ -98,20 +99,21 @@ class RestoreFleet(UndoFleet):
         return [step for part in plan.stages for step in part.steps]
 
 
-def broken(nodes: int, wiped: int, dead: int, without: int) -> RestoreFleet:
+def broken(nodes: int, wiped: int, dead: int, without: int, *, wal: bool = False) -> RestoreFleet:
     """So many nodes, the last ones of them wiped or away; the first `without` have lost their containers."""
-    fleet = RestoreFleet(FakeFleet.broken(nodes, wiped, dead).nodes)
+    fleet = RestoreFleet(FakeFleet.broken(nodes, wiped, dead, wal=wal).nodes)
     for node in fleet.nodes[:without]:
         node.container = None
     return fleet
 
 
+@pytest.mark.parametrize("wal", [False, True], ids=["", "wal apart"])
 @pytest.mark.parametrize(
     ("nodes", "wiped", "dead", "without"), [(1, 0, 0, 0), (3, 1, 0, 0), (3, 0, 1, 1), (3, 2, 0, 1)]
 )
-def test_after_every_effect(nodes: int, wiped: int, dead: int, without: int) -> None:
+def test_after_every_effect(nodes: int, wiped: int, dead: int, without: int, wal: bool) -> None:
     """Resumed, every node serves the restored data; undone, at once or after having been resumed, all is as it was."""
-    fleet = broken(nodes, wiped, dead, without)
+    fleet = broken(nodes, wiped, dead, without, wal=wal)
     gone = tuple(node.name for node in fleet.nodes if not node.accessible)
     before, beside = picture(fleet), copy.deepcopy(fleet.running)
     plan = fleet.plan(gone)

@@ -86,6 +86,14 @@ def test_replanning_after_every_effect_comes_to_the_same_end(nodes: int, wiped: 
     assert interrupted_everywhere(fleet, wish) > 0
 
 
+@pytest.mark.parametrize(("nodes", "wiped", "dead", "version"), [case for case in CASES if case[0] in (1, 3, 4)])
+def test_with_a_wal_directory_of_its_own(nodes: int, wiped: int, dead: int, version: str) -> None:
+    """The same where data and log are moved one after the other: no etcd is ever started on one of them alone."""
+    fleet = FakeFleet.broken(nodes, wiped, dead, version, wal=True)
+    wish = Wish(dead=frozenset(node.name for node in fleet.nodes if not node.accessible))
+    assert interrupted_everywhere(fleet, wish) > 0
+
+
 def interrupted_everywhere(fleet: FakeFleet, wish: Wish) -> int:
     """Do the plans to the end; after every effect, let another one that starts there come to the same end. How many did."""
     chosen: str | None = None

@@ -31,9 +31,12 @@ class UndoFleet(FakeFleet):
             case u.RemoveOurs():
                 yield lambda: self._drop_ours(node)
             case u.PutDataBack():
+                yield lambda: self._together(node)
                 yield lambda: self._withdraw(node, step)
                 yield lambda: self._put_back(node, step)
+                yield lambda: self._together(node)
             case u.PutContainerBack():
+                yield lambda: self._together(node)
                 yield lambda: self._change(node, step.container_id, name=step.name)
                 yield lambda: self._change(node, step.container_id, restart_policy=step.restart_policy)
                 if step.start:
@@ -41,6 +44,7 @@ class UndoFleet(FakeFleet):
             case u.StartStopped():
                 pass
             case u.MarkUndone():
+                yield lambda: self._together(node)
                 yield lambda: self._keep(node, step.paths, undone=True, undoing=False)
             case u.RemoveKept():
                 for cid, _ in step.containers:
@@ -68,13 +72,17 @@ class UndoFleet(FakeFleet):
 
     def _withdraw(self, node: Node, step: u.PutDataBack) -> None:
         assert node.serving is None, "data is moved while an etcd runs on it"
-        node.data = None
+        keep = node.keeps[step.paths.run]
+        if node.wal and not (keep.original or keep.no_data):
+            return  # it is back, and its log was the last
+        node.data, node.bare = None, False
         self._keep(node, step.paths, proof=None)
         self.live = [] if not any(n.serving for n in self.nodes) else self.live
 
     def _put_back(self, node: Node, step: u.PutDataBack) -> None:
         if node.kept is not None:
             node.data, node.kept = node.kept, None
+            node.parted = (step.paths.run, "original") if node.wal else None
             self._keep(node, step.paths, original=False)
 
     def _forget(self, node: Node, run: str) -> None:
@@ -97,10 +105,11 @@ def put_back(fleet: UndoFleet) -> None:
 CASES = [(2, 1, 0), (3, 2, 0), (3, 1, 1), (3, 0, 2), (4, 2, 1), (5, 3, 0)]
 
 
+@pytest.mark.parametrize("wal", [False, True], ids=["", "wal apart"])
 @pytest.mark.parametrize(("nodes", "wiped", "dead"), CASES)
-def test_undo_after_every_effect(nodes: int, wiped: int, dead: int) -> None:
+def test_undo_after_every_effect(nodes: int, wiped: int, dead: int, wal: bool) -> None:
     """Wherever recover was interrupted, and wherever undo was interrupted after that."""
-    fleet = UndoFleet(FakeFleet.broken(nodes, wiped, dead).nodes)
+    fleet = UndoFleet(FakeFleet.broken(nodes, wiped, dead, wal=wal).nodes)
     before = picture(fleet)
     wish = Wish(dead=frozenset(node.name for node in fleet.nodes if not node.accessible))
     tried = 0

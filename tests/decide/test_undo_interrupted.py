@@ -44,10 +44,12 @@ def interrupted(fleet: UndoFleet) -> Iterator[UndoFleet]:
         yield again
 
 
-@pytest.mark.parametrize(("nodes", "wiped", "dead"), CASES)
-def test_recover_or_undo_after_every_interruption_of_every_undo(nodes: int, wiped: int, dead: int) -> None:
+@pytest.mark.parametrize(
+    ("nodes", "wiped", "dead", "wal"), [*((*case, False) for case in CASES), (3, 2, 0, True), (3, 1, 1, True)]
+)
+def test_recover_or_undo_after_every_interruption_of_every_undo(nodes: int, wiped: int, dead: int, wal: bool) -> None:
     """Either recover is refused and names the undo, which then puts everything back; or it goes on to a whole cluster."""
-    fleet = UndoFleet(FakeFleet.broken(nodes, wiped, dead).nodes)
+    fleet = UndoFleet(FakeFleet.broken(nodes, wiped, dead, wal=wal).nodes)
     before, tried, refused = picture(fleet), 0, 0
     wish = Wish(dead=frozenset(node.name for node in fleet.nodes if not node.accessible))
     for stopped in stopped_everywhere(fleet, wish):

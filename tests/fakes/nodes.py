@@ -42,6 +42,7 @@ from tests.etcd.writers import WalWriter, conf_change, put
 
 CLUSTER = 0xC1
 DATA = "/var/lib/etcd"
+WAL = "/fast/etcd"
 Effect = Callable[[], None]
 
 
@@ -63,18 +64,20 @@ def make_log(node_id: int, members: int, entries: int) -> Log:
     return read_log(writer.done())
 
 
-def make_container(number: int, nodes: int, *, version: str = "3.4.23") -> Container:
-    """RKE's etcd container of the host with that number."""
+def make_container(number: int, nodes: int, *, version: str = "3.4.23", wal: bool = False) -> Container:
+    """RKE's etcd container of the host with that number; with `wal` its WAL has a directory of its own."""
+    apart = ["--wal-dir=/wal/etcd"] if wal else []
     mine = f"https://{address(number)}"
     cluster = ",".join(f"etcd-n{each}=https://{address(each)}:2380" for each in range(1, nodes + 1))
     spec = from_argv(
         [
             *("docker", "run", "-d", "--name=etcd", "--network=host", "--restart=always"),
             *("--volume=/var/lib/etcd:/var/lib/rancher/etcd/:z", "--volume=/etc/kubernetes:/etc/kubernetes:z"),
+            *(["--volume=/fast:/wal"] if wal else []),
             *(f"rancher/mirrored-coreos-etcd:v{version}-rancher1", "/usr/local/bin/etcd", f"--name=etcd-n{number}"),
             *("--data-dir=/var/lib/rancher/etcd/", "--listen-client-urls=https://0.0.0.0:2379"),
             *(f"--advertise-client-urls={mine}:2379", f"--initial-advertise-peer-urls={mine}:2380"),
-            *(f"--initial-cluster={cluster}", "--initial-cluster-state=new"),
+            *(f"--initial-cluster={cluster}", "--initial-cluster-state=new", *apart),
         ]
     )
     return Container(
@@ -92,6 +95,7 @@ def make_container(number: int, nodes: int, *, version: str = "3.4.23") -> Conta
         data_path=DATA,
         endpoint="https://127.0.0.1:2379",
         spec=spec,
+        wal_path=WAL if wal else None,
     )
 
 
@@ -150,6 +154,9 @@ class Node:
     earlier: list[Log] = field(default_factory=list)  # what earlier runs have kept
     unit: Unit | None = None
     made: int = 0  # how often the unit has made the container anew
+    wal: bool = False  # its WAL has a directory of its own
+    parted: tuple[str, str] | None = None  # the run and the part where its WAL lies aside, its data being in place
+    bare: bool = False  # a WAL is in place, and its data not yet
 
     @property
     def name(self) -> str:
@@ -174,15 +181,17 @@ class FakeFleet:
     next_id: int = 100
 
     @classmethod
-    def broken(cls, nodes: int, wiped: int = 0, dead: int = 0, version: str = "3.4.23") -> FakeFleet:
+    def broken(
+        cls, nodes: int, wiped: int = 0, dead: int = 0, version: str = "3.4.23", *, wal: bool = False
+    ) -> FakeFleet:
         """So many nodes whose etcds are all down; the last ones wiped, the very last ones not reachable at all."""
         made = []
         for number in range(1, nodes + 1):
-            own = replace(make_container(number, nodes, version=version), state="exited")
+            own = replace(make_container(number, nodes, version=version, wal=wal), state="exited")
             lost = number > nodes - wiped - dead
             # the first one's log is the longest
             log = None if lost else make_log(number, nodes, 20 - number)
-            made.append(Node(number, own, log, accessible=number <= nodes - dead))
+            made.append(Node(number, own, log, accessible=number <= nodes - dead, wal=wal))
         return cls(made, version)
 
     def node(self, name: str) -> Node:
@@ -221,8 +230,8 @@ class FakeFleet:
             cli_version="20.10",
             containers=settle(node.containers, node.keeps.values()),
             images=frozenset(text for c in node.containers for text in (c.image, c.image_id)),
-            data=DataDir(DATA, DATA, True, node.data is not None, DATA + ".fleetrecover", size=10**6, free=10**10),
-            keeps=tuple(replace(keep, kept=kept_data(keep, node.kept)) for keep in node.keeps.values()),
+            data=self._data_dir(node),
+            keeps=tuple(self._as_seen(node, keep) for keep in node.keeps.values()),
             log=log,
             log_problem=None if log else Problem("missing", "no WAL there"),
             status=status,
@@ -230,6 +239,16 @@ class FakeFleet:
             alarms=() if healthy else None,
             starters=(node.unit.starter,) if node.unit is not None else (),
         )
+
+    def _data_dir(self, node: Node) -> DataDir:
+        there = node.data is not None or node.bare
+        found = DataDir(DATA, DATA, True, there, DATA + ".fleetrecover", size=10**6, free=10**10)
+        return replace(found, wal=WAL, wal_size=10**5, wal_free=10**9) if node.wal else found
+
+    def _as_seen(self, node: Node, keep: Keep) -> Keep:
+        closed = keep.finished or keep.undone
+        parted = node.parted is not None and node.parted[0] == keep.run and not closed
+        return replace(keep, kept=kept_data(keep, node.kept), parted=parted)
 
     def _healthy(self, node: Node) -> bool:
         me = next((m for m in self.live if node.data is not None and m.id == node.data.node_id), None)
@@ -266,6 +285,8 @@ class FakeFleet:
                     yield partial(self._change, node, target.id, state="exited")
                     yield partial(self._change, node, target.id, name=target.keep_as)
             case s.KeepData():
+                yield lambda: self._together(node)
+                yield lambda: self._wal_aside(node, step)
                 yield lambda: self._move_aside(node, step)
             case s.KeepElsewhere():
                 assert node.serving is None, "data is copied while an etcd runs on it"
@@ -281,8 +302,10 @@ class FakeFleet:
                 yield from self._quarantine(node, step)
             case s.Adopt():
                 yield lambda: self._drop_ours(node)
+                yield lambda: self._wal_first(node)
                 yield lambda: self._adopt(node, step)
             case s.StartOriginal():
+                yield lambda: self._together(node)
                 if step.replaces:
                     yield lambda: self._drop_ours(node)
                 yield lambda: self._change(node, step.container_id, name=step.name)
@@ -299,6 +322,7 @@ class FakeFleet:
             case s.RemoveLeftover():
                 yield lambda: self._remove_leftover(node, step)
             case s.Join():
+                yield lambda: self._together(node)
                 yield lambda: self._join(node, step)
                 yield lambda: self._publish(node, step)
             case s.Promote():
@@ -306,8 +330,10 @@ class FakeFleet:
             case s.RestorePolicy():
                 yield lambda: self._change_named(node, step.name, restart_policy=step.restart_policy)
             case s.CloseEarlier():
+                yield lambda: self._together(node)
                 yield lambda: self._keep(node, step.earlier, finished=True)
             case s.FinishRun():
+                yield lambda: self._together(node)
                 yield lambda: self._keep(node, step.paths, finished=True)
             case _:
                 raise AssertionError(f"the fake fleet does not know {type(step).__name__}")
@@ -385,8 +411,29 @@ class FakeFleet:
     def _drop_ours(self, node: Node) -> None:
         node.others = [c for c in node.others if c.role is None]
 
+    def _together(self, node: Node) -> None:
+        """A WAL that was parted from its data goes back to it; what a closed run keeps is not looked at."""
+        if node.parted is not None:
+            keep = node.keeps[node.parted[0]]
+            assert not keep.finished and not keep.undone, "a run was closed over a log that lies astray"
+            node.parted = None
+
+    def _wal_aside(self, node: Node, step: s.KeepData) -> None:
+        assert node.serving is None, "a log is moved while an etcd runs on it"
+        if node.wal and node.data is not None:
+            node.parted = (step.paths.run, step.part)
+
+    def _wal_first(self, node: Node) -> None:
+        """The proven copy's WAL goes to its own place."""
+        node.bare = node.wal and node.data is None
+
     def _move_aside(self, node: Node, step: s.KeepData) -> None:
         assert node.serving is None, "data is moved while an etcd runs on it"
+        node.parted = None
+        if node.bare:
+            assert step.part != "original", "a copy of ours would be taken for the original"
+            node.bare = False
+            self._keep(node, step.paths, discarded=(*node.keeps[step.paths.run].discarded, step.part))
         if node.data is None:
             return
         if step.part == "original":
@@ -408,6 +455,10 @@ class FakeFleet:
 
     def _quarantine(self, node: Node, step: s.Quarantine) -> Iterator[Effect]:
         assert node.container is not None
+        apart = f"{step.paths.at('booted')}/member/wal:/wal/etcd"
+        assert any(bind.startswith(apart) for bind in step.spec.binds) == node.wal, (
+            "the reset would not run on the copy"
+        )
         labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.QUARANTINE.value}
         container = replace(
             node.container,
@@ -430,10 +481,11 @@ class FakeFleet:
     def _adopt(self, node: Node, step: s.Adopt) -> None:
         assert node.data is None and node.kept is not None
         alone = voters_only(node.kept, node.kept.node_id)
-        node.data = replace(node.kept, configuration=alone, configuration_at_end=alone)
+        node.data, node.bare = replace(node.kept, configuration=alone, configuration_at_end=alone), False
         self._keep(node, step.paths, reset=False)
 
     def _start(self, node: Node, container_id: str) -> None:
+        assert node.parted is None and not node.bare, "an etcd is started on half of its data"
         self._change(node, container_id, state="running")
         assert sum(1 for c in node.containers if c.state == "running") == 1, "two etcds run on one node"
         if self.live or node.data is None:
