@@ -205,7 +205,8 @@ class Pin:
     """`run.json`: what a run has written on a node, so that any bastion can finish it.
 
     `survivor` is a host's name; `kind` the remedy; `mode` names what the node is in it. `meant`: words that were typed for the
-    dead, and the ids of members that they stood for when the run began.
+    dead, and the ids of members that they stood for when the run began. `names_only`: the run gives containers their names
+    back and does nothing else, so that it can be taken back while the cluster serves.
     """
 
     run: str
@@ -216,6 +217,7 @@ class Pin:
     dead: tuple[str, ...] = ()
     tool: str = ""
     meant: tuple[tuple[str, str], ...] = ()
+    names_only: bool = False
 
 
 @dataclass(frozen=True)

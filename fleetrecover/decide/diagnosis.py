@@ -23,6 +23,7 @@ from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
+from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.richer import beyond_choice, beyond_pinned
 from fleetrecover.decide.same_machine import same_machine
@@ -258,7 +259,8 @@ def _with_quorum(
     sides = split(survey)
     if sides:
         return _split_brain(survey, sides, known, found, run)
-    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill) and not _forced(survey, known)
+    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill)
+    whole = whole and not _forced(survey, known) and not any(renamed(survey, node) for node in survey.nodes)
     if run is not None:
         found.append(_run_finding(run))
     if not ill:
@@ -276,7 +278,7 @@ def _with_quorum(
 
 def _forced(survey: Survey, known: Sequence[Seat]) -> bool:
     """Whether a healthy member runs in a container that carries --force-new-cluster: it is rebuilt without."""
-    own = [standing_container(survey, survey.node(seat.host)) for seat in known if seat.host is not None]
+    own = [in_place(survey, survey.node(seat.host)) for seat in known if seat.host is not None]
     return any(each is not None and each.forced and each.role is None and each.running for each in own)
 
 
@@ -919,20 +921,21 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 "it will not be chosen; its data is kept",
             )
         )
-    found += [_container_finding(survey, node, c) for c in node.containers if _dangerous(c, name)]
+    again = renamed(survey, node)
+    found += [_container_finding(survey, node, c) for c in node.containers if _dangerous(c, name) or c is again]
     return found
 
 
 def _dangerous(container: Container, name: str) -> bool:
     forced = container.forced and container.role is None and not container.lies_aside
-    fights = container.name != name and container.role is None and container.restart_policy not in ("no", "")
-    return forced or fights
+    lives = container.running or container.restart_policy not in ("no", "")
+    return forced or (container.name != name and container.role is None and lives)
 
 
 def _unforce_advice(survey: Survey, node: NodeFacts, container: Container) -> str:
     """Beside a member that serves nothing is ours to do about another container: only a person knows what it is for."""
     cli, name = survey.fleet.etcd.cli, container.name
-    if not node.healthy or name == own_name(survey, node):
+    if not node.healthy or name == own_name(survey, node) or container is renamed(survey, node):
         return "`fleetrecover recover` takes it away"
     return f"when you have seen that nothing needs it, on {node.name}: `{cli} update --restart=no {name} && {cli} rm {name}`"
 
@@ -949,9 +952,8 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
         )
     if node.named(name) is None and container is own_container(survey, node):
         # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
-        # beside a member that serves nothing is started, and it keeps running while it is renamed
         advice = f"leave it as it is: `fleetrecover recover` gives it the name {name} back"
-        if node.healthy:
+        if node.healthy and container is not renamed(survey, node):
             advice = (
                 f"on {node.name}: `{survey.fleet.etcd.cli} rename {container.name} {name}`, which etcd does not notice"
             )
@@ -962,11 +964,20 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
             f"{node.name}: its etcd container is called {container.name}, and there is no {name}",
             advice,
         )
-    return Finding(
-        Severity.WARNING,
-        node.name,
-        "second-container",
+    return _second_finding(survey, node, container, name)
+
+
+def _second_finding(survey: Survey, node: NodeFacts, container: Container, name: str) -> Finding:
+    """That another container beside the node's own lives or would; it is stopped by hand where the own one is what serves."""
+    cli, stop = survey.fleet.etcd.cli, ""
+    message = (
         f"{node.name}: container {container.name} has restart policy {container.restart_policy} beside {name}: "
-        "after a reboot both would run on one data directory",
-        f"`{survey.fleet.etcd.cli} update --restart=no {container.name}`",
+        "after a reboot both would run on one data directory"
     )
+    standing = standing_container(survey, node)
+    one = standing is not None and standing.state == "running" and standing.data_path == container.data_path
+    if container.running and one:
+        message = f"{node.name}: container {container.name} runs beside {name}, on one data directory"
+        stop = f" && {cli} stop {container.name}"
+    advice = f"`{cli} update --restart=no {container.name}{stop}`"
+    return Finding(Severity.WARNING, node.name, "second-container", message, advice)

@@ -29,6 +29,7 @@ from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import changes, misplaced
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
+from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.steps import (
     ROLLING,
@@ -42,6 +43,7 @@ from fleetrecover.decide.steps import (
     Fence,
     FenceTarget,
     FinishRun,
+    GiveNameBack,
     Join,
     KeepData,
     KeepElsewhere,
@@ -170,6 +172,7 @@ class _Maker:
     work: WorkDir | None = None
     notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    names_only: bool = False  # known once the steps are
 
     def plan(self) -> Plan:
         remedy = self.diagnosis.remedy
@@ -253,6 +256,7 @@ class _Maker:
             dead=tuple(sorted(self.wish.dead)),
             tool=self.tool,
             meant=tuple(sorted(self.wish.meant)),
+            names_only=self.names_only,
         )
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
@@ -262,7 +266,8 @@ class _Maker:
         theirs = tuple(c.id for c in node.containers if c.role is None or c.id in left)
         if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
-            if same or self.diagnosis.remedy is not Remedy.RESET:
+            grown = keep.pin.names_only and not pin.names_only
+            if not grown and (same or self.diagnosis.remedy is not Remedy.RESET):
                 return []
         return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
 
@@ -791,10 +796,13 @@ class _Maker:
             joining = self.mend(node, seated.get(node.name), chief, work)
             if not self.dead(node) and node.accessible and node.name not in self.left_out:
                 settled.append((node, joining))
+        naming = [self.name_back(node) for node in self.survey.nodes]
         self.hold_back(work)
         moving = self.place_all(chief, work)
         growing = [self.grow(node, chief, seat) for node, seat in work.growing]
         stages = [
+            # first of all: from then on each etcd is asked in the container of that name
+            stage("names", "Give containers their own names back", naming, [chief.name]),
             stage("prepare", f"Prepare {', '.join(work.preparing)}", list(work.preparing.values())),
             *(self.removal(step, chief) for step in work.removing),
             stage("place", "Give members the peer URL of the host that they run on", [moving], [chief.name]),
@@ -807,11 +815,20 @@ class _Maker:
         last = self.settle(settled)
         touched |= {step.node for step in last.steps} if last else set()
         touched |= {chief.name} if joins else set()
+        done = [step for part in (*stages, last) if part for step in part.steps]
+        self.names_only = bool(done) and all(isinstance(step, GiveNameBack) for step in done)
         opened = [
             [*self.close_stale(node), *self.open(node, survivor)] for node in self.nodes() if node.name in touched
         ]
         begin = stage("open", "Record the run on the nodes", opened, essential=[node.name for node in self.nodes()])
         return [begin, *stages, last], joins
+
+    def name_back(self, node: NodeFacts) -> list[Step]:
+        """Its own container's name, where that serves under another; one with the force flag is rebuilt instead."""
+        there = renamed(self.survey, node)
+        if there is None or there.forced:
+            return []
+        return [GiveNameBack(node.name, self.paths(node), self.data(node), there.id, there.name, self.name(node))]
 
     def leader(self) -> NodeFacts:
         healthy = [node for node in self.survey.nodes if node.healthy]
@@ -914,7 +931,7 @@ class _Maker:
         if seat.learner:
             step = Promote(node.name, self.paths(node), self.data(node), chief.name, seat.peer_urls)
             return [stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]])]
-        current = standing_container(self.survey, node)
+        current = in_place(self.survey, node)
         forced = current is not None and current.role is None and current.forced
         loose = own is not None and current is own and own.restart_policy != true_policy(node, own)
         if forced and own is not None:

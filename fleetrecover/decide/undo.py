@@ -87,6 +87,7 @@ class UndoPlan:
     have no revision; None where that cannot be known. `gains`: by how many revisions what is put back is ahead of what serves.
     `agreed`: the undo was begun before, and the loss agreed to. `away` says why nodes of the run cannot be dealt with now;
     `gone` names containers that are no more; `held_back` those that are not started, as (node, container): why.
+    `serves_on`: only names are put back, and no etcd is stopped for it.
     """
 
     run: str
@@ -102,6 +103,7 @@ class UndoPlan:
     gains: int = 0
     agreed: bool = False
     held_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    serves_on: bool = False
 
     @property
     def blind(self) -> bool:
@@ -141,7 +143,7 @@ class UndoPlan:
             told.append(
                 "the cluster works now; after this it is what it was before the restore, without quorum if it was so"
             )
-        elif self.finished:
+        elif self.finished and not self.serves_on:
             told.append("the cluster works now, and will be without quorum again after this")
         told += [f"{name} is left out: {why}" for name, why in self.away.items()]
         told += [f"{node}: {name} is not started: {why}" for (node, name), why in self.held_back.items()]
@@ -208,7 +210,9 @@ def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | Non
     pinned = [keep.pin for keep in kept.values() if keep.pin]
     survivor = next((pin.survivor for pin in pinned if pin.kind == kind), "")
     gone = [f"{node.name}: container {name}" for node in todo for name in _gone(node, kept[node.name])]
-    starting = who_starts(survey, run, todo)
+    # who runs on meanwhile is neither stopped nor started
+    names = only_names(survey, run)
+    starting = Starting() if names else who_starts(survey, run, todo)
     first, rest = _containers(todo, run, starting)
     stages = [
         stage(
@@ -240,6 +244,7 @@ def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | Non
         gains=change.gains,
         agreed=any(keep.undoing or keep.undone for keep in kept.values()),
         held_back={(node.name, name): why for node in todo for name, why in _held_back(node, run, starting).items()},
+        serves_on=names,
     )
 
 
@@ -247,6 +252,12 @@ def kind_of(keeps: Iterable[Keep]) -> str:
     """What a run is: a restore, or a reset, if it has become one on any node; else it started members, or exchanged them."""
     kinds = {keep.pin.kind for keep in keeps if keep.pin}
     return next((kind for kind in (RESTORE, Remedy.RESET.value) if kind in kinds), next(iter(sorted(kinds)), ""))
+
+
+def only_names(survey: Survey, run: str) -> bool:
+    """Whether the run gave containers their names back and did nothing else, by what every node has of it."""
+    pins = [keep.pin for node in survey.nodes if (keep := node.keep(run)) is not None and keep.pin]
+    return bool(pins) and all(pin.names_only for pin in pins)
 
 
 def _where(node: NodeFacts, run: str) -> tuple[RunPaths, str]:
@@ -283,9 +294,12 @@ def _refuse_younger(survey: Survey, run: str) -> None:
 def _refuse_repair(survey: Survey, run: str, kind: str) -> None:
     """A repair changed the membership of a living cluster by its own votes: the old data is of members that are no more.
 
-    It is put back all the same where it is ahead of what serves: then those who voted had forgotten it.
+    It is put back all the same where it is ahead of what serves: then those who voted had forgotten it. A run that gave
+    containers their names back, and no more, voted nobody in or out.
     """
     serving = [node.name for node in survey.nodes if node.healthy]
+    if only_names(survey, run):
+        return
     if kind != Remedy.REPAIR or not serving or ahead_of_serving(survey, run, originals_only=True).count:
         return
     closed = all(keep.finished for node in survey.nodes if (keep := node.keep(run)) is not None)

@@ -21,7 +21,7 @@ WRAPPED, WHICH, UNWRITABLE, WAL_APART = "wrapped", "which-container", "unwritabl
 CONTAINERS, OTHER_RUNTIME = ("docker", "podman"), "other-runtime"
 """The runtimes that are containers, and the code for any other."""
 
-_TOUCHING = (s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.StartOriginal, s.StartRebuilt, s.Join)
+_TOUCHING = (s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.StartOriginal, s.StartRebuilt, s.Join, s.GiveNameBack)
 
 
 def node_kinds(survey: Survey) -> list[Finding]:

@@ -140,6 +140,8 @@ def effects(world: World, host: Host, step: s.Step) -> Iterator[Effect]:
             yield partial(_joined, world, host, step)
         case s.Promote():
             yield partial(_promote, world, host, step)
+        case s.GiveNameBack():
+            yield partial(_give_name_back, host, step)
         case s.RestorePolicy():
             yield partial(_policy, host, step.name, step.restart_policy)
         case s.FinishRun():
@@ -366,6 +368,14 @@ def _start(world: World, host: Host, container_id: str, name: str, policy: str) 
         raise _failed(host, f"start: the name {name} is taken")
     host.change(container_id, name=name, restart_policy=policy)
     world.start(host, container_id)
+
+
+def _give_name_back(host: Host, step: s.GiveNameBack) -> None:
+    if host.container(step.container_id) is None:
+        raise _failed(host, "give-name-back: no such container")
+    if any(c.name == step.name and c.id != step.container_id for c in host.containers):
+        raise _failed(host, f"give-name-back: the name {step.name} is taken")
+    host.change(step.container_id, name=step.name)
 
 
 def _wait(world: World, names: Sequence[str]) -> None:
