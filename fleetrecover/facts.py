@@ -467,15 +467,17 @@ class NodeFacts:
     def original(self, name: str) -> Container | None:
         """The node's own etcd container: the one called `name`, or the one that a run has set aside under it.
 
-        Of several that were set aside, one that an open run found when it began (something else may have made another
-        since), else the youngest. Where none has that name, the one that lived when the open run began, or lives; what an
-        open run has set aside is the original whatever its name was. `decide.own` tells which name is meant.
+        Of several that were set aside, one that an open run found in its place when it began (something else may have made
+        another since, an earlier run have set one aside for good), else the youngest. Where none has that name, the one that
+        lived when the open run began, or lives; what an open run has set aside is the original whatever its name was.
+        `decide.own` tells which name is meant.
         """
         found = {identifier for keep in self.open_keeps() for identifier in keep.names}
+        stood = {cid for keep in self.open_keeps() for cid, was in keep.names.items() if set_aside_by(was) is None}
         theirs = [c for c in self.containers if c.role is None]
         named = [c for c in theirs if c.name == name]
         aside = [c for c in theirs if c.kept_name == name]
-        kept = sorted(aside, key=lambda c: (c.id in found, c.created), reverse=True)
+        kept = sorted(aside, key=lambda c: (c.id in stood, c.id in found, c.created), reverse=True)
         rest = [c for c in theirs if name not in (c.name, c.kept_name)]
         others = sorted(
             rest, key=lambda c: (self._lived(c), c.id in found or c.kept_name is None, c.created), reverse=True

@@ -19,7 +19,7 @@ from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.leaders import led_finding, other_quorum
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
-from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.membership import Seat, following, quorum, seats, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
 from fleetrecover.decide.regrown import regrown
@@ -321,7 +321,7 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
             found.append(
                 _warn(seat.host, "member-unstarted", f"{seat.label} was added as a member but has not started")
             )
-        elif seat.host not in healthy:
+        elif seat.host not in healthy and not following(survey.node(seat.host), seat):
             found.append(_warn(seat.host, "member-unhealthy", f"member {seat.label} is not healthy"))
         elif seat.learner:
             found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))

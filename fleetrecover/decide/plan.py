@@ -24,7 +24,7 @@ from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
 from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.leftovers import leftovers
-from fleetrecover.decide.membership import Seat, host_of_url, own_id, quorum, seats_of
+from fleetrecover.decide.membership import Seat, following, host_of_url, own_id, quorum, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import changes, misplaced
 from fleetrecover.decide.policies import true_policy
@@ -261,12 +261,15 @@ class _Maker:
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
         keep, pin = self.keep(node), self.pin(survivor)
+        if keep is not None and keep.pin is not None:
+            pin = replace(pin, meant=tuple(sorted({*keep.pin.meant, *pin.meant})))
         # what an earlier run left is removed, and cannot be put back: it is written down, so that undo says so
         left = {found.id for found in leftovers(self.survey, node)}
         theirs = tuple(c.id for c in node.containers if c.role is None or c.id in left)
         if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
-            grown = keep.pin.names_only and not pin.names_only
+            # what it does, and what its words stood for, is looked up there later
+            grown = (keep.pin.names_only and not pin.names_only) or not {*pin.meant} <= {*keep.pin.meant}
             if not grown and (same or self.diagnosis.remedy is not Remedy.RESET):
                 return []
         return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
@@ -900,6 +903,10 @@ class _Maker:
         if seat is not None and node.healthy:
             work.starting += self.mend_healthy(node, seat, chief, own)
             return False
+        if seat is not None and self.follows(node, seat):
+            step = Promote(node.name, self.paths(node), self.data(node), chief.name, seat.peer_urls)
+            work.starting.append(stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]]))
+            return False
         usable = seat is not None and own_id(node) == seat.id and node.data is not None and node.data.has_member
         usable = usable and node.name not in begun_anew(self.survey)
         there = standing_container(self.survey, node)
@@ -914,6 +921,11 @@ class _Maker:
             return False
         self.replace(node, seat, chief, work)
         return True
+
+    def follows(self, node: NodeFacts, seat: Seat) -> bool:
+        """Whether a learner runs in its own container, and has a leader: a linearizable read is refused to it, and no more."""
+        there = standing_container(self.survey, node)
+        return following(node, seat) and there is not None and there.role is None
 
     def needed(self, node: NodeFacts, seat: Seat | None) -> str | None:
         """Why a member must not be stopped to be replaced: quorum may rest on it. None where it surely does not."""

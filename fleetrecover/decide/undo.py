@@ -219,7 +219,7 @@ def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | Non
             "stop",
             "Stop what the run has started, and remove its containers",
             [
-                [BeginUndo(n.name, *_where(n, run)), *_quiet(survey, n, run, todo, kind), *_stop(survey, n, run)]
+                [BeginUndo(n.name, *_where(n, run)), *_quiet(survey, n, run, todo, kind), *_stop(n, run, starting)]
                 for n in todo
             ],
         ),
@@ -361,8 +361,9 @@ def _quiet(survey: Survey, node: NodeFacts, run: str, todo: Sequence[NodeFacts],
     return [StopNeighbours(node.name, *_where(node, run), (ROLLING, *survey.fleet.kubernetes.restart))]
 
 
-def _stop(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
-    keep = node.keep(run)
+def _stop(node: NodeFacts, run: str, starting: Starting) -> list[Step]:
+    """Stop what runs on data that is moved, what did not run before, and what is not to run afterwards."""
+    keep, held = node.keep(run), _held_back(node, run, starting)
     assert keep is not None
     paths, data = _where(node, run)
     steps: list[Step] = []
@@ -372,11 +373,21 @@ def _stop(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
     targets = [
         FenceTarget(c.id, c.name, _aside(keep, paths, c), c.state == "paused")
         for c in node.containers
-        if c.id in keep.names and moves(node, keep) and (c.running or c.restart_policy not in ("no", ""))
+        if c.id in keep.names and (started(keep, c) or (armed(c) and (keep.names[c.id] in held or moves(node, keep))))
     ]
     if targets:
         steps.append(Fence(node.name, paths, data, tuple(targets)))
     return steps
+
+
+def armed(container: Container) -> bool:
+    """Whether it runs, or is started by itself."""
+    return container.running or container.restart_policy not in ("no", "")
+
+
+def started(keep: Keep, container: Container) -> bool:
+    """Whether it runs now, and did not when the run began."""
+    return container.running and container.id not in keep.ran
 
 
 def _aside(keep: Keep, paths: RunPaths, container: Container) -> str:
@@ -494,6 +505,8 @@ def remains(survey: Survey, run: str, held_back: Collection[tuple[str, str]] = (
             now = (container.name, container.restart_policy)
             if was != now:
                 wrong.append(f"{node.name}: container {now[0]}, restart {now[1]}, was {was[0]}, restart {was[1]}")
+            elif started(keep, container):
+                wrong.append(f"{node.name}: container {name} runs, and did not before the run")
         if keep.original:
             wrong.append(f"{node.name}: its original data still lies in {keep.path}")
         if keep.no_data and node.data is not None and node.data.has_member and not keep.ran:

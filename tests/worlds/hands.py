@@ -323,7 +323,9 @@ def _container_like(world: World, host: Host, cid: str, name: str, labels: Mappi
     from tests.worlds.hosts import own_container
 
     model = own_container(host.number, len(world.hosts), world.version)
-    return replace(model, id=cid, name=name, labels=dict(labels), state="running", restart_policy="no")
+    world.made += 1
+    made = f"2026-02-01T{world.made // 3600:02d}:{world.made // 60 % 60:02d}:{world.made % 60:02d}Z"
+    return replace(model, id=cid, name=name, labels=dict(labels), state="running", restart_policy="no", created=made)
 
 
 def _prove(world: World, host: Host, step: s.Quarantine) -> None:

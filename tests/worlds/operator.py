@@ -167,7 +167,9 @@ class Operator:
         answer, move = step.answer, step.move
         assert answer is not None
         told = move.hint not in (FIRST, LOOK)
-        if "--dead" in move.hint:  # another thing may be wrong, too; that is no fault of this hint
+        if hints.leave_out(move.hint):
+            told = False  # what is left of the words may be wrong, too, and is told of then
+        elif "--dead" in move.hint:  # another thing may be wrong, too; that is no fault of this hint
             told = "declared dead" in answer.message or "no member's log" in answer.message
         if told and answer.code in (2, 3, 20) and not step.changed and answer.command.verb != "diagnose":
             return f"{answer.command} after {move.hint!r}: {answer.message}"
