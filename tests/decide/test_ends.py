@@ -54,7 +54,7 @@ def test_one_that_follows_nobody_or_is_another_is_started_afresh() -> None:
 
 
 def test_a_word_that_comes_later_is_noted_down_in_the_run_too() -> None:
-    """The member that it stood for is removed, and another may be called so by then: the word still means the one that is gone."""
+    """The member that it stood for is removed, and another may be called so by then: the word means the one that is gone."""
     alive = [
         node(n, log(n, [(2, 20)]), status=status(n, healthy=True, leader=1), members=members(1, 2, 9)) for n in (1, 2)
     ]
