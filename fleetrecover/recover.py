@@ -405,7 +405,8 @@ class _Run:
             away |= {node.name: trouble.message for node in gone if (trouble := node.problem or node.cli_problem)}
         # what differs between members is never put down to a node that failed
         behind = self.seen is not None and 0 < judgement.revision < self.seen.revision
-        unfinished = (bool(self.failures) or bool(set(away) & set(hosts))) and judgement.hash_equal is not False
+        open_ends = bool(self.failures) or bool(set(away) & set(hosts)) or bool(self.still_missing(plan))
+        unfinished = open_ends and judgement.hash_equal is not False
         unfinished = unfinished and not behind
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)

@@ -21,7 +21,7 @@ from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, following, quorum, seats, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
-from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
+from fleetrecover.decide.placement import Misplaced, can_elect, displaced, misplaced
 from fleetrecover.decide.regrown import regrown
 from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.returned import old_quorum, returned_members, split
@@ -98,7 +98,7 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
         *_node_findings(survey, wish),
         *surroundings(survey),
         *_stale_findings(survey),
-        *_leftover_findings(survey),
+        *_leftover_findings(survey, run.run if run is not None else None),
         *barriers(survey, run),
         *node_kinds(survey),
     ]
@@ -311,9 +311,12 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
     found: list[Finding] = []
     healthy = {node.name for node in live}
     seated = {seat.host for seat in known}
+    nowhere = displaced(survey, known)
     for seat in known:
         away = missed(survey, seat, wish.dead)
-        if away is not None:
+        if seat in nowhere and not seat.among(wish.dead):
+            found.append(_displaced_finding(seat))
+        elif away is not None:
             found.append(away)
         elif seat.host is None:
             found.append(_warn(None, "member-gone", f"member {seat.label} is no host of the inventory"))
@@ -336,6 +339,12 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
     return found
 
 
+def _displaced_finding(seat: Seat) -> Finding:
+    urls = ", ".join(seat.peer_urls)
+    message = f"member {seat.label} runs nowhere: another one serves at its peer URL {urls}, and no host has its data"
+    return Finding(Severity.WARNING, None, "member-gone", message, "`fleetrecover recover` removes it")
+
+
 def _misplaced_finding(one: Misplaced) -> Finding:
     urls, named = ", ".join(one.seat.peer_urls), ", ".join(one.named)
     advice = "`fleetrecover recover` gives it the peer URL of its host"
@@ -350,8 +359,8 @@ def _misplaced_finding(one: Misplaced) -> Finding:
     return Finding(Severity.WARNING, one.host, "wrong-host", message, advice)
 
 
-def _leftover_findings(survey: Survey) -> list[Finding]:
-    """Containers that a run of ours left standing."""
+def _leftover_findings(survey: Survey, run: str | None) -> list[Finding]:
+    """Containers that a run of ours left standing which is not the one that is gone on with."""
     return [
         Finding(
             Severity.WARNING,
@@ -361,7 +370,7 @@ def _leftover_findings(survey: Survey) -> list[Finding]:
             "`fleetrecover recover` takes it away, and starts the node's own one",
         )
         for node in survey.nodes
-        for left in leftovers(survey, node)
+        for left in leftovers(node, run)
     ]
 
 

@@ -26,7 +26,7 @@ from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.membership import Seat, following, host_of_url, own_id, quorum, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
-from fleetrecover.decide.placement import changes, misplaced
+from fleetrecover.decide.placement import changes, displaced, misplaced
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.renamed import in_place, renamed
@@ -264,7 +264,7 @@ class _Maker:
         if keep is not None and keep.pin is not None:
             pin = replace(pin, meant=tuple(sorted({*keep.pin.meant, *pin.meant})))
         # what an earlier run left is removed, and cannot be put back: it is written down, so that undo says so
-        left = {found.id for found in leftovers(self.survey, node)}
+        left = {found.id for found in leftovers(node, self.run)}
         theirs = tuple(c.id for c in node.containers if c.role is None or c.id in left)
         if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
@@ -366,7 +366,7 @@ class _Maker:
         paths, data = self.paths(node), self.data(node)
         return [
             RemoveLeftover(node.name, paths, data, found.name, found.made_by or "")
-            for found in leftovers(self.survey, node)
+            for found in leftovers(node, self.run)
         ]
 
     def replaced_by(self, node: NodeFacts) -> str | None:
@@ -794,6 +794,8 @@ class _Maker:
         chief = self.leader()
         seated = {seat.host: seat for seat in self.diagnosis.seats if seat.host}
         work = _Work([self.remove_dead(seat, chief) for seat in self.diagnosis.seats if seat.among(self.wish.dead)])
+        nowhere = [seat for seat in displaced(self.survey, self.diagnosis.seats) if not seat.among(self.wish.dead)]
+        work.removing += [self.remove(seat, chief, "another member runs at its peer URL") for seat in nowhere]
         settled: list[tuple[NodeFacts, bool]] = []
         for node in self.survey.nodes:
             joining = self.mend(node, seated.get(node.name), chief, work)
@@ -913,7 +915,7 @@ class _Maker:
         if usable and there is not None and there.role is Role.JOINING and there.made_by == self.run:
             work.growing.insert(work.begun(), (node, seat))
             return True
-        if usable and own is not None:
+        if usable and own is not None and not self.ended(node, own):
             work.starting.append(stage(f"start-{node.name}", f"Start {node.name} as it is", [self.start_own(node)]))
             return False
         if why := self.scattered(node) or self.crowded(node, chief) or self.needed(node, seat):
@@ -921,6 +923,15 @@ class _Maker:
             return False
         self.replace(node, seat, chief, work)
         return True
+
+    def ended(self, node: NodeFacts, own: Container) -> bool:
+        """Whether its etcd has ended by itself since this run began there: its data is none that it runs on.
+
+        A leader that remembers more of a member's log than the member has makes it panic at each start.
+        """
+        keep = self.keep(node)
+        began = keep is not None and keep.containers and not keep.finished and not keep.undone and not keep.original
+        return bool(began) and own.state in ("exited", "dead", "restarting") and own.exit_code != 0
 
     def follows(self, node: NodeFacts, seat: Seat) -> bool:
         """Whether a learner runs in its own container, and has a leader: a linearizable read is refused to it, and no more."""
@@ -965,6 +976,8 @@ class _Maker:
         work.preparing[node.name] = [*self.leftovers(node), *self.fence(node), *self.prepare(node, chief)]
         if seat is not None and seat.name:
             why = "its data is gone" if node.log is None else "its data belongs to another member"
+            if node.log is not None and node.log.node_id == seat.id:
+                why = "its etcd does not run on its data"
             why = "its data was begun anew, and is empty" if node.name in begun_anew(self.survey) else why
             work.removing.append(self.remove(seat, chief, why))
             work.of[seat.id] = node.name

@@ -178,7 +178,8 @@ def beyond(survey: Survey, spare: Collection[str] = ()) -> tuple[NodeFacts, ...]
 
 def _more(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
     serving = Side(tuple(live))
-    slack = MOVING if _follows(node, live) else 0
+    # an empty cluster has not moved on: whoever has writes had them before it began
+    slack = MOVING if _follows(node, live) and not (serving.empty and not never_written(node)) else 0
     decided = node.log.commit if node.log is not None else 0
     revision = node.db.revision if node.db is not None else 0
     if decided > serving.index + slack or revision > (serving.revision or 0) + slack:

@@ -411,7 +411,13 @@ def _remove_member(world: World, step: s.RemoveMember) -> None:
 
 
 def _add_member(world: World, step: s.AddMember) -> None:
-    if any(set(member.peer_urls) & set(step.peer_urls) for member in listed(world, step.leader)):
+    there = next((m for m in listed(world, step.leader) if set(m.peer_urls) & set(step.peer_urls)), None)
+    if there is not None:
+        other = next((h for h in world.hosts if h.disk and h.disk.member == there.id and h.name != step.node), None)
+        if other is not None:
+            raise CommandFailed(
+                step.node, f"its peer URL is that of member {there.id:x}, which runs on {other.name}", exit_code=1
+            )
         return
     leader = chief(world, step.leader)
     assert leader.disk is not None and leader.process is not None
