@@ -33,6 +33,7 @@ from fleetrecover.decide.feasible import LEFT_OUT, left_out
 from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
+from fleetrecover.decide.sides import may_catch_up
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
@@ -185,7 +186,7 @@ def settled_survey(fleet: Fleet, transport: Transport, sleep: Callable[[float], 
     survey = take_survey(fleet, transport)
     timeout = election_timeout(survey)
     for pause in (timeout, timeout + 1.0):
-        if not followers(survey):
+        if not followers(survey) and not may_catch_up(survey):
             break
         sleep(pause)
         survey = take_survey(fleet, transport)
@@ -308,7 +309,7 @@ class _Run:
 
     def go(self, survey: Survey, diagnosis: Diagnosis, plan: Plan) -> Report:
         begun = self.means.clock()
-        self.seen = best_seen(survey, diagnosis)
+        self.seen = best_seen(survey, diagnosis, self.wish)
         self.journal.write(
             "begin",
             command=self.means.command,

@@ -73,10 +73,11 @@ __all__ = [
 
 
 def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
-    """Raise InputError for a name in the wish that is neither a host nor a member."""
+    """Raise InputError for a name in the wish that is neither a host nor a member; where no member is known, none is refused."""
     hosts = {node.name for node in survey.nodes}
     members = {seat.name for seat in known if seat.name} | {hex_id(seat.id) for seat in known}
-    for name in sorted(wish.dead - hosts - members - {member for _, member in wish.meant}):
+    unknown = wish.dead - hosts - members - {member for _, member in wish.meant} if members else ()
+    for name in sorted(unknown):
         raise InputError(
             f"--dead {name}: there is no such host in the inventory and no such member in the cluster",
             hint=f"hosts: {', '.join(sorted(hosts))}; members: {', '.join(sorted(members)) or 'not known'}",
@@ -984,8 +985,19 @@ def _second_finding(survey: Survey, node: NodeFacts, container: Container, name:
         "after a reboot both would run on one data directory"
     )
     standing = standing_container(survey, node)
-    one = standing is not None and standing.state == "running" and standing.data_path == container.data_path
-    if container.running and one:
+    one = standing is not None and standing.data_path == container.data_path
+    if standing is not None and one and container.running and node.healthy and standing.state != "running":
+        message = (
+            f"{node.name}: container {container.name} serves, and {name}, on the same data directory, does not run"
+        )
+        return Finding(
+            Severity.WARNING,
+            node.name,
+            "second-container",
+            message,
+            f"on {node.name}: `{cli} rename {name} {name}-unused && {cli} rename {container.name} {name}`; its etcd runs on",
+        )
+    if one and container.running:
         message = f"{node.name}: container {container.name} runs beside {name}, on one data directory"
         stop = f" && {cli} stop {container.name}"
     advice = f"`{cli} update --restart=no {container.name}{stop}`"

@@ -190,9 +190,15 @@ def _more(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
 def _follows(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
     """Whether a node runs as a member of the cluster that serves, in its term: it may have moved on while we looked."""
     runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+    runs = runs and (node.status is None or node.status.leader_id != 0)
     terms = {each.status.raft_term for each in live if each.status}
     seated = {member.id for each in live for member in each.members or ()}
     return runs and node.log is not None and node.log.last.term in terms and node.log.node_id in seated
+
+
+def may_catch_up(survey: Survey) -> bool:
+    """Whether one that is beyond what serves runs: it may have found its leader while we looked, so that a second look tells."""
+    return any(c.state == "running" and c.network != "none" for node in beyond(survey) for c in node.containers)
 
 
 def beyond_finding(survey: Survey, better: Sequence[NodeFacts]) -> Finding:

@@ -82,20 +82,23 @@ def test_one_beside_the_nodes_own_is_to_be_kept_from_starting() -> None:
     assert told.advice == "`docker update --restart=no etcd-old-58`"
 
 
-def test_a_second_one_that_runs_on_the_same_data_is_stopped_by_hand_where_the_own_one_runs() -> None:
-    def advice(own: Container, other: Container) -> str:
-        both = node(1, log(1, [(2, 20)]), containers=(own, other))
+def test_a_second_one_that_runs_on_the_same_data_is_stopped_by_hand() -> None:
+    def advice(own: Container, other: Container, **more: object) -> str:
+        both = node(1, log(1, [(2, 20)], voters=(1,)), containers=(own, other), **more)
         return found("second-container", both)[0].advice
 
     beside = container("restarting", name="etcd-old", id="d" * 64, restart_policy="no")
-    assert advice(container(), beside) == "`docker update --restart=no etcd-old && docker stop etcd-old`"
-    for own, other in (
-        (container("exited"), beside),
-        (container(), replace(beside, data_path="/var/lib/etcd-events")),
-        (container(), replace(beside, state="exited", restart_policy="always")),
+    for own in (container(), container("exited")):
+        assert advice(own, beside) == "`docker update --restart=no etcd-old && docker stop etcd-old`"
+    for other in (
+        replace(beside, data_path="/var/lib/etcd-events"),
+        replace(beside, state="exited", restart_policy="always"),
     ):
-        assert advice(own, other) == "`docker update --restart=no etcd-old`"
+        assert advice(container(), other) == "`docker update --restart=no etcd-old`"
     assert not found("second-container", node(1, containers=(container(), replace(beside, state="exited"))))
+    serves = {"status": status(1, healthy=True, leader=1), "members": members(1)}
+    told = advice(container("exited"), replace(beside, state="running"), **serves)
+    assert "`docker rename etcd etcd-unused && docker rename etcd-old etcd`" in told, "who serves is not stopped"
 
 
 def test_of_two_renamed_ones_only_the_nodes_own_is_left_alone() -> None:

@@ -17,7 +17,7 @@ from tests.worlds.history import CLUSTER
 from tests.worlds.seams import Answer, Command, type_in
 from tests.worlds.world import Hazard, World
 
-MOST_COMMANDS = 18
+MOST_COMMANDS = 24
 FIRST = "it is the main job"
 LOOK = "look at everything"
 
@@ -80,8 +80,12 @@ class Operator:
             watch(self.night, step)
             move = self.next(step)
         if not self.night.end:
-            self.night.end = "too long"
+            self.night.end = "done" if self.answers_end() else "too long"
         return self.night
+
+    def answers_end(self) -> bool:
+        """Whether what was said last is all that there is to be said: hosts are gone for good, and the rest serves."""
+        return bool(self.night.answers) and self.gone_but_told(self.night.answers[-1])
 
     def command(self, verb: str, run: str | None = None) -> Command:
         if verb in ("recover", "diagnose"):
@@ -135,6 +139,8 @@ class Operator:
         if answer.code == 0 and answer.command.verb in ("recover", "verify", "diagnose"):
             return self.ends("done", answer.message)
         self.said.append(f"{answer.command} {answer.code} {answer.message}")
+        if self.said.count(self.said[-1]) > 3 and self.gone_but_told(answer):
+            return self.ends("done", f"as far as it goes: {answer.message}")
         if self.said.count(self.said[-1]) > 3:
             return self.ends("ring", f"for the fourth time: {self.said[-1]} -> {step.move.hint}")
         refused = self.refused(step)
