@@ -497,11 +497,15 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class Survey:
-    """One look at all nodes, in the inventory's order. `taken_at` in ISO 8601, UTC."""
+    """One look at all nodes, in the inventory's order. `taken_at` in ISO 8601, UTC.
+
+    `decided`: what a look a moment before has shown of hosts that were ahead of what serves: (commit, revision) by host.
+    """
 
     fleet: Fleet
     nodes: tuple[NodeFacts, ...]
     taken_at: str
+    decided: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def node(self, name: str) -> NodeFacts:
         """The facts of the host called `name`; KeyError if there is none."""

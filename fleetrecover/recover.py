@@ -33,7 +33,7 @@ from fleetrecover.decide.feasible import LEFT_OUT, left_out
 from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
-from fleetrecover.decide.sides import may_catch_up
+from fleetrecover.decide.sides import ahead
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
@@ -182,14 +182,16 @@ def settled_survey(fleet: Fleet, transport: Transport, sleep: Callable[[float], 
     """A survey; where a leader is named though nothing is decided, one from after the time in which a dead one is dropped.
 
     A follower drops its leader after one to two election timeouts without a word from it, a leader its own place after one.
+    So, too, where a member that does not answer well knows more than what serves: it may have moved on while we looked.
     """
     survey = take_survey(fleet, transport)
     timeout = election_timeout(survey)
     for pause in (timeout, timeout + 1.0):
-        if not followers(survey) and not may_catch_up(survey):
+        before = ahead(survey)
+        if not followers(survey) and not before:
             break
         sleep(pause)
-        survey = take_survey(fleet, transport)
+        survey = replace(take_survey(fleet, transport), decided=before)
     return survey
 
 

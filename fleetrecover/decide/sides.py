@@ -172,7 +172,10 @@ def beyond(survey: Survey, spare: Collection[str] = ()) -> tuple[NodeFacts, ...]
     return tuple(
         node
         for node in survey.nodes
-        if not node.healthy and node.name not in spare and cluster_of(node) in {*clusters, None} and _more(node, live)
+        if not node.healthy
+        and node.name not in spare
+        and cluster_of(node) in {*clusters, None}
+        and (_more(node, live) or _still_behind(survey, node, live))
     )
 
 
@@ -187,18 +190,36 @@ def _more(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
     return node.log is not None and any(other.log is not None and contradict(node.log, other.log) for other in live)
 
 
+def _still_behind(survey: Survey, node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
+    """Whether what serves now lacks what the node knew to be decided a moment before: then that was no race between two looks."""
+    commit, revision = survey.decided.get(node.name, (0, 0))
+    serving = Side(tuple(live))
+    return commit > serving.index or revision > (serving.revision or 0)
+
+
+def ahead(survey: Survey) -> dict[str, tuple[int, int]]:
+    """What hosts whose etcd runs without answering well know beyond what serves: (commit, revision); a second look tells.
+
+    One that follows may have moved on while we looked.
+    """
+    live = [node for node in survey.nodes if node.healthy and node.status]
+    serving, clusters = Side(tuple(live)), {cluster_of(node) for node in live}
+    found = {}
+    for node in survey.nodes if live else ():
+        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+        known = (node.log.commit if node.log else 0, node.db.revision if node.db else 0)
+        more = known[0] > serving.index or known[1] > (serving.revision or 0)
+        if runs and more and not node.healthy and cluster_of(node) in clusters:
+            found[node.name] = known
+    return found
+
+
 def _follows(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
     """Whether a node runs as a member of the cluster that serves, in its term: it may have moved on while we looked."""
     runs = any(c.state == "running" and c.network != "none" for c in node.containers)
-    runs = runs and (node.status is None or node.status.leader_id != 0)
     terms = {each.status.raft_term for each in live if each.status}
     seated = {member.id for each in live for member in each.members or ()}
     return runs and node.log is not None and node.log.last.term in terms and node.log.node_id in seated
-
-
-def may_catch_up(survey: Survey) -> bool:
-    """Whether one that is beyond what serves runs: it may have found its leader while we looked, so that a second look tells."""
-    return any(c.state == "running" and c.network != "none" for node in beyond(survey) for c in node.containers)
 
 
 def beyond_finding(survey: Survey, better: Sequence[NodeFacts]) -> Finding:
