@@ -22,7 +22,7 @@ from fleetrecover.decide.loss import may_miss
 from fleetrecover.decide.membership import Seat, following, quorum, seats, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import Misplaced, can_elect, displaced, misplaced
-from fleetrecover.decide.regrown import regrown
+from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.richer import beyond_choice, beyond_pinned
@@ -39,7 +39,7 @@ from fleetrecover.decide.sides import (
     two_histories,
 )
 from fleetrecover.decide.surroundings import ALARMS, surroundings
-from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, ProofKind, choose_survivor, rank
 from fleetrecover.decide.untouchable import IN_CONTAINER, forbidden, node_kinds, unclear_finding
 from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
@@ -444,7 +444,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     mute = unasked(survey, known)
     if mute and not can_elect(survey, known, _running(survey, known)):
         mute = ()  # they run, and cannot hear each other: nobody serves
-    choice = _choose(survey, wish, candidates, known, anew)
+    choice = _beside_a_reset(survey, _choose(survey, wish, candidates, known, anew))
     found += _choice_findings(choice)
     chosen = choice if isinstance(choice, Choice) else None
     found += [_misplaced_finding(one) for one in misplaced(survey, known)]
@@ -508,6 +508,33 @@ def _choose(
     if isinstance(choice, NoChoice):
         return choice
     return replace(choice, may_miss=may_miss(choice, survey, known))
+
+
+def _beside_a_reset(survey: Survey, choice: Choice | NoChoice) -> Choice | NoChoice:
+    """The choice; where a run has reset another host it proves nothing: what was written there since is in no log of before."""
+    if isinstance(choice, NoChoice):
+        return choice
+    chosen = survey.node(choice.survivor)
+    given_up = next((k.run for k in chosen.open_keeps() if k.original and k.pin and k.pin.kind == Remedy.REPAIR), None)
+    if given_up is not None and not (chosen.data is not None and chosen.data.has_member):
+        text = f"run {given_up}, which had set {chosen.name}'s data aside, did so by a quorum that stood without it"
+        return replace(choice, proof=ProofKind.BEST, may_miss=(*choice.may_miss, text))
+    pins = {keep.pin for node in survey.nodes for keep in node.keeps if keep.pin and not keep.undone}
+    resets = sorted((pin.run, pin.survivor) for pin in pins if pin.kind == Remedy.RESET)
+    if not resets or resets[-1][1] == choice.survivor or _of_that_reset(survey, choice, resets[-1][1]):
+        return choice
+    run, survivor = resets[-1]
+    text = f"what was written since run {run} has reset {survivor}'s data: it is not in the log of {choice.survivor}"
+    return replace(choice, proof=ProofKind.BEST, may_miss=(*choice.may_miss, text))
+
+
+def _of_that_reset(survey: Survey, choice: Choice, survivor: str) -> bool:
+    """Whether the log that was chosen is of the cluster that the reset has made: it counts members that came after it."""
+    chosen = survey.node(choice.survivor)
+    keeps = [
+        keep for keep in chosen.keeps if keep.pin and keep.pin.survivor == survivor and keep.pin.kind == Remedy.RESET
+    ]
+    return any(keep.original or keep.no_data for keep in keeps) and chosen.data is not None and chosen.data.has_member
 
 
 _ASIDE_ADVICE = {
@@ -789,6 +816,9 @@ def _resume(
         return _blocked(cause, known, None, found, run)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
+    if adopted(survey.node(run.survivor), run.run):
+        # the log in place is that of the reset copy, a cluster of its own: it proves nothing of what was before
+        choice = _pinned_choice(run)
     richer = beyond_pinned(survey, wish, run)
     if richer is not None:
         return _blocked(richer, known, choice if isinstance(choice, Choice) else None, found, run)
@@ -839,8 +869,6 @@ def _restore_open(run: OpenRun | None, known: tuple[Seat, ...], found: list[Find
 
 
 def _pinned_choice(run: OpenRun) -> Choice:
-    from fleetrecover.decide.survivor import ProofKind
-
     return Choice(
         survivor=run.survivor,
         why=f"chosen by run {run.run}, which has already moved data",
