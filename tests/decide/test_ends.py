@@ -21,7 +21,6 @@ from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, EtcdStatus, Kee
 from tests.decide.logs import log
 from tests.decide.surveys import container, database, members, node, status, survey
 from tests.decide.test_plan import degraded, of
-from tests.fakes.nodes import CLUSTER
 
 RUN = "r20260101T000000Z-abcd"
 
@@ -177,15 +176,15 @@ def test_one_that_ended_since_the_run_began_is_replaced(state: str) -> None:
     third.data = replace(alike, node_id=own)
     assert third.container is not None
 
-    def removed(**more: object) -> list[int]:
-        third.container = replace(third.container, state=state, exit_code=2, **more)  # type: ignore[type-var]
+    def removed(code: int = 2) -> list[int]:
+        third.container = replace(third.container, state=state, exit_code=code)
         return [step.member_id for step in of(fleet).steps if isinstance(step, RemoveMember)]
 
     assert removed() == [], "first it is started"
     recorded = keep(run="run", containers=True, pin=replace(keep().pin, run="run"))  # type: ignore[type-var]
     third.keeps = {"run": recorded}
     assert removed() == [own]
-    assert removed(exit_code=0) == []
+    assert removed(0) == []
     third.keeps = {"run": replace(recorded, finished=True)}
     assert removed() == []
 
