@@ -154,6 +154,7 @@ def test_a_member_at_whose_url_another_serves_is_removed_where_every_disk_is_kno
         replace(two, status=status(7, healthy=True, leader=1)),
     ):
         assert displaced(survey(one, odd), seats) == ()
+    assert two.data is not None
     unread = node(3, data=replace(two.data, has_member=True))
     assert displaced(survey(one, two, unread), seats) == (), "it may be what that disk holds"
     assert displaced(survey(one, two, node(3)), seats) != ()
@@ -218,8 +219,10 @@ def test_a_log_of_before_a_reset_proves_nothing_beside_it() -> None:
     alone = node(1, log(1, [(2, 20)], voters=(1, 2)))
     wish = Wish(frozenset({"etcd2"}))
 
-    def proof(*keeps: Keep, **more: object) -> ProofKind | None:
-        found = diagnose(survey(replace(alone, keeps=keeps, **more), node(2, reachable=False, cli_version=None)), wish)
+    def proof(*keeps: Keep, moved: bool = False) -> ProofKind | None:
+        assert alone.data is not None
+        one = replace(alone, keeps=keeps, data=replace(alone.data, has_member=not moved))
+        found = diagnose(survey(one, node(2, reachable=False, cli_version=None)), wish)
         return found.choice.proof if found.choice is not None else None
 
     assert proof() is ProofKind.COMPLETE
@@ -227,8 +230,7 @@ def test_a_log_of_before_a_reset_proves_nothing_beside_it() -> None:
     assert proof(keep(pin=reset)) is ProofKind.BEST
     assert proof(keep(pin=reset, undone=True)) is ProofKind.COMPLETE
     assert proof(keep(pin=replace(reset, survivor="etcd1"), finished=True)) is ProofKind.COMPLETE
-    empty = replace(alone.data, has_member=False)  # type: ignore[type-var]
-    assert proof(keep(original=True), data=empty) is ProofKind.BEST, "a repair had set it aside"
+    assert proof(keep(original=True), moved=True) is ProofKind.BEST, "a repair had set it aside"
     assert proof(keep(original=True)) is ProofKind.COMPLETE
 
 
