@@ -178,6 +178,7 @@ def test_one_that_ended_since_the_run_began_is_replaced(state: str) -> None:
     assert third.container is not None
 
     def removed(code: int = 2) -> list[int]:
+        assert third.container is not None
         third.container = replace(third.container, state=state, exit_code=code)
         return [step.member_id for step in of(fleet).steps if isinstance(step, RemoveMember)]
 
