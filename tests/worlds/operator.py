@@ -102,6 +102,8 @@ class Operator:
             if move.command.verb == "recover":
                 self.dead, self.survivor = move.command.dead, move.command.survivor
             answer, disturbed = self.type_in(move.command)
+            if disturbed:
+                self.tried.discard((picture, move.name))  # that it came to nothing is no fault of the command
         elif move.act is not None:
             move.act(self.world)
             self.world.tell(f"# {move.name}")
