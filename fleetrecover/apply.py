@@ -809,6 +809,11 @@ class Applier:
         return f"voter {me.id:x}"
 
     @do.register
+    def _(self, step: s.GiveNameBack) -> str:
+        self.update(step, actions.give_name_back(self.cli, step.container_id, step.was, step.name))
+        return f"{step.name}, was {step.was}"
+
+    @do.register
     def _(self, step: s.RestorePolicy) -> str:
         self.update(step, actions.set_restart_policy(self.cli, step.name, step.restart_policy))
         return step.restart_policy

@@ -208,7 +208,8 @@ class Pin:
     """`run.json`: what a run has written on a node, so that any bastion can finish it.
 
     `survivor` is a host's name; `kind` the remedy; `mode` names what the node is in it. `meant`: words that were typed for the
-    dead, and the ids of members that they stood for when the run began.
+    dead, and the ids of members that they stood for when the run began. `names_only`: the run gives containers their names
+    back and does nothing else, so that it can be taken back while the cluster serves.
     """
 
     run: str
@@ -219,6 +220,7 @@ class Pin:
     dead: tuple[str, ...] = ()
     tool: str = ""
     meant: tuple[tuple[str, str], ...] = ()
+    names_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -494,9 +496,10 @@ class NodeFacts:
     def original(self, name: str) -> Container | None:
         """The node's own etcd container: the one called `name`, or the one that a run has set aside under it.
 
-        Of several that were set aside, one that an open run found when it began (something else may have made another
-        since), else the youngest. Where none has that name, the one that lived when the open run began, or lives; what an
-        open run has set aside is the original whatever its name was. `decide.own` tells which name is meant.
+        Of several that were set aside, one that an open run found in its place when it began (something else may have made
+        another since, an earlier run have set one aside for good), else the youngest. Where none has that name, the one that
+        lived when the open run began, or lives; what an open run has set aside is the original whatever its name was.
+        `decide.own` tells which name is meant.
         """
         if name not in self._originals:
             self._originals[name] = self._original(name)
@@ -504,10 +507,11 @@ class NodeFacts:
 
     def _original(self, name: str) -> Container | None:
         found = {identifier for keep in self.open_keeps() for identifier in keep.names}
+        stood = {cid for keep in self.open_keeps() for cid, was in keep.names.items() if set_aside_by(was) is None}
         theirs = [c for c in self.containers if c.role is None]
         named = [c for c in theirs if c.name == name]
         aside = [c for c in theirs if c.kept_name == name]
-        kept = sorted(aside, key=lambda c: (c.id in found, c.created), reverse=True)
+        kept = sorted(aside, key=lambda c: (c.id in stood, c.id in found, c.created), reverse=True)
         rest = [c for c in theirs if name not in (c.name, c.kept_name)]
         others = sorted(
             rest, key=lambda c: (self._lived(c), c.id in found or c.kept_name is None, c.created), reverse=True
@@ -527,11 +531,15 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class Survey:
-    """One look at all nodes, in the inventory's order. `taken_at` in ISO 8601, UTC."""
+    """One look at all nodes, in the inventory's order. `taken_at` in ISO 8601, UTC.
+
+    `decided`: what a look a moment before has shown of hosts that were ahead of what serves: (commit, revision) by host.
+    """
 
     fleet: Fleet
     nodes: tuple[NodeFacts, ...]
     taken_at: str
+    decided: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def node(self, name: str) -> NodeFacts:
         """The facts of the host called `name`; KeyError if there is none."""

@@ -33,6 +33,7 @@ from fleetrecover.decide.feasible import LEFT_OUT, left_out
 from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
+from fleetrecover.decide.sides import ahead
 from fleetrecover.decide.steps import HoldUnit, ReleaseUnit, Stage
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.units import HOLD
@@ -183,14 +184,16 @@ def settled_survey(fleet: Fleet, transport: Transport, sleep: Callable[[float], 
     """A survey; where a leader is named though nothing is decided, one from after the time in which a dead one is dropped.
 
     A follower drops its leader after one to two election timeouts without a word from it, a leader its own place after one.
+    So, too, where a member that does not answer well knows more than what serves: it may have moved on while we looked.
     """
     survey = take_survey(fleet, transport)
     timeout = election_timeout(survey)
     for pause in (timeout, timeout + 1.0):
-        if not followers(survey):
+        before = ahead(survey)
+        if not followers(survey) and not before:
             break
         sleep(pause)
-        survey = take_survey(fleet, transport)
+        survey = replace(take_survey(fleet, transport), decided=before)
     return survey
 
 
@@ -310,7 +313,7 @@ class _Run:
 
     def go(self, survey: Survey, diagnosis: Diagnosis, plan: Plan) -> Report:
         begun = self.means.clock()
-        self.seen = best_seen(survey, diagnosis)
+        self.seen = best_seen(survey, diagnosis, self.wish)
         self.journal.write(
             "begin",
             command=self.means.command,
@@ -440,7 +443,8 @@ class _Run:
             away |= {node.name: trouble.message for node in gone if (trouble := node.problem or node.cli_problem)}
         # what differs between members is never put down to a node that failed
         behind = self.seen is not None and 0 < judgement.revision < self.seen.revision
-        unfinished = (bool(self.failures) or bool(set(away) & set(hosts))) and judgement.hash_equal is not False
+        open_ends = bool(self.failures) or bool(set(away) & set(hosts)) or bool(self.still_missing(plan))
+        unfinished = open_ends and judgement.hash_equal is not False
         unfinished = unfinished and not behind
         whole = self.means.clock()
         closed = judgement.ok and not self.failures and not self.still_missing(plan)

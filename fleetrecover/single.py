@@ -22,7 +22,10 @@ KINDS: dict[str, tuple[type[s.Step], ...]] = {
     "fence": (s.HoldUnit, s.StopUnit, s.OpenRun, s.CloseEarlier, s.ProbeReflink, s.StopNeighbours, s.Fence),
     "keep-data": (s.KeepData, s.KeepElsewhere),
     "reset": (s.CopyData, s.RaiseCommit, s.Quarantine, s.Adopt),
-    "start": (s.RemoveLeftover, s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.RestorePolicy, s.ReleaseUnit),
+    "start": (
+        *(s.RemoveLeftover, s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.GiveNameBack, s.RestorePolicy),
+        s.ReleaseUnit,
+    ),
     "member-add": (s.EnsureImage, s.CheckFiles, s.RemoveMember, s.UpdateMember, s.AddMember),
     "join": (s.EnsureImage, s.CheckFiles, s.Join),
     "promote": (s.Promote,),

@@ -46,3 +46,13 @@ def test_of_two_that_were_set_aside_the_one_that_the_run_found() -> None:
     found = node(1, containers=(old, new), keeps=(keep(names={"a" * 64: "etcd"}),))
     assert found.original("etcd") == old
     assert node(1, containers=(old, new)).original("etcd") == new
+
+
+def test_of_two_that_the_run_found_the_one_that_stood_in_its_place_then() -> None:
+    """The other had been set aside by an earlier run, for good: it carries the force flag."""
+    earlier = "r20250101T000000Z-0123"
+    first = container("exited", id="a" * 64, name=f"etcd.fleetrecover-{earlier}", created="2026-02-01T00:00:00Z")
+    stood = container("exited", id="b" * 64, name=f"etcd.fleetrecover-{RUN}", created="2026-01-01T00:00:00Z")
+    names = {first.id: first.name, stood.id: "etcd"}
+    for both in ((first, stood), (stood, first)):
+        assert node(1, containers=both, keeps=(keep(names=names),)).original("etcd") == stood

@@ -471,6 +471,21 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
     )
 
 
+def give_name_back(cli: str, container_id: str, was: str, name: str) -> Action:
+    """Give a container, which may run, its own name, unless another one has it."""
+    cid, cli = quote(container_id), quote(cli)
+    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
+    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
+    return _action(
+        "give-name-back",
+        [
+            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
+            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
+        ],
+        undo=f"{cli} rename {quote(name)} {quote(was)}",
+    )
+
+
 def start_existing(cli: str, name: str) -> Action:
     """Start a container that stands stopped; nothing happens if it runs."""
     cli = quote(cli)

@@ -536,6 +536,7 @@ def parse_pin(text: str) -> Pin:
             dead=tuple(str(name) for name in value.get("dead", [])),
             tool=str(value.get("tool", "")),
             meant=tuple((str(word), str(member)) for word, member in value.get("meant", [])),
+            names_only=value.get("names_only") is True,
         ),
     )
 

@@ -98,6 +98,8 @@ def _step(step: s.Step) -> str:
             return f"{name} on {step.node} in {step.work}"
         case s.StartOriginal() | s.StartRebuilt() | s.RestorePolicy():
             return f"{name} on {step.node}, restart policy {step.restart_policy}"
+        case s.GiveNameBack():
+            return f"{name} on {step.node}: {step.name} to {step.was}"
         case s.AwaitQuorum():
             return f"{name} of {', '.join(step.nodes)}"
         case s.RaiseCommit():

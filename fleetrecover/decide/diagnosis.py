@@ -19,10 +19,11 @@ from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.leaders import led_finding, other_quorum
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.loss import may_miss
-from fleetrecover.decide.membership import Seat, quorum, seats, seats_of
+from fleetrecover.decide.membership import Seat, following, quorum, seats, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
-from fleetrecover.decide.placement import Misplaced, can_elect, misplaced
-from fleetrecover.decide.regrown import regrown
+from fleetrecover.decide.placement import Misplaced, can_elect, displaced, misplaced
+from fleetrecover.decide.regrown import adopted, regrown
+from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.returned import old_quorum, returned_members, split
 from fleetrecover.decide.richer import beyond_choice, beyond_pinned
 from fleetrecover.decide.same_machine import same_machine
@@ -38,7 +39,7 @@ from fleetrecover.decide.sides import (
     two_histories,
 )
 from fleetrecover.decide.surroundings import ALARMS, surroundings
-from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, choose_survivor, rank
+from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, ProofKind, choose_survivor, rank
 from fleetrecover.decide.untouchable import IN_CONTAINER, forbidden, node_kinds, unclear_finding
 from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
@@ -72,10 +73,11 @@ __all__ = [
 
 
 def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
-    """Raise InputError for a name in the wish that is neither a host nor a member."""
+    """Raise InputError for a name in the wish that is neither a host nor a member; where no member is known, none is refused."""
     hosts = {node.name for node in survey.nodes}
     members = {seat.name for seat in known if seat.name} | {hex_id(seat.id) for seat in known}
-    for name in sorted(wish.dead - hosts - members - {member for _, member in wish.meant}):
+    unknown = wish.dead - hosts - members - {member for _, member in wish.meant} if members else ()
+    for name in sorted(unknown):
         raise InputError(
             f"--dead {name}: there is no such host in the inventory and no such member in the cluster",
             hint=f"hosts: {', '.join(sorted(hosts))}; members: {', '.join(sorted(members)) or 'not known'}",
@@ -97,7 +99,7 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
         *_node_findings(survey, wish),
         *surroundings(survey),
         *_stale_findings(survey),
-        *_leftover_findings(survey),
+        *_leftover_findings(survey, run.run if run is not None else None),
         *barriers(survey, run),
         *node_kinds(survey),
     ]
@@ -258,7 +260,8 @@ def _with_quorum(
     sides = split(survey)
     if sides:
         return _split_brain(survey, sides, known, found, run)
-    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill) and not _forced(survey, known)
+    whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill)
+    whole = whole and not _forced(survey, known) and not any(renamed(survey, node) for node in survey.nodes)
     if run is not None:
         found.append(_run_finding(run))
     if not ill:
@@ -276,7 +279,7 @@ def _with_quorum(
 
 def _forced(survey: Survey, known: Sequence[Seat]) -> bool:
     """Whether a healthy member runs in a container that carries --force-new-cluster: it is rebuilt without."""
-    own = [standing_container(survey, survey.node(seat.host)) for seat in known if seat.host is not None]
+    own = [in_place(survey, survey.node(seat.host)) for seat in known if seat.host is not None]
     return any(each is not None and each.forced and each.role is None and each.running for each in own)
 
 
@@ -309,9 +312,12 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
     found: list[Finding] = []
     healthy = {node.name for node in live}
     seated = {seat.host for seat in known}
+    nowhere = displaced(survey, known)
     for seat in known:
         away = missed(survey, seat, wish.dead)
-        if away is not None:
+        if seat in nowhere and not seat.among(wish.dead):
+            found.append(_displaced_finding(seat))
+        elif away is not None:
             found.append(away)
         elif seat.host is None:
             found.append(_warn(None, "member-gone", f"member {seat.label} is no host of the inventory"))
@@ -319,7 +325,7 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
             found.append(
                 _warn(seat.host, "member-unstarted", f"{seat.label} was added as a member but has not started")
             )
-        elif seat.host not in healthy:
+        elif seat.host not in healthy and not following(survey.node(seat.host), seat):
             found.append(_warn(seat.host, "member-unhealthy", f"member {seat.label} is not healthy"))
         elif seat.learner:
             found.append(_warn(seat.host, "learner", f"{seat.label} is still a learner"))
@@ -332,6 +338,12 @@ def _membership_findings(survey: Survey, live: Sequence[NodeFacts], known: Seque
         if node.alarms:
             found.append(_alarm_finding(node, node.alarms))
     return found
+
+
+def _displaced_finding(seat: Seat) -> Finding:
+    urls = ", ".join(seat.peer_urls)
+    message = f"member {seat.label} runs nowhere: another one serves at its peer URL {urls}, and no host has its data"
+    return Finding(Severity.WARNING, None, "member-gone", message, "`fleetrecover recover` removes it")
 
 
 def _misplaced_finding(one: Misplaced) -> Finding:
@@ -348,8 +360,8 @@ def _misplaced_finding(one: Misplaced) -> Finding:
     return Finding(Severity.WARNING, one.host, "wrong-host", message, advice)
 
 
-def _leftover_findings(survey: Survey) -> list[Finding]:
-    """Containers that a run of ours left standing."""
+def _leftover_findings(survey: Survey, run: str | None) -> list[Finding]:
+    """Containers that a run of ours left standing which is not the one that is gone on with."""
     return [
         Finding(
             Severity.WARNING,
@@ -359,7 +371,7 @@ def _leftover_findings(survey: Survey) -> list[Finding]:
             "`fleetrecover recover` takes it away, and starts the node's own one",
         )
         for node in survey.nodes
-        for left in leftovers(survey, node)
+        for left in leftovers(node, run)
     ]
 
 
@@ -432,7 +444,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     mute = unasked(survey, known)
     if mute and not can_elect(survey, known, _running(survey, known)):
         mute = ()  # they run, and cannot hear each other: nobody serves
-    choice = _choose(survey, wish, candidates, known, anew)
+    choice = _beside_a_reset(survey, _choose(survey, wish, candidates, known, anew))
     found += _choice_findings(choice)
     chosen = choice if isinstance(choice, Choice) else None
     found += [_misplaced_finding(one) for one in misplaced(survey, known)]
@@ -496,6 +508,33 @@ def _choose(
     if isinstance(choice, NoChoice):
         return choice
     return replace(choice, may_miss=may_miss(choice, survey, known))
+
+
+def _beside_a_reset(survey: Survey, choice: Choice | NoChoice) -> Choice | NoChoice:
+    """The choice; where a run has reset another host it proves nothing: what was written there since is in no log of before."""
+    if isinstance(choice, NoChoice):
+        return choice
+    chosen = survey.node(choice.survivor)
+    given_up = next((k.run for k in chosen.open_keeps() if k.original and k.pin and k.pin.kind == Remedy.REPAIR), None)
+    if given_up is not None and not (chosen.data is not None and chosen.data.has_member):
+        text = f"run {given_up}, which had set {chosen.name}'s data aside, did so by a quorum that stood without it"
+        return replace(choice, proof=ProofKind.BEST, may_miss=(*choice.may_miss, text))
+    pins = {keep.pin for node in survey.nodes for keep in node.keeps if keep.pin and not keep.undone}
+    resets = sorted((pin.run, pin.survivor) for pin in pins if pin.kind == Remedy.RESET)
+    if not resets or resets[-1][1] == choice.survivor or _of_that_reset(survey, choice, resets[-1][1]):
+        return choice
+    run, survivor = resets[-1]
+    text = f"what was written since run {run} has reset {survivor}'s data: it is not in the log of {choice.survivor}"
+    return replace(choice, proof=ProofKind.BEST, may_miss=(*choice.may_miss, text))
+
+
+def _of_that_reset(survey: Survey, choice: Choice, survivor: str) -> bool:
+    """Whether the log that was chosen is of the cluster that the reset has made: it counts members that came after it."""
+    chosen = survey.node(choice.survivor)
+    keeps = [
+        keep for keep in chosen.keeps if keep.pin and keep.pin.survivor == survivor and keep.pin.kind == Remedy.RESET
+    ]
+    return any(keep.original or keep.no_data for keep in keeps) and chosen.data is not None and chosen.data.has_member
 
 
 _ASIDE_ADVICE = {
@@ -777,6 +816,9 @@ def _resume(
         return _blocked(cause, known, None, found, run)
     labels = {seat.id: seat.label for seat in known}
     choice = choose_survivor(candidates, labels, run.survivor)
+    if adopted(survey.node(run.survivor), run.run):
+        # the log in place is that of the reset copy, a cluster of its own: it proves nothing of what was before
+        choice = _pinned_choice(run)
     richer = beyond_pinned(survey, wish, run)
     if richer is not None:
         return _blocked(richer, known, choice if isinstance(choice, Choice) else None, found, run)
@@ -827,8 +869,6 @@ def _restore_open(run: OpenRun | None, known: tuple[Seat, ...], found: list[Find
 
 
 def _pinned_choice(run: OpenRun) -> Choice:
-    from fleetrecover.decide.survivor import ProofKind
-
     return Choice(
         survivor=run.survivor,
         why=f"chosen by run {run.run}, which has already moved data",
@@ -919,20 +959,21 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 "it will not be chosen; its data is kept",
             )
         )
-    found += [_container_finding(survey, node, c) for c in node.containers if _dangerous(c, name)]
+    again = renamed(survey, node)
+    found += [_container_finding(survey, node, c) for c in node.containers if _dangerous(c, name) or c is again]
     return found
 
 
 def _dangerous(container: Container, name: str) -> bool:
     forced = container.forced and container.role is None and not container.lies_aside
-    fights = container.name != name and container.role is None and container.restart_policy not in ("no", "")
-    return forced or fights
+    lives = container.running or container.restart_policy not in ("no", "")
+    return forced or (container.name != name and container.role is None and lives)
 
 
 def _unforce_advice(survey: Survey, node: NodeFacts, container: Container) -> str:
     """Beside a member that serves nothing is ours to do about another container: only a person knows what it is for."""
     cli, name = survey.fleet.etcd.cli, container.name
-    if not node.healthy or name == own_name(survey, node):
+    if not node.healthy or name == own_name(survey, node) or container is renamed(survey, node):
         return "`fleetrecover recover` takes it away"
     return f"when you have seen that nothing needs it, on {node.name}: `{cli} update --restart=no {name} && {cli} rm {name}`"
 
@@ -949,9 +990,8 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
         )
     if node.named(name) is None and container is own_container(survey, node):
         # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
-        # beside a member that serves nothing is started, and it keeps running while it is renamed
         advice = f"leave it as it is: `fleetrecover recover` gives it the name {name} back"
-        if node.healthy:
+        if node.healthy and container is not renamed(survey, node):
             advice = (
                 f"on {node.name}: `{survey.fleet.etcd.cli} rename {container.name} {name}`, which etcd does not notice"
             )
@@ -962,11 +1002,31 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
             f"{node.name}: its etcd container is called {container.name}, and there is no {name}",
             advice,
         )
-    return Finding(
-        Severity.WARNING,
-        node.name,
-        "second-container",
+    return _second_finding(survey, node, container, name)
+
+
+def _second_finding(survey: Survey, node: NodeFacts, container: Container, name: str) -> Finding:
+    """That another container beside the node's own lives or would; it is stopped by hand where the own one is what serves."""
+    cli, stop = survey.fleet.etcd.cli, ""
+    message = (
         f"{node.name}: container {container.name} has restart policy {container.restart_policy} beside {name}: "
-        "after a reboot both would run on one data directory",
-        f"`{survey.fleet.etcd.cli} update --restart=no {container.name}`",
+        "after a reboot both would run on one data directory"
     )
+    standing = standing_container(survey, node)
+    one = standing is not None and standing.data_path == container.data_path
+    if standing is not None and one and container.running and node.healthy and standing.state != "running":
+        message = (
+            f"{node.name}: container {container.name} serves, and {name}, on the same data directory, does not run"
+        )
+        return Finding(
+            Severity.WARNING,
+            node.name,
+            "second-container",
+            message,
+            f"on {node.name}: `{cli} rename {name} {name}-unused && {cli} rename {container.name} {name}`; its etcd runs on",
+        )
+    if one and container.running:
+        message = f"{node.name}: container {container.name} runs beside {name}, on one data directory"
+        stop = f" && {cli} stop {container.name}"
+    advice = f"`{cli} update --restart=no {container.name}{stop}`"
+    return Finding(Severity.WARNING, node.name, "second-container", message, advice)

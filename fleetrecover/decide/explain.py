@@ -305,6 +305,17 @@ def _(step: s.Promote, cli: str) -> Explained:
 
 
 @explain.register
+def _(step: s.GiveNameBack, cli: str) -> Explained:
+    did = [actions.give_name_back(cli, step.container_id, step.was, step.name)]
+    return _said(
+        f"call container {step.was} {step.name} again; its etcd runs on",
+        did,
+        "no other container has the name",
+        "it has it",
+    )
+
+
+@explain.register
 def _(step: s.RestorePolicy, cli: str) -> Explained:
     did = [actions.set_restart_policy(cli, step.name, step.restart_policy)]
     return _said(f"give {step.name} the restart policy {step.restart_policy}", did, "", "it has it", "")

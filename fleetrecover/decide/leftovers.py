@@ -1,26 +1,22 @@
-"""PURE: containers that a run of ours made and left standing, though the run is over or gone."""
+"""PURE: containers that a run of ours made and left standing, though the run is over or gone, or another one goes on."""
 
 from __future__ import annotations
 
-from fleetrecover.facts import Container, NodeFacts, Role, Survey
+from fleetrecover.facts import Container, NodeFacts, Role
 
 TRIAL = "trial-"
 """How the runs of `diagnose --trial` are called: they are short, and clean up by themselves."""
 
 
-def open_runs(survey: Survey) -> frozenset[str]:
-    """The runs that are under way on any node."""
-    return frozenset(keep.run for node in survey.nodes for keep in node.open_keeps())
+def leftovers(node: NodeFacts, run: str | None) -> tuple[Container, ...]:
+    """The joiners and quarantines of every run but `run`, which is gone on with, if any; but for a joiner that is the node's own.
 
-
-def leftovers(survey: Survey, node: NodeFacts) -> tuple[Container, ...]:
-    """The joiners and quarantines of runs that are not under way any more, but for a joiner that is all that the node has."""
-    under_way = open_runs(survey)
+    Of several runs that were not finished one is gone on with: what the others made stands in its way.
+    """
     return tuple(
         container
         for container in node.containers
         if container.role in (Role.JOINING, Role.QUARANTINE)
-        and container.made_by is not None
-        and container.made_by not in under_way
-        and not container.made_by.startswith(TRIAL)
+        and container.made_by not in (None, run)
+        and not str(container.made_by).startswith(TRIAL)
     )

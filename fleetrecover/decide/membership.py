@@ -57,6 +57,12 @@ class Seat:
         return bool(names & {*own, hex_id(self.id)})
 
 
+def following(node: NodeFacts, seat: Seat) -> bool:
+    """Whether a node's etcd says that it is this member, a learner, and has a leader: it answers no linearizable read then."""
+    said = node.status
+    return seat.learner and said is not None and said.is_learner and said.member_id == seat.id and said.leader_id != 0
+
+
 @lru_cache(maxsize=4096)
 def host_of_url(url: str) -> str:
     """The host part of a URL, without brackets and port; empty where there is none.

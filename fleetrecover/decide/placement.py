@@ -62,6 +62,28 @@ def misplaced(survey: Survey, seats: Sequence[Seat], sole: Collection[str] = ())
     return tuple(found)
 
 
+def displaced(survey: Survey, seats: Sequence[Seat]) -> tuple[Seat, ...]:
+    """The members that run nowhere: at their peer URL another one serves, and no host of the inventory has their data.
+
+    Only where every host's disk is known: one that cannot be looked at may be where the data is.
+    """
+    if not all(_disk_known(node) for node in survey.nodes):
+        return ()
+    ids = {seat.id for seat in seats}
+
+    def taken(seat: Seat) -> bool:
+        named = {host_of_url(url) for url in seat.peer_urls} - {""}
+        there = [node for node in survey.nodes if named & addresses_of(node)]
+        return bool(there) and all(node.healthy and own_id(node) in ids - {seat.id} for node in there)
+
+    return tuple(seat for seat in seats if seat.host is None and taken(seat))
+
+
+def _disk_known(node: NodeFacts) -> bool:
+    empty = node.data is not None and not node.data.has_member
+    return node.accessible and (empty or own_id(node) is not None)
+
+
 def wanted_urls(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     """The peer URLs that the node's own container gives itself; none where they are not known."""
     found = own_container(survey, node)

@@ -24,11 +24,12 @@ from fleetrecover.decide.dead import resolved
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
 from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.leftovers import leftovers
-from fleetrecover.decide.membership import Seat, host_of_url, own_id, quorum, seats_of
+from fleetrecover.decide.membership import Seat, following, host_of_url, own_id, quorum, seats_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
-from fleetrecover.decide.placement import changes, misplaced
+from fleetrecover.decide.placement import changes, displaced, misplaced
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
+from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.steps import (
     ROLLING,
@@ -42,6 +43,7 @@ from fleetrecover.decide.steps import (
     Fence,
     FenceTarget,
     FinishRun,
+    GiveNameBack,
     Join,
     KeepData,
     KeepElsewhere,
@@ -171,6 +173,7 @@ class _Maker:
     work: WorkDir | None = None
     notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    names_only: bool = False  # known once the steps are
 
     def plan(self) -> Plan:
         remedy = self.diagnosis.remedy
@@ -261,16 +264,21 @@ class _Maker:
             dead=tuple(sorted(self.wish.dead)),
             tool=self.tool,
             meant=tuple(sorted(self.wish.meant)),
+            names_only=self.names_only,
         )
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
         keep, pin = self.keep(node), self.pin(survivor)
+        if keep is not None and keep.pin is not None:
+            pin = replace(pin, meant=tuple(sorted({*keep.pin.meant, *pin.meant})))
         # what an earlier run left is removed, and cannot be put back: it is written down, so that undo says so
-        left = {found.id for found in leftovers(self.survey, node)}
+        left = {found.id for found in leftovers(node, self.run)}
         theirs = tuple(c.id for c in node.containers if c.role is None or c.id in left)
         if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
             same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
-            if same or self.diagnosis.remedy is not Remedy.RESET:
+            # what it does, and what its words stood for, is looked up there later
+            grown = (keep.pin.names_only and not pin.names_only) or not {*pin.meant} <= {*keep.pin.meant}
+            if not grown and (same or self.diagnosis.remedy is not Remedy.RESET):
                 return []
         return [OpenRun(node.name, self.paths(node), self.data(node), pin, theirs)]
 
@@ -366,7 +374,7 @@ class _Maker:
         paths, data = self.paths(node), self.data(node)
         return [
             RemoveLeftover(node.name, paths, data, found.name, found.made_by or "")
-            for found in leftovers(self.survey, node)
+            for found in leftovers(node, self.run)
         ]
 
     def replaced_by(self, node: NodeFacts) -> str | None:
@@ -853,15 +861,20 @@ class _Maker:
         chief = self.leader()
         seated = {seat.host: seat for seat in self.diagnosis.seats if seat.host}
         work = _Work([self.remove_dead(seat, chief) for seat in self.diagnosis.seats if seat.among(self.wish.dead)])
+        nowhere = [seat for seat in displaced(self.survey, self.diagnosis.seats) if not seat.among(self.wish.dead)]
+        work.removing += [self.remove(seat, chief, "another member runs at its peer URL") for seat in nowhere]
         settled: list[tuple[NodeFacts, bool]] = []
         for node in self.survey.nodes:
             joining = self.mend(node, seated.get(node.name), chief, work)
             if not self.dead(node) and node.accessible and node.name not in self.left_out:
                 settled.append((node, joining))
+        naming = [self.name_back(node) for node in self.survey.nodes]
         self.hold_back(work)
         moving = self.place_all(chief, work)
         growing = [self.grow(node, chief, seat) for node, seat in work.growing]
         stages = [
+            # first of all: from then on each etcd is asked in the container of that name
+            stage("names", "Give containers their own names back", naming, [chief.name]),
             stage("prepare", f"Prepare {', '.join(work.preparing)}", list(work.preparing.values())),
             *(self.removal(step, chief) for step in work.removing),
             stage("place", "Give members the peer URL of the host that they run on", [moving], [chief.name]),
@@ -874,11 +887,20 @@ class _Maker:
         last = self.settle(settled)
         touched |= {step.node for step in last.steps} if last else set()
         touched |= {chief.name} if joins else set()
+        done = [step for part in (*stages, last) if part for step in part.steps]
+        self.names_only = bool(done) and all(isinstance(step, GiveNameBack) for step in done)
         opened = [
             [*self.close_stale(node), *self.open(node, survivor)] for node in self.nodes() if node.name in touched
         ]
         begin = stage("open", "Record the run on the nodes", opened, essential=[node.name for node in self.nodes()])
         return [begin, *stages, last], joins
+
+    def name_back(self, node: NodeFacts) -> list[Step]:
+        """Its own container's name, where that serves under another; one with the force flag is rebuilt instead."""
+        there = renamed(self.survey, node)
+        if there is None or there.forced:
+            return []
+        return [GiveNameBack(node.name, self.paths(node), self.data(node), there.id, there.name, self.name(node))]
 
     def leader(self) -> NodeFacts:
         healthy = [node for node in self.survey.nodes if node.healthy]
@@ -950,13 +972,17 @@ class _Maker:
         if seat is not None and node.healthy:
             work.starting += self.mend_healthy(node, seat, chief, own)
             return False
+        if seat is not None and self.follows(node, seat):
+            step = Promote(node.name, self.paths(node), self.data(node), chief.name, seat.peer_urls)
+            work.starting.append(stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]]))
+            return False
         usable = seat is not None and own_id(node) == seat.id and node.data is not None and node.data.has_member
         usable = usable and node.name not in begun_anew(self.survey)
         there = standing_container(self.survey, node)
         if usable and there is not None and there.role is Role.JOINING and there.made_by == self.run:
             work.growing.insert(work.begun(), (node, seat))
             return True
-        if usable and own is not None:
+        if usable and own is not None and not self.ended(node, own):
             work.starting.append(stage(f"start-{node.name}", f"Start {node.name} as it is", [self.start_own(node)]))
             return False
         if why := self.cannot_join(node, chief) or self.needed(node, seat):
@@ -964,6 +990,20 @@ class _Maker:
             return False
         self.replace(node, seat, chief, work)
         return True
+
+    def ended(self, node: NodeFacts, own: Container) -> bool:
+        """Whether its etcd has ended by itself since this run began there: its data is none that it runs on.
+
+        A leader that remembers more of a member's log than the member has makes it panic at each start.
+        """
+        keep = self.keep(node)
+        began = keep is not None and keep.containers and not keep.finished and not keep.undone and not keep.original
+        return bool(began) and own.state in ("exited", "dead", "restarting") and own.exit_code != 0
+
+    def follows(self, node: NodeFacts, seat: Seat) -> bool:
+        """Whether a learner runs in its own container, and has a leader: a linearizable read is refused to it, and no more."""
+        there = standing_container(self.survey, node)
+        return following(node, seat) and there is not None and there.role is None
 
     def needed(self, node: NodeFacts, seat: Seat | None) -> str | None:
         """Why a member must not be stopped to be replaced: quorum may rest on it. None where it surely does not."""
@@ -981,7 +1021,7 @@ class _Maker:
         if seat.learner:
             step = Promote(node.name, self.paths(node), self.data(node), chief.name, seat.peer_urls)
             return [stage(f"promote-{node.name}", f"Make {node.name} a voter", [[step]])]
-        current = standing_container(self.survey, node)
+        current = in_place(self.survey, node)
         forced = current is not None and current.role is None and current.forced
         loose = own is not None and current is own and own.restart_policy != true_policy(node, own)
         if forced and own is not None:
@@ -1003,6 +1043,8 @@ class _Maker:
         work.preparing[node.name] = [*self.leftovers(node), *self.fence(node), *self.prepare(node, chief)]
         if seat is not None and seat.name:
             why = "its data is gone" if node.log is None else "its data belongs to another member"
+            if node.log is not None and node.log.node_id == seat.id:
+                why = "its etcd does not run on its data"
             why = "its data was begun anew, and is empty" if node.name in begun_anew(self.survey) else why
             work.removing.append(self.remove(seat, chief, why))
             work.of[seat.id] = node.name

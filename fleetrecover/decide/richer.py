@@ -63,29 +63,35 @@ def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Fi
 
 
 def beyond_pinned(survey: Survey, wish: Wish, run: OpenRun) -> Finding | None:
-    """That a run goes on with a disk on which nothing was ever written, while another host has the cluster's data.
+    """That a run goes on with a disk that lacks what another host knows to be decided, or on which nothing was ever written.
 
-    It was away when the run began, and is back. What the run itself has set aside was settled then.
+    That host was away when the run began, and is back. What the run itself has set aside was settled then.
     """
     chief = survey.node(run.survivor)
-    if wish.survivor is not None or chief.log is None or chief.healthy or not never_written(chief):
+    if wish.survivor is not None or chief.log is None or chief.healthy:
         return None
     found = [node for node in survey.nodes if node is not chief and _full(node, chief, run)]
     if not found:
         return None
     names = ", ".join(node.name for node in found)
+    lacks = "on whose disk nothing was ever written" if never_written(chief) else "whose disk lacks what was decided"
     message = (
-        f"run {run.run} has chosen {run.survivor}, on whose disk nothing was ever written, and {names}'s data is here now: "
+        f"run {run.run} has chosen {run.survivor}, {lacks}, and {names}'s data is here now: "
         f"{'; '.join(Side((node,)).told() for node in found)}"
     )
-    advice = f"`fleetrecover undo {run.run}`, then `fleetrecover recover` goes on from the data of {found[0].name}"
+    advice = (
+        f"`fleetrecover undo {run.run}`, then `fleetrecover recover` goes on from the data of {found[0].name}; to give that up: "
+        f"--survivor {run.survivor}"
+    )
     return Finding(Severity.ERROR, found[0].name, CODE, message, advice)
 
 
 def _full(node: NodeFacts, chief: NodeFacts, run: OpenRun) -> bool:
     keep = node.keep(run.run)
     settled = keep is not None and bool(keep.original)
-    return not (settled or node.log is None or never_written(node)) and _same_cluster(node, chief)
+    if settled or node.log is None or chief.log is None or never_written(node) or not _same_cluster(node, chief):
+        return False
+    return never_written(chief) or node.log.commit > chief.log.last.index
 
 
 def _same_cluster(node: NodeFacts, chief: NodeFacts) -> bool:

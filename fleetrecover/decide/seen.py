@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetrecover.decide.sides import revision_of
-from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy
+from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Wish
 from fleetrecover.facts import NodeFacts, Survey
 
 
@@ -17,13 +17,15 @@ class Seen:
     host: str
 
 
-def best_seen(survey: Survey, diagnosis: Diagnosis) -> Seen | None:
+def best_seen(survey: Survey, diagnosis: Diagnosis, wish: Wish | None = None) -> Seen | None:
     """The greatest revision that a disk or an etcd tells of; None where none does.
 
-    What was given up with open eyes does not count: by `--survivor`, or by a run that has set the other data aside.
+    What was given up with open eyes does not count: by `--survivor`, or by a run that has set the other data aside. That a
+    run under way has chosen somebody is no such word.
     """
-    choice = diagnosis.choice
-    if choice is not None and choice.overridden:
+    choice, run = diagnosis.choice, diagnosis.open_run
+    named = run is None or not run.pinned or (wish is not None and wish.survivor is not None)
+    if choice is not None and choice.overridden and named:
         return _best([survey.node(choice.survivor)])
     spare = given_up(survey, diagnosis.open_run)
     return _best([node for node in survey.nodes if node.name not in spare])

@@ -173,18 +173,46 @@ def beyond(survey: Survey, spare: Collection[str] = ()) -> tuple[NodeFacts, ...]
     return tuple(
         node
         for node in survey.nodes
-        if not node.healthy and node.name not in spare and cluster_of(node) in {*clusters, None} and _more(node, live)
+        if not node.healthy
+        and node.name not in spare
+        and cluster_of(node) in {*clusters, None}
+        and (_more(node, live) or _still_behind(survey, node, live))
     )
 
 
 def _more(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
     serving = Side(tuple(live))
-    slack = MOVING if _follows(node, live) else 0
+    # an empty cluster has not moved on: whoever has writes had them before it began
+    slack = MOVING if _follows(node, live) and not (serving.empty and not never_written(node)) else 0
     decided = node.log.commit if node.log is not None else 0
     revision = node.db.revision if node.db is not None else 0
     if decided > serving.index + slack or revision > (serving.revision or 0) + slack:
         return True
     return node.log is not None and any(other.log is not None and contradict(node.log, other.log) for other in live)
+
+
+def _still_behind(survey: Survey, node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
+    """Whether what serves now lacks what the node knew to be decided a moment before: then that was no race between two looks."""
+    commit, revision = survey.decided.get(node.name, (0, 0))
+    serving = Side(tuple(live))
+    return commit > serving.index or revision > (serving.revision or 0)
+
+
+def ahead(survey: Survey) -> dict[str, tuple[int, int]]:
+    """What hosts whose etcd runs without answering well know beyond what serves: (commit, revision); a second look tells.
+
+    One that follows may have moved on while we looked.
+    """
+    live = [node for node in survey.nodes if node.healthy and node.status]
+    serving, clusters = Side(tuple(live)), {cluster_of(node) for node in live}
+    found = {}
+    for node in survey.nodes if live else ():
+        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+        known = (node.log.commit if node.log else 0, node.db.revision if node.db else 0)
+        more = known[0] > serving.index or known[1] > (serving.revision or 0)
+        if runs and more and not node.healthy and cluster_of(node) in clusters:
+            found[node.name] = known
+    return found
 
 
 def _follows(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:

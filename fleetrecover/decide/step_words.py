@@ -36,6 +36,7 @@ NAMES: Mapping[str, str] = {
     "AddMember": "add as a member",
     "Join": "join",
     "Promote": "make it a voter",
+    "GiveNameBack": "give the container its name back",
     "RestorePolicy": "give the restart policy back",
     "FinishRun": "mark the run as finished",
     "CloseEarlier": "close an earlier run",

@@ -258,6 +258,15 @@ class Promote(Step):
 
 
 @dataclass(frozen=True)
+class GiveNameBack(Step):
+    """Give a container that serves under another name, `was`, its own one back; its etcd runs on meanwhile."""
+
+    container_id: str
+    was: str
+    name: str
+
+
+@dataclass(frozen=True)
 class RestorePolicy(Step):
     """Give a container that stays its restart policy."""
 

@@ -148,6 +148,7 @@ def who_starts(survey: Survey, run: str, todo: Sequence[NodeFacts]) -> Starting:
 
     A member without data would begin the cluster anew, or vote as one that has forgotten. Members that are behind what the
     best log knows to be decided are as they may be, as long as they are too few for a quorum: else one of them has forgotten.
+    A container with the force flag makes its member the only one at each start.
     """
     disks = {node.name: _after(node, run) for node in survey.nodes if node.accessible}
     known = {name: disk for name, disk in disks.items() if disk is not None and disk.commit is not None}
@@ -157,6 +158,12 @@ def who_starts(survey: Survey, run: str, todo: Sequence[NodeFacts]) -> Starting:
         "`fleetrecover recover` brings it in"
         for node in todo
         if disks.get(node.name) is None
+    }
+    not_these |= {
+        node.name: "its container carries --force-new-cluster: started, it would expel every other member; it has no restart "
+        "policy now. `fleetrecover recover` brings it in"
+        for node in todo
+        if node.name not in not_these and _expels(node, run, disks.get(node.name))
     }
     if best is None:
         return Starting(None, not_these)
@@ -170,6 +177,13 @@ def who_starts(survey: Survey, run: str, todo: Sequence[NodeFacts]) -> Starting:
         )
         not_these |= {node.name: lag for node in todo if node.name in behind}
     return Starting(best, not_these)
+
+
+def _expels(node: NodeFacts, run: str, disk: KeptData | None) -> bool:
+    """Whether a container that ran before the run carries the force flag, on data of more than one member."""
+    keep = node.keep(run)
+    forced = keep is not None and any(c.forced and c.id in keep.ran for c in node.containers)
+    return forced and (disk is None or disk.member_id is None or disk.voters != {disk.member_id})
 
 
 def _after(node: NodeFacts, run: str) -> KeptData | None:

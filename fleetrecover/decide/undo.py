@@ -89,6 +89,7 @@ class UndoPlan:
     have no revision; None where that cannot be known. `gains`: by how many revisions what is put back is ahead of what serves.
     `agreed`: the undo was begun before, and the loss agreed to. `away` says why nodes of the run cannot be dealt with now;
     `gone` names containers that are no more; `held_back` those that are not started, as (node, container): why.
+    `serves_on`: only names are put back, and no etcd is stopped for it.
     """
 
     run: str
@@ -104,6 +105,7 @@ class UndoPlan:
     gains: int = 0
     agreed: bool = False
     held_back: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    serves_on: bool = False
 
     @property
     def blind(self) -> bool:
@@ -143,7 +145,7 @@ class UndoPlan:
             told.append(
                 "the cluster works now; after this it is what it was before the restore, without quorum if it was so"
             )
-        elif self.finished:
+        elif self.finished and not self.serves_on:
             told.append("the cluster works now, and will be without quorum again after this")
         told += [f"{name} is left out: {why}" for name, why in self.away.items()]
         told += [f"{node}: {name} is not started: {why}" for (node, name), why in self.held_back.items()]
@@ -210,7 +212,9 @@ def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | Non
     pinned = [keep.pin for keep in kept.values() if keep.pin]
     survivor = next((pin.survivor for pin in pinned if pin.kind == kind), "")
     gone = [f"{node.name}: container {name}" for node in todo for name in _gone(survey, node, kept[node.name])]
-    starting = who_starts(survey, run, todo)
+    # who runs on meanwhile is neither stopped nor started
+    names = only_names(survey, run)
+    starting = Starting() if names else who_starts(survey, run, todo)
     first, rest = _containers(survey, todo, run, starting)
     stages = [
         stage(
@@ -221,7 +225,7 @@ def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | Non
                     BeginUndo(n.name, *_where(n, run)),
                     *_hold(survey, n, run),
                     *_quiet(survey, n, run, todo, kind),
-                    *_stop(survey, n, run),
+                    *_stop(survey, n, run, starting),
                 ]
                 for n in todo
             ],
@@ -248,6 +252,7 @@ def make_undo(survey: Survey, run: str, states: Mapping[str, RestoreState] | Non
         gains=change.gains,
         agreed=any(keep.undoing or keep.undone for keep in kept.values()),
         held_back={(node.name, name): why for node in todo for name, why in _held_back(node, run, starting).items()},
+        serves_on=names,
     )
 
 
@@ -255,6 +260,12 @@ def kind_of(keeps: Iterable[Keep]) -> str:
     """What a run is: a restore, or a reset, if it has become one on any node; else it started members, or exchanged them."""
     kinds = {keep.pin.kind for keep in keeps if keep.pin}
     return next((kind for kind in (RESTORE, Remedy.RESET.value) if kind in kinds), next(iter(sorted(kinds)), ""))
+
+
+def only_names(survey: Survey, run: str) -> bool:
+    """Whether the run gave containers their names back and did nothing else, by what every node has of it."""
+    pins = [keep.pin for node in survey.nodes if (keep := node.keep(run)) is not None and keep.pin]
+    return bool(pins) and all(pin.names_only for pin in pins)
 
 
 def _where(node: NodeFacts, run: str) -> tuple[RunPaths, str]:
@@ -290,9 +301,12 @@ def _refuse_younger(survey: Survey, run: str) -> None:
 def _refuse_repair(survey: Survey, run: str, kind: str) -> None:
     """A repair changed the membership of a living cluster by its own votes: the old data is of members that are no more.
 
-    It is put back all the same where it is ahead of what serves: then those who voted had forgotten it.
+    It is put back all the same where it is ahead of what serves: then those who voted had forgotten it. A run that gave
+    containers their names back, and no more, voted nobody in or out.
     """
     serving = [node.name for node in survey.nodes if node.healthy]
+    if only_names(survey, run):
+        return
     if kind != Remedy.REPAIR or not serving or ahead_of_serving(survey, run, originals_only=True).count:
         return
     closed = all(keep.finished for node in survey.nodes if (keep := node.keep(run)) is not None)
@@ -383,8 +397,9 @@ def _quiet(survey: Survey, node: NodeFacts, run: str, todo: Sequence[NodeFacts],
     return [StopNeighbours(node.name, *_where(node, run), (ROLLING, *survey.fleet.kubernetes.restart))]
 
 
-def _stop(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
-    keep = node.keep(run)
+def _stop(survey: Survey, node: NodeFacts, run: str, starting: Starting) -> list[Step]:
+    """Stop what runs on data that is moved, what did not run before, and what is not to run afterwards."""
+    keep, held = node.keep(run), _held_back(node, run, starting)
     assert keep is not None
     paths, data = _where(node, run)
     steps: list[Step] = []
@@ -397,11 +412,21 @@ def _stop(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
     targets = [
         FenceTarget(c.id, c.name, _aside(keep, paths, c), c.state == "paused")
         for c in node.containers
-        if c.id in keep.names and moves(node, keep) and (c.running or c.restart_policy not in ("no", ""))
+        if c.id in keep.names and (started(keep, c) or (armed(c) and (keep.names[c.id] in held or moves(node, keep))))
     ]
     if targets:
         steps.append(Fence(node.name, paths, data, tuple(targets)))
     return steps
+
+
+def armed(container: Container) -> bool:
+    """Whether it runs, or is started by itself."""
+    return container.running or container.restart_policy not in ("no", "")
+
+
+def started(keep: Keep, container: Container) -> bool:
+    """Whether it runs now, and did not when the run began."""
+    return container.running and container.id not in keep.ran
 
 
 def _aside(keep: Keep, paths: RunPaths, container: Container) -> str:
@@ -524,6 +549,8 @@ def remains(survey: Survey, run: str, held_back: Collection[tuple[str, str]] = (
             now = (container.name, container.restart_policy)
             if was != now:
                 wrong.append(f"{node.name}: container {now[0]}, restart {now[1]}, was {was[0]}, restart {was[1]}")
+            elif started(keep, container):
+                wrong.append(f"{node.name}: container {name} runs, and did not before the run")
         if keep.original:
             wrong.append(f"{node.name}: its original data still lies in {keep.path}")
         if keep.parted:

@@ -44,7 +44,7 @@ def refusal(survey: Survey, touched: Sequence[s.Step]) -> Finding | None:
     """Why the steps must not be done: the first reason, in the inventory's order; None where there is none."""
     for node in survey.nodes:
         mine = [step for step in touched if step.node == node.name]
-        if any(isinstance(step, TOUCHING) for step in mine):
+        if any(isinstance(step, (*TOUCHING, s.GiveNameBack)) for step in mine):
             for each in _reasons(survey, node, unheld(survey, node, mine)):
                 return each
         if mine:

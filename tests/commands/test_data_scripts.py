@@ -261,6 +261,7 @@ def test_paths_that_look_like_commands(tmp_path: Path) -> None:
         actions.remove_container("true", NASTY, "fleetrecover.run", NASTY),
         actions.fence("true", NASTY, NASTY, NASTY),
         actions.start_original("true", NASTY, NASTY, NASTY),
+        actions.give_name_back("true", NASTY, NASTY, NASTY),
         actions.run_container(NASTY, ["true", NASTY], [f"A={NASTY}".replace("\n", "")], ["true"]),
         actions.ensure_data_dir(str(data), None, None, NASTY),
         actions.remove_run(paths),

@@ -209,9 +209,19 @@ def test_a_container_is_not_put_back_over_another(shell: list[str], tmp_path: Pa
     for action in (
         actions.put_container_back("docker", "abc", "etcd", "always", start=True),
         actions.start_original("docker", "abc", "etcd", "always"),
+        actions.give_name_back("docker", "abc", "etcd-old", "etcd"),
     ):
         assert code(shell, action, tools) == actions.NAME_TAKEN
     assert not any(line.startswith(("rename", "update", "start")) for line in told(tmp_path))
+
+
+def test_a_name_is_given_back_once_and_nothing_else_is_done(shell: list[str], tmp_path: Path) -> None:
+    back = actions.give_name_back("docker", "abc", "etcd-old", "etcd")
+    for now, done in (("etcd-old", ["rename abc etcd"]), ("etcd", [])):
+        (tmp_path / "told").unlink(missing_ok=True)
+        tools = docker(tmp_path, f'case "$*" in *.Name*) echo /{now} ;; esac')
+        assert code(shell, back, tools) == 0
+        assert [line for line in told(tmp_path) if not line.startswith("inspect")] == done
 
 
 def test_a_container_that_is_not_started_is_not(shell: list[str], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Finding, Remedy, Severity, Wish, diagnose
-from fleetrecover.facts import Keep, NodeFacts, Pin, Survey
+from fleetrecover.facts import Container, Keep, NodeFacts, Pin, Survey
 from fleetrecover.hold import not_taken
 from fleetrecover.model import Command, Result
 from tests.decide.logs import log
@@ -69,7 +69,7 @@ def test_a_renamed_container_that_recover_brings_back_keeps_its_policy() -> None
     assert not found("second-container", renamed)
     [told] = found("renamed-container", renamed)
     serving = replace(renamed, status=status(1, healthy=True, leader=1), members=members(1))
-    assert "docker rename etcd-old-58 etcd" in found("renamed-container", serving)[0].advice
+    assert "docker rename etcd-old-58 etcd" in found("renamed-container", serving)[0].advice, "who serves is not known"
     assert "--restart=no" not in told.advice
     assert "`fleetrecover recover` gives it the name etcd back" in told.advice
 
@@ -80,6 +80,25 @@ def test_one_beside_the_nodes_own_is_to_be_kept_from_starting() -> None:
     assert not found("renamed-container", both)
     [told] = found("second-container", both)
     assert told.advice == "`docker update --restart=no etcd-old-58`"
+
+
+def test_a_second_one_that_runs_on_the_same_data_is_stopped_by_hand() -> None:
+    def advice(own: Container, other: Container, **more: object) -> str:
+        both = node(1, log(1, [(2, 20)], voters=(1,)), containers=(own, other), **more)
+        return found("second-container", both)[0].advice
+
+    beside = container("restarting", name="etcd-old", id="d" * 64, restart_policy="no")
+    for own in (container(), container("exited")):
+        assert advice(own, beside) == "`docker update --restart=no etcd-old && docker stop etcd-old`"
+    for other in (
+        replace(beside, data_path="/var/lib/etcd-events"),
+        replace(beside, state="exited", restart_policy="always"),
+    ):
+        assert advice(container(), other) == "`docker update --restart=no etcd-old`"
+    assert not found("second-container", node(1, containers=(container(), replace(beside, state="exited"))))
+    serves = {"status": status(1, healthy=True, leader=1), "members": members(1)}
+    told = advice(container("exited"), replace(beside, state="running"), **serves)
+    assert "`docker rename etcd etcd-unused && docker rename etcd-old etcd`" in told, "who serves is not stopped"
 
 
 def test_of_two_renamed_ones_only_the_nodes_own_is_left_alone() -> None:

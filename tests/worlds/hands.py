@@ -140,6 +140,8 @@ def effects(world: World, host: Host, step: s.Step) -> Iterator[Effect]:
             yield partial(_joined, world, host, step)
         case s.Promote():
             yield partial(_promote, world, host, step)
+        case s.GiveNameBack():
+            yield partial(_give_name_back, host, step)
         case s.RestorePolicy():
             yield partial(_policy, host, step.name, step.restart_policy)
         case s.FinishRun():
@@ -321,7 +323,9 @@ def _container_like(world: World, host: Host, cid: str, name: str, labels: Mappi
     from tests.worlds.hosts import own_container
 
     model = own_container(host.number, len(world.hosts), world.version)
-    return replace(model, id=cid, name=name, labels=dict(labels), state="running", restart_policy="no")
+    world.made += 1
+    made = f"2026-02-01T{world.made // 3600:02d}:{world.made // 60 % 60:02d}:{world.made % 60:02d}Z"
+    return replace(model, id=cid, name=name, labels=dict(labels), state="running", restart_policy="no", created=made)
 
 
 def _prove(world: World, host: Host, step: s.Quarantine) -> None:
@@ -368,6 +372,14 @@ def _start(world: World, host: Host, container_id: str, name: str, policy: str) 
     world.start(host, container_id)
 
 
+def _give_name_back(host: Host, step: s.GiveNameBack) -> None:
+    if host.container(step.container_id) is None:
+        raise _failed(host, "give-name-back: no such container")
+    if any(c.name == step.name and c.id != step.container_id for c in host.containers):
+        raise _failed(host, f"give-name-back: the name {step.name} is taken")
+    host.change(step.container_id, name=step.name)
+
+
 def _wait(world: World, names: Sequence[str]) -> None:
     for name in names:
         process = world.host(name).process
@@ -399,7 +411,13 @@ def _remove_member(world: World, step: s.RemoveMember) -> None:
 
 
 def _add_member(world: World, step: s.AddMember) -> None:
-    if any(set(member.peer_urls) & set(step.peer_urls) for member in listed(world, step.leader)):
+    there = next((m for m in listed(world, step.leader) if set(m.peer_urls) & set(step.peer_urls)), None)
+    if there is not None:
+        other = next((h for h in world.hosts if h.disk and h.disk.member == there.id and h.name != step.node), None)
+        if other is not None:
+            raise CommandFailed(
+                step.node, f"its peer URL is that of member {there.id:x}, which runs on {other.name}", exit_code=1
+            )
         return
     leader = chief(world, step.leader)
     assert leader.disk is not None and leader.process is not None

@@ -92,7 +92,7 @@ class Kept:
         """As a survey shows it."""
         parts = self.parts
         known: dict[str, Any] = {
-            "undoing": self.undoing,
+            "undoing": self.undoing and not self.undone,
             "withdrawn": tuple(name for name in parts if name.startswith("withdrawn")),
         }
         return Keep(
@@ -105,7 +105,7 @@ class Kept:
             work="work" in parts,
             booted="booted" in parts,
             reset="reset" in parts,
-            finished=self.finished,
+            finished=self.finished and not self.undoing,
             undone=self.undone,
             proof=self.proof,
             bytes=10**6 * len(parts),

@@ -253,6 +253,9 @@ def work(world: LabWorld) -> LabNight:
         if ran.code == 0 and verb == "recover":
             night.end = "done"
             break
+        if as_far_as_it_goes(world, ran, dead):
+            night.end = "as far as it goes"
+            break
         told.append(f"{verb} {sorted(dead)} {ran.code} {ran.err[-300:]}")
         acted, dead, again = follow(night, ran, dead)
         if told.count(told[-1]) > 1 and not acted:
@@ -264,6 +267,12 @@ def work(world: LabWorld) -> LabNight:
             break
     judge_end(night, ran)
     return night
+
+
+def as_far_as_it_goes(world: LabWorld, ran: Ran, dead: frozenset[str]) -> bool:
+    """The rest serves, and all that is missing are hosts that never come back, which were declared dead."""
+    gone = {name for name, kind in world.away.items() if kind == "gone"}
+    return ran.code == 10 and bool(gone) and gone == set(world.away) and gone <= dead
 
 
 def first_words(world: LabWorld) -> frozenset[str]:

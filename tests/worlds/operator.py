@@ -17,7 +17,7 @@ from tests.worlds.history import CLUSTER
 from tests.worlds.seams import Answer, Command, type_in
 from tests.worlds.world import Hazard, World
 
-MOST_COMMANDS = 18
+MOST_COMMANDS = 24
 FIRST = "it is the main job"
 LOOK = "look at everything"
 
@@ -80,8 +80,12 @@ class Operator:
             watch(self.night, step)
             move = self.next(step)
         if not self.night.end:
-            self.night.end = "too long"
+            self.night.end = "done" if self.answers_end() else "too long"
         return self.night
+
+    def answers_end(self) -> bool:
+        """Whether what was said last is all that there is to be said: hosts are gone for good, and the rest serves."""
+        return bool(self.night.answers) and self.gone_but_told(self.night.answers[-1])
 
     def command(self, verb: str, run: str | None = None) -> Command:
         if verb in ("recover", "diagnose"):
@@ -98,6 +102,8 @@ class Operator:
             if move.command.verb == "recover":
                 self.dead, self.survivor = move.command.dead, move.command.survivor
             answer, disturbed = self.type_in(move.command)
+            if disturbed:
+                self.tried.discard((picture, move.name))  # that it came to nothing is no fault of the command
         elif move.act is not None:
             move.act(self.world)
             self.world.tell(f"# {move.name}")
@@ -135,6 +141,8 @@ class Operator:
         if answer.code == 0 and answer.command.verb in ("recover", "verify", "diagnose"):
             return self.ends("done", answer.message)
         self.said.append(f"{answer.command} {answer.code} {answer.message}")
+        if self.said.count(self.said[-1]) > 3 and self.gone_but_told(answer):
+            return self.ends("done", f"as far as it goes: {answer.message}")
         if self.said.count(self.said[-1]) > 3:
             return self.ends("ring", f"for the fourth time: {self.said[-1]} -> {step.move.hint}")
         refused = self.refused(step)
@@ -167,7 +175,9 @@ class Operator:
         answer, move = step.answer, step.move
         assert answer is not None
         told = move.hint not in (FIRST, LOOK)
-        if "--dead" in move.hint:  # another thing may be wrong, too; that is no fault of this hint
+        if hints.leave_out(move.hint):
+            told = False  # what is left of the words may be wrong, too, and is told of then
+        elif "--dead" in move.hint:  # another thing may be wrong, too; that is no fault of this hint
             told = "declared dead" in answer.message or "no member's log" in answer.message
         if told and answer.code in (2, 3, 20) and not step.changed and answer.command.verb != "diagnose":
             return f"{answer.command} after {move.hint!r}: {answer.message}"

@@ -39,6 +39,7 @@ class World(Etcds):
         self.next_id = 0x201
         self.written = 0
         self.forks = 0
+        self.made = 0  # containers
 
     def host(self, name: str) -> Host:
         return next(host for host in self.hosts if host.name == name)
