@@ -412,7 +412,8 @@ def _stop(survey: Survey, node: NodeFacts, run: str, starting: Starting) -> list
     targets = [
         FenceTarget(c.id, c.name, _aside(keep, paths, c), c.state == "paused")
         for c in node.containers
-        if c.id in keep.names and (started(keep, c) or (armed(c) and (keep.names[c.id] in held or moves(node, keep))))
+        if c.id in keep.names
+        and (started(survey, node, keep, c) or (armed(c) and (keep.names[c.id] in held or moves(node, keep))))
     ]
     if targets:
         steps.append(Fence(node.name, paths, data, tuple(targets)))
@@ -424,9 +425,11 @@ def armed(container: Container) -> bool:
     return container.running or container.restart_policy not in ("no", "")
 
 
-def started(keep: Keep, container: Container) -> bool:
-    """Whether it runs now, and did not when the run began."""
-    return container.running and container.id not in keep.ran
+def started(survey: Survey, node: NodeFacts, keep: Keep, container: Container) -> bool:
+    """Whether it runs now and did not when the run began, and no unit that ran then has started it since."""
+    names = (container.name, container.kept_name)
+    by_unit = any(unit.to_run and about in names for unit, about in units_of(survey, node).values())
+    return container.running and container.id not in keep.ran and not by_unit
 
 
 def _aside(keep: Keep, paths: RunPaths, container: Container) -> str:
@@ -549,7 +552,7 @@ def remains(survey: Survey, run: str, held_back: Collection[tuple[str, str]] = (
             now = (container.name, container.restart_policy)
             if was != now:
                 wrong.append(f"{node.name}: container {now[0]}, restart {now[1]}, was {was[0]}, restart {was[1]}")
-            elif started(keep, container):
+            elif started(survey, node, keep, container):
                 wrong.append(f"{node.name}: container {name} runs, and did not before the run")
         if keep.original:
             wrong.append(f"{node.name}: its original data still lies in {keep.path}")

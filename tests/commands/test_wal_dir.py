@@ -115,6 +115,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             yield Place(root, Path(other) / "wal")
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "beside",
+        pytest.param("inside", marks=pytest.mark.long),
+        pytest.param("another filesystem", marks=pytest.mark.long),
+    ],
+    indirect=True,
+)
 def test_a_move_that_is_killed_anywhere(place: Place) -> None:
     """Whole or not at all to whoever looks; given again it ends; what starts an etcd, or undo, puts all back before."""
     move = actions.move_aside("true", place.paths, str(place.data))
@@ -137,6 +146,7 @@ def test_a_move_that_is_killed_anywhere(place: Place) -> None:
     assert stop > 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["another filesystem"], indirect=True)
 def test_undo_that_is_killed_anywhere_after_the_copy_was_adopted(place: Place) -> None:
     """Byte for byte as it was, whenever and however often; what was in place is withdrawn, with its log."""
@@ -195,6 +205,7 @@ def test_undo_before_the_adoption_has_ended(place: Place) -> None:
     assert place.picture() == place.before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["another filesystem"], indirect=True)
 def test_work_dir_takes_the_data_and_the_log_is_kept_beside_itself(place: Place) -> None:
     """With --work-dir, killed anywhere: the copy to be worked on is in one piece, and undo gives everything back."""

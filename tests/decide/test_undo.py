@@ -106,7 +106,9 @@ CASES = [(2, 1, 0), (3, 2, 0), (3, 1, 1), (3, 0, 2), (4, 2, 1), (5, 3, 0)]
 
 
 @pytest.mark.parametrize("wal", [False, True], ids=["", "wal apart"])
-@pytest.mark.parametrize(("nodes", "wiped", "dead"), CASES)
+@pytest.mark.parametrize(
+    ("nodes", "wiped", "dead"), [pytest.param(*case, marks=[pytest.mark.long] if case[0] > 4 else []) for case in CASES]
+)
 def test_undo_after_every_effect(nodes: int, wiped: int, dead: int, wal: bool) -> None:
     """Wherever recover was interrupted, and wherever undo was interrupted after that."""
     fleet = UndoFleet(FakeFleet.broken(nodes, wiped, dead, wal=wal).nodes)

@@ -80,7 +80,7 @@ def test_a_recovery_interrupted_anywhere_ends_with_the_units_as_they_were(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("nodes", "wiped"), [(3, 2), (4, 2)])
+@pytest.mark.parametrize(("nodes", "wiped"), [(3, 2), pytest.param(4, 2, marks=pytest.mark.long)])
 def test_undo_after_every_effect_gives_the_units_back(kind: str, nodes: int, wiped: int) -> None:
     """As they were, with the data that was; who had none, or has forgotten some, stays held: it would begin another cluster."""
     unit = KINDS[kind]
