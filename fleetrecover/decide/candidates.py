@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fleetrecover.decide.electorates import YOUNG, Decided, Electorates, before_last_change
+from fleetrecover.decide.electorates import YOUNG, Decided, Electorates, before_last_change, lacks
 from fleetrecover.decide.membership import quorum
 from fleetrecover.etcd.log import Log
 
@@ -151,6 +151,21 @@ def blank(log: Log) -> bool:
     """
     counted = log.writes == 0 and log.snapshot.index == 0 and log.entries.first <= 1
     return newborn(log) or counted
+
+
+def writes_beyond(log: Log, other: Log) -> bool:
+    """Whether a log has entries of clients, not known to be decided, that the other one has not."""
+    above = sum(log.above_commit.values())
+    clients = above - log.above_commit.get("conf-change", 0) - log.above_commit.get("empty", 0)
+    if not clients or not lacks(other, log, log.last.index):
+        return False
+    agreed = min(log.last.index, other.last.index)
+    if lacks(other, log, agreed):
+        return True
+    lacking = log.last.index - agreed
+    changes = sum(1 for change in log.conf_changes_above_commit if change.index > agreed)
+    opened = sum(1 for run in log.terms if run.first > agreed)
+    return lacking > changes + opened
 
 
 def _newborns(voting: Sequence[Candidate], everybody: Sequence[Candidate]) -> list[Aside]:

@@ -54,12 +54,25 @@ def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Fi
     best = max(found, key=lambda node: (node.db.revision if node.db else 0, node.log.commit if node.log else 0))
     data = best.data.real if best.data is not None else "/var/lib/etcd"
     file, made = f"{data}/member/snap/db", f"/root/{best.name}.db"
+    if _in_the_log_alone(best, chief):
+        advice = (
+            f"what {best.name}'s log has beyond is in no database yet, and may never have been acknowledged: keep its disk; "
+            f"`fleetrecover recover --survivor {chief.name}` goes on without it"
+        )
+        return Finding(Severity.ERROR, best.name, CODE, message, advice)
     advice = (
         f"{best.name}'s data can only be restored: with its etcd stopped, give its database the checksum of a snapshot, on "
         f"{best.name}: `{{ cat {file}; openssl dgst -sha256 -binary {file}; }} > {made}`, then `fleetrecover snapshot restore "
         f"{best.name}:{made}`; to give it up: --survivor {chief.name}"
     )
     return Finding(Severity.ERROR, best.name, CODE, message, advice)
+
+
+def _in_the_log_alone(best: NodeFacts, chief: NodeFacts) -> bool:
+    """Whether a database has applied nothing that the survivor's log has not."""
+    if best.db is None or best.log is None or chief.log is None:
+        return False
+    return (best.db.consistent_index or 0) <= chief.log.last.index < best.log.last.index
 
 
 def beyond_pinned(survey: Survey, wish: Wish, run: OpenRun) -> Finding | None:

@@ -40,6 +40,7 @@ from fleetrecover.decide.candidates import (
     newborn,
     rank,
     set_aside,
+    writes_beyond,
 )
 from fleetrecover.decide.electorates import Decided, Electorates, decided, electorates, lacks
 from fleetrecover.decide.membership import logs_needed, quorum
@@ -223,7 +224,7 @@ def _explain(case: _Case, names: Mapping[int, str]) -> Choice:
         loses=_loses(chosen, case.best, case.complete),
         doubts=tuple(_doubts(case)),
         aside=case.aside,
-        beyond=_beyond(chosen, case.everybody),
+        beyond=_beyond(chosen, case.everybody, evidence),
     )
 
 
@@ -253,9 +254,12 @@ def _decided_beyond(chosen: Candidate, everybody: Sequence[Candidate]) -> list[C
     return [each for each in everybody if each is not chosen and lacks(chosen.log, each.log, each.log.commit)]
 
 
-def _beyond(chosen: Candidate, everybody: Sequence[Candidate]) -> tuple[str, ...]:
+def _beyond(chosen: Candidate, everybody: Sequence[Candidate], evidence: Sequence[Candidate]) -> tuple[str, ...]:
     """The hosts whose disks have what was decided, or what clients wrote, and the chosen log has not. Best first."""
     found = {each.host for each in _decided_beyond(chosen, everybody)}
+    # a voter whose removal it knows of and that is not decided counts as one: a quorum may rest on its log
+    unable = (each for each in evidence if each.rank[:2] > chosen.rank[:2] and not is_voter(each))
+    found |= {each.host for each in unable if writes_beyond(each.log, chosen.log)}
     if blank(chosen.log):
         found |= {each.host for each in everybody if not blank(each.log)}
     return tuple(each.host for each in everybody if each.host in found)

@@ -77,7 +77,7 @@ CASES = [
 
 @pytest.mark.parametrize(
     ("nodes", "wiped", "dead", "version"),
-    [pytest.param(*case, marks=[pytest.mark.long] if case[0] > 5 else []) for case in CASES],
+    [pytest.param(*case, marks=[pytest.mark.long] if case[0] > 4 else []) for case in CASES],
 )
 def test_replanning_after_every_effect_comes_to_the_same_end(nodes: int, wiped: int, dead: int, version: str) -> None:
     """Interrupted anywhere, asked again, it finishes; once data was moved the survivor is the same."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from fleetrecover.decide.candidates import writes_beyond
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.richer import CODE
@@ -13,6 +14,7 @@ from fleetrecover.decide.sides import histories, two_histories
 from fleetrecover.decide.steps import OpenRun
 from fleetrecover.decide.survivor import Choice, ProofKind, choose_survivor
 from fleetrecover.etcd.log import Log
+from fleetrecover.etcd.membership import ConfChange
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Keep, NodeFacts, Pin, Role
 from tests.decide.logs import candidate, log
 from tests.decide.surveys import container, database, node, survey
@@ -70,6 +72,48 @@ def test_writes_count_though_nothing_tells_that_they_are_decided() -> None:
     choice = choose_survivor([candidate(emptied(2)), candidate(behind)], {})
     assert isinstance(choice, Choice)
     assert choice.beyond == ("etcd3",)
+
+
+def leaving(above: dict[str, int], *, changes: int = 1) -> Log:
+    """A voter of three that leads, and whose log ends with its own removal; nothing above 14 is known to be decided."""
+    removal = ConfChange(14 + sum(above.values()), 4, "remove", 3)
+    found = log(3, [(3, 14), (4, sum(above.values()))], commit=13, voters_at_end=(1, 2), above=(removal,) * changes)
+    return replace(
+        found, above_commit={"put": 1, **above} if "put" not in above else {**above, "put": above["put"] + 1}
+    )
+
+
+def test_a_voter_that_knows_of_its_own_removal_counts_with_what_clients_wrote_before_it() -> None:
+    """A quorum may have acknowledged it by that log, so it is not thrown away in silence."""
+    behind = log(2, [(3, 14)], commit=13)
+    choice = choose_survivor([candidate(behind), candidate(leaving({"empty": 1, "put": 5, "conf-change": 1}))], {})
+    assert isinstance(choice, Choice)
+    assert (choice.survivor, choice.beyond) == ("etcd2", ("etcd3",))
+
+
+def test_where_only_the_removal_and_the_leaders_first_entry_are_beyond_nothing_is_lost() -> None:
+    """The put above the commit is in both logs."""
+    behind = log(2, [(3, 14)], commit=13)
+    choice = choose_survivor([candidate(behind), candidate(leaving({"empty": 1, "conf-change": 1}))], {})
+    assert isinstance(choice, Choice)
+    assert (choice.survivor, choice.beyond) == ("etcd2", ())
+
+
+def test_a_log_that_has_another_entry_at_the_end_lacks_what_is_above_the_commit() -> None:
+    other = log(2, [(3, 13), (2, 1)], commit=13)
+    assert writes_beyond(leaving({"empty": 1, "conf-change": 1}), other)
+    assert not writes_beyond(replace(leaving({"empty": 1, "conf-change": 1}), above_commit={"conf-change": 3}), other)
+
+
+def test_what_is_in_no_database_is_not_said_to_be_restored_from_one() -> None:
+    gone = leaving({"empty": 1, "put": 5, "conf-change": 1})
+    nodes = (
+        node(2, log(2, [(3, 14)], commit=13), containers=DOWN),
+        node(3, gone, containers=DOWN, db=database(9, applied=13)),
+    )
+    found = diagnose(survey(*nodes), dead(1))
+    assert found.cause is not None and found.cause.code == CODE
+    assert "--survivor etcd2" in found.cause.advice and "snapshot restore" not in found.cause.advice
 
 
 def test_who_names_the_survivor_gives_the_rest_up_and_is_believed() -> None:

@@ -45,7 +45,11 @@ def interrupted(fleet: UndoFleet) -> Iterator[UndoFleet]:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "wiped", "dead", "wal"), [*((*case, False) for case in CASES), (3, 2, 0, True), (3, 1, 1, True)]
+    ("nodes", "wiped", "dead", "wal"),
+    [
+        *(pytest.param(*case, False, marks=[pytest.mark.long] if case[0] > 4 else []) for case in CASES),
+        *((3, 2, 0, True), (3, 1, 1, True)),
+    ],
 )
 def test_recover_or_undo_after_every_interruption_of_every_undo(nodes: int, wiped: int, dead: int, wal: bool) -> None:
     """Either recover is refused and names the undo, which then puts everything back; or it goes on to a whole cluster."""
