@@ -47,7 +47,7 @@ def nothing_is_lost(night: Night, step: Step) -> Found:
         return  # a host that lost its power after all was well
     if left is None:
         yield Failure("I1", f"{answer.command.verb} says 0 and nobody serves", answer.message)
-    elif left < best and not names_the_loss(step, best):
+    elif left < best and not names_the_loss(step, best) and not given_up(night, step, where):
         words = " with --dead of a living" if living_dead(step) else ""
         remedy = answer.plans[0].remedy.value if answer.plans else "nothing done"
         told = f"{answer.command}: {left} acknowledged writes are served, {where} had {best}"
@@ -65,6 +65,21 @@ def names_the_loss(step: Step, best: int) -> bool:
     chosen = step.answer.command.survivor
     return chosen is not None and any(
         host.name == chosen and oracle.worth(step.before, disk) < best for host, disk in oracle.at_hand(step.before)
+    )
+
+
+def given_up(night: Night, step: Step, where: str) -> bool:
+    """Whether that host was away when an earlier command declared it dead and was obeyed: its loss was named then.
+
+    What it knew to be decided is held against what serves all the same (`sides.beyond`); what it alone may have had is not.
+    """
+    before = night.steps[: night.steps.index(step)] if step in night.steps else night.steps
+    return any(
+        each.answer is not None
+        and each.answer.code in (0, 10, 21)
+        and where in each.answer.command.dead
+        and not each.before.host(where).reachable
+        for each in before
     )
 
 
