@@ -66,6 +66,8 @@ def assert_whole(fleet: FakeFleet, diagnosis: Diagnosis, wish: Wish) -> None:
             assert not node.containers[0].forced
 
 
+BY_SIZE = {5: pytest.mark.long, 6: pytest.mark.long, 7: pytest.mark.slow}
+
 CASES = [
     (nodes, wiped, dead, version)
     for nodes in range(1, 8)
@@ -77,7 +79,7 @@ CASES = [
 
 @pytest.mark.parametrize(
     ("nodes", "wiped", "dead", "version"),
-    [pytest.param(*case, marks=[pytest.mark.long] if case[0] > 4 else []) for case in CASES],
+    [pytest.param(*case, marks=BY_SIZE.get(case[0], ())) for case in CASES],
 )
 def test_replanning_after_every_effect_comes_to_the_same_end(nodes: int, wiped: int, dead: int, version: str) -> None:
     """Interrupted anywhere, asked again, it finishes; once data was moved the survivor is the same."""
