@@ -15,7 +15,8 @@ from tests.e2e.tool import original_containers
 
 pytestmark = pytest.mark.lab
 
-VERSIONS = ("3.3.25", "3.4.23", "3.5.16", "3.5.30")
+VERSIONS = ("3.3.25", *(pytest.param(each, marks=pytest.mark.slow) for each in ("3.4.23", "3.5.16")), "3.5.30")
+"""The oldest and the newest; those between them at night."""
 
 
 @pytest.mark.parametrize("version", VERSIONS)
