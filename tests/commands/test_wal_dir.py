@@ -119,8 +119,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     "place",
     [
         "beside",
-        pytest.param("inside", marks=pytest.mark.long),
-        pytest.param("another filesystem", marks=pytest.mark.long),
+        pytest.param("inside", marks=pytest.mark.slow),
+        pytest.param("another filesystem", marks=pytest.mark.slow),
     ],
     indirect=True,
 )
