@@ -45,6 +45,19 @@ _FUNCTIONS = (
     f"  more=$(( ${{3:-$(up)}} + ${{4:-120}} + {GRACE} - $(up) ))",
     '  if [ "$more" -gt 0 ]; then echo "$more"; else echo 1; fi',
     "}",
+    # $1: a file, $2: what it said, of a process that is gone; takes it away. The right to that is a file, too, and only one
+    # can make it: while he has it nobody else takes away what is there, so what he finds unchanged is what he removes
+    "oust() {",
+    '  if ln "$busy.$$" "$1.${2%% *}" 2>/dev/null; then',
+    '    [ "$(cat "$1" 2>/dev/null)" != "$2" ] || rm -f "$1"',
+    '    rm -f "$1.${2%% *}"',
+    "    return 0",
+    "  fi",
+    '  set -- "$1.${2%% *}"',
+    '  set -- "$1" "$(cat "$1" 2>/dev/null)"',
+    '  if [ -z "$2" ]; then return 0; fi',
+    '  if lives "$2"; then sleep 1; else oust "$1" "$2"; fi',
+    "}",
 )
 
 
@@ -61,8 +74,7 @@ def old_mark_of(hold: str) -> str:
 def claim(hold: str, name: str, limit: float, *, refused: int) -> list[str]:
     """Lines that set the mark for this shell, or exit with `refused` where another's process lives; `$busy` is its path then.
 
-    Of two that find none at the same time one gets it. A stale one is moved away first; whoever moved a fresh one by that,
-    because another was faster, puts it back.
+    Of two that find none at the same time one gets it; of two that find a stale one, one takes it away.
     """
     word = "".join(char if char.isalnum() or char in "._-" else "-" for char in name)[:60] or "command"
     return [
@@ -84,9 +96,7 @@ def claim(hold: str, name: str, limit: float, *, refused: int) -> list[str]:
         '  if [ "$tries" -gt 9 ]; then echo "$busy cannot be made" >&2; rm -f "$busy.$$"; exit 1; fi',
         '  found=$(cat "$busy" 2>/dev/null) || continue',
         '  if lives "$found"; then rm -f "$busy.$$"; other "$found"; fi',
-        '  mv "$busy" "$busy.$$-" 2>/dev/null || continue',
-        '  if lives "$(cat "$busy.$$-")"; then ln "$busy.$$-" "$busy" 2>/dev/null; fi',
-        '  rm -f "$busy.$$-"',
+        '  oust "$busy" "$found"',
         "done",
         'rm -f "$busy.$$"',
     ]
@@ -101,7 +111,10 @@ def clear_stale(keep_root: str, hold: str) -> list[str]:
         f"old=$(cat {old} 2>/dev/null) || old=",
         'if lives "$old" && [ ! -e "$busy" ]; then echo "$old ${boot:--} $(up) 120 command" > "$busy"; fi',
         'found=$(cat "$busy" 2>/dev/null) || found=',
-        'if ! lives "$found"; then rm -f "$busy" "$busy".*; fi',
+        'if [ -n "$found" ] && ! lives "$found"; then',
+        '  echo "$$-$(born $$) ${boot:--} $(up) 1 clear" > "$busy.$$" && oust "$busy" "$found"',
+        "fi",
+        'if [ ! -e "$busy" ]; then rm -f "$busy".*; fi',
     ]
 
 

@@ -173,14 +173,31 @@ def test_who_lost_the_hold_while_it_waited_for_its_turn_writes_nothing(
 
 
 def test_of_many_at_once_one_at_a_time_runs(shell: list[str], tmp_path: Path, paths: RunPaths) -> None:
+    """Also where the mark of a process that is gone is in the way, which each of them finds and takes away."""
     take(shell, paths, "t")
     script = f"mkdir {tmp_path}/one || exit 9\nsleep 0.2\nrmdir {tmp_path}/one\n"
-    each = [begin(shell, Action(Command("x", script)).guarded(paths.hold, "t")) for _ in range(8)]
-    codes = sorted(process.wait() for process in each)
-    for process in each:
-        process.communicate()
-    assert set(codes) <= {0, BUSY}
-    assert 0 in codes
+    for _ in range(ROUNDS):
+        mark(paths).write_text("4194304-1 - 1 1 copy\n")
+        each = [begin(shell, Action(Command("x", script)).guarded(paths.hold, "t")) for _ in range(8)]
+        codes = sorted(process.wait() for process in each)
+        for process in each:
+            process.communicate()
+        assert set(codes) <= {0, BUSY}
+        assert 0 in codes
+        assert not list(mark(paths).parent.glob("busy*"))
+
+
+ROUNDS = 3
+
+
+def test_who_was_taking_a_mark_away_and_is_gone_is_in_nobodys_way(
+    shell: list[str], tmp_path: Path, paths: RunPaths
+) -> None:
+    take(shell, paths, "t")
+    mark(paths).write_text("4194304-1 - 1 1 copy\n")
+    mark(paths).with_name("busy.4194304-1").write_text("4194303-1 - 1 1 move\n")
+    assert run(shell, Action(Command("x", "echo done")).guarded(paths.hold, "t")).returncode == 0
+    assert not list(mark(paths).parent.glob("busy*"))
 
 
 def test_a_copy_ends_with_its_connection(shell: list[str], tmp_path: Path, paths: RunPaths) -> None:
