@@ -32,6 +32,10 @@ def fleet(labs: dict[str, Lab], tmp_path: Path) -> Fleet:
 
     def make(nodes: int = 3, etcd: str = "3.4.23", *, kubernetes: bool = False) -> tuple[Lab, Tool]:
         kind = f"{'k' if kubernetes else 't'}{nodes}"
+        for other, unused in labs.items():
+            running = [host.name for host in unused.hosts if host.running]
+            if other != kind and running:  # twenty etcds that nobody looks at take as much of two cores as a recovery
+                unused.power_off(*running)
         if kind not in labs:
             labs[kind] = Lab.up(
                 f"{kind}-{os.getpid()}", nodes=nodes, etcd=etcd, kubernetes=kubernetes, election=ELECTION
