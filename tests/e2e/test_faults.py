@@ -1,4 +1,4 @@
-"""Whatever fails at whatever moment, the same command finishes: most of a random dozen of the fault matrix."""
+"""Whatever fails at whatever moment, the same command finishes: a third of a random dozen of the fault matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 
 def test_the_same_command_finishes() -> None:
-    some_cells(some_version("recover"), 8)
+    some_cells(some_version("recover"), 4)
 
 
 @pytest.mark.slow
