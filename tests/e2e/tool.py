@@ -79,12 +79,12 @@ class Tool:
     def recover(self, cluster: str, *more: str, restless: bool = False) -> Ran:
         """`recover --json`, confirmed; the run must be good. One that leaves hosts out ends with 10, and names them.
 
-        On a `restless` fleet, whose units make containers anew all the time, it may see another fleet at its second look: it
-        changes nothing then, says to type the same again, and is obeyed.
+        On a `restless` fleet, whose units make containers anew, or whose logs still grow, it may see another fleet, or another
+        survivor, at its second look: it moves nothing then, says to type the same again, and is obeyed.
         """
         ran = self.run("recover", "--json", "--yes", cluster, *more)
         for _ in range(RESTLESS if restless else 0):
-            if ran.code != 20 or "run the same command again" not in ran.err:
+            if ran.code not in (20, 21) or "run the same command again" not in ran.err:
                 break
             ran = self.run("recover", "--json", "--yes", cluster, *more)
         assert ran.code in (0, 10), f"exit code {ran.code}\n{ran.err}\n{ran.out}"
