@@ -79,11 +79,11 @@ class Tool:
     def recover(self, cluster: str, *more: str, restless: bool = False) -> Ran:
         """`recover --json`, confirmed; the run must be good. One that leaves hosts out ends with 10, and names them.
 
-        On a `restless` fleet, whose units make containers anew, or whose logs still grow, it may see another fleet, or another
-        survivor, at its second look: it moves nothing then, says to type the same again, and is obeyed.
+        Where logs still grow it may see another survivor at its second look: it moves nothing then, says to type the same
+        again, and is obeyed, once; on a `restless` fleet, whose units make containers anew all the time, more often.
         """
         ran = self.run("recover", "--json", "--yes", cluster, *more)
-        for _ in range(RESTLESS if restless else 0):
+        for _ in range(RESTLESS if restless else 1):
             if ran.code not in (20, 21) or "run the same command again" not in ran.err:
                 break
             ran = self.run("recover", "--json", "--yes", cluster, *more)
