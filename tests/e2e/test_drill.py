@@ -45,9 +45,6 @@ def fab(tool: Tool, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.xfail(
-    reason="fab promote sees another step before it since repairs were ordered anew: to be mended", strict=False
-)
 def test_step_by_step_with_fabric(fleet: Fleet) -> None:
     """Every step by hand, in order; a step that is not its turn is refused and changes nothing."""
     lab, tool = fleet(3)
