@@ -235,6 +235,10 @@ def _findings(answer: Answer, diagnosis: Diagnosis) -> None:
     answer.hints += [(f.advice, f.node, f.code) for f in diagnosis.findings if f.advice]
 
 
+def _no_sleep(_seconds: float) -> None:
+    """The worlds have no clock: what a wait is for has come, or does not come."""
+
+
 def _means(world: World, answer: Answer) -> Any:
     def confirm(survey: Survey, diagnosis: Any, plan: Any = None) -> None:
         if isinstance(diagnosis, Diagnosis):
@@ -246,14 +250,14 @@ def _means(world: World, answer: Answer) -> Any:
         transport=world,
         events=QUIET,
         confirm=confirm,
-        sleep=lambda _: None,
+        sleep=_no_sleep,
         clock=lambda: 0.0,
         command="recover",
     )
 
 
 def _diagnose(world: World, command: Command, answer: Answer) -> None:
-    survey, wish = fleetrecover.recover.survey_for(world.fleet, world, command.wish)  # type: ignore[arg-type]
+    survey, wish = fleetrecover.recover.survey_for(world.fleet, world, command.wish, _no_sleep)  # type: ignore[arg-type]
     diagnosis = diagnose(survey, wish)
     told = fleetrecover.recover.concluded(survey, diagnosis, world, wish)  # type: ignore[arg-type]
     diagnosis, following = told.diagnosis, told.next
@@ -276,7 +280,7 @@ def _recover(world: World, command: Command, answer: Answer) -> None:
 def _verify(world: World, command: Command, answer: Answer) -> None:
     concluded = getattr(fleetrecover.recover, "concluded", None)
     if concluded is not None:
-        survey, wish = fleetrecover.recover.survey_for(world.fleet, world, Wish())  # type: ignore[arg-type]
+        survey, wish = fleetrecover.recover.survey_for(world.fleet, world, Wish(), _no_sleep)  # type: ignore[arg-type]
         told = concluded(survey, diagnose(survey, wish), world, wish)
         answer.judgement, answer.verdict, answer.code = told.judgement, told.verdict.value, told.exit_code
         answer.message = told.diagnosis.why
