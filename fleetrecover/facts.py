@@ -92,6 +92,11 @@ class Container:
         return self.state in ("running", "restarting", "paused")
 
     @property
+    def armed(self) -> bool:
+        """Whether it runs, or its engine starts it by itself, after a reboot at the latest."""
+        return self.running or self.restart_policy not in ("no", "")
+
+    @property
     def made_for(self) -> Role | None:
         """What a run of ours made it for; None for a container that we did not make."""
         return _ROLES.get(self.labels.get(ROLE_LABEL, ""))
@@ -116,7 +121,7 @@ class Container:
     @property
     def lies_aside(self) -> bool:
         """Whether a run has set it aside and nothing would start it: it is kept, and does no harm whatever it carries."""
-        return self.kept_name is not None and self.restart_policy in ("no", "") and not self.running
+        return self.kept_name is not None and not self.armed
 
     @property
     def kept_name(self) -> str | None:

@@ -22,7 +22,7 @@ from types import TracebackType
 
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands.base import Action, busy_with
-from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
 from fleetrecover.errors import (
     FleetRecoverError,
     Held,
@@ -123,7 +123,7 @@ class NodeHold:
         self.transport = transport
         self.nodes = [node for node in nodes if node.accessible]
         self.paths = {node.name: paths(node) for node in self.nodes}
-        self.data = {node.name: node.data.path if node.data else "/var/lib/etcd" for node in self.nodes}
+        self.data = {node.name: node.data.path if node.data else DEFAULT_DATA for node in self.nodes}
         self.holder = holder
         self.token = holder.token
         self._sleep = sleep

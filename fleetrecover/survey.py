@@ -19,6 +19,7 @@ from fleetrecover.answers import understood
 from fleetrecover.commands import evidence, managers, probes
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.etcdctl import Etcdctl
+from fleetrecover.commands.paths import DEFAULT_DATA
 from fleetrecover.decide.certificates import read_certificate
 from fleetrecover.decide.diagnosis import may_be_electing
 from fleetrecover.decide.membership import peer_addresses
@@ -49,7 +50,6 @@ from fleetrecover.model import Fleet, Host, Result, Transport
 from fleetrecover.remote import LOOK_POLICY, look_at
 
 T = TypeVar("T")
-DEFAULT_DATA = "/var/lib/etcd"
 HELPER_NAMES = (
     "etcd-rolling-snapshots",
     "etcd-snapshot-once",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands.etcdctl import Etcdctl
-from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
 from fleetrecover.commands.trial import TRIAL_PREFIX, copy_for_trial, remove_trials
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Diagnosis, Verdict
@@ -96,7 +96,7 @@ def try_all(
 
 def _try(applier: Applier, node: NodeFacts, paths: RunPaths) -> Trial:
     begun = time.monotonic()
-    data = node.data.real if node.data else "/var/lib/etcd"
+    data = node.data.real if node.data else DEFAULT_DATA
     step = s.Step(node.name, paths, data)
     cleanup = remove_trials(applier.cli, paths.keep_root)
     try:

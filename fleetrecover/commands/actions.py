@@ -27,7 +27,7 @@ from fleetrecover.commands.codes import (
     STILL_RUNNING,
 )
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.commands.shell import octal, quote, write_file
+from fleetrecover.commands.shell import copied, octal, quote, write_file
 from fleetrecover.commands.space import unless_free
 from fleetrecover.etcd.wal import Append
 from fleetrecover.model import Command
@@ -296,9 +296,7 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
     """
     original, partial = quote(posixpath.join(paths.at("original"), "member")), paths.at("partial")
     copy = quote(posixpath.join(partial, "member"))
-    by_itself = (
-        f"cp -a --reflink=auto {original} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {original} {copy}; }}"
-    )
+    by_itself = copied(original, copy)
     sharing = f"cp -a --reflink=always {original} {copy} || {{ rm -rf -- {copy}; exit {NO_REFLINK}; }}"
     return _action(
         "copy",

@@ -82,3 +82,8 @@ def _refuse(text: str) -> None:
             f"a NUL byte cannot be put on a shell's command line: {text!r}",
             hint="look where this value comes from: a name, path or setting never holds a NUL byte",
         )
+
+
+def copied(source: str, target: str) -> str:
+    """A line that copies a file or directory, sharing space where the filesystem can; both are words of sh, quoted already."""
+    return f"cp -a --reflink=auto {source} {target} 2>/dev/null || {{ rm -rf -- {target}; cp -a {source} {target}; }}"

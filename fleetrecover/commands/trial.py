@@ -8,7 +8,7 @@ from fleetrecover.commands import wal_dir
 from fleetrecover.commands.actions import DIFFERS, NO_SPACE
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.commands.shell import quote
+from fleetrecover.commands.shell import copied, quote
 from fleetrecover.commands.space import unless_free
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Role
 from fleetrecover.model import Command
@@ -24,9 +24,8 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int, wal: s
     partial = quote(paths.at("partial"))
     copy, source = quote(posixpath.join(paths.at("partial"), "member")), quote(member)
     need_kib = need // 1024 + 1024
-    # in a shell of its own: a copy that differs is made again
-    own = wal_dir.into_copy_from(wal, posixpath.join(paths.at("partial"), "member")) if wal is not None else []
-    inside = f"({'; '.join(['set -e', *own]).replace('then;', 'then')})" if own else "true"
+    own = wal_dir.into_copy_from(wal, posixpath.join(paths.at("partial"), "member")) if wal is not None else ["true"]
+    inside = "\n".join(["(", *own, ")"])  # a shell of its own: a copy that differs is made again
     script = "\n".join(
         [
             "set -eu",
@@ -39,7 +38,7 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int, wal: s
             ),
             "for attempt in 1 2 3; do",
             f"  rm -rf -- {partial}; mkdir {partial}",
-            f"  cp -a --reflink=auto {source} {copy} 2>/dev/null || {{ rm -rf -- {copy}; cp -a {source} {copy}; }}",
+            f"  {copied(source, copy)}",
             f"  if diff -rq {source} {copy} >&2 && {inside}; then same=1; break; else same=0; sleep 1; fi",
             "done",
             f'[ "$same" = 1 ] || exit {DIFFERS}',

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from fleetrecover.commands.codes import DIFFERS, ELSEWHERE, NO_SPACE, NOT_OURS, OCCUPIED
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.commands.shell import quote
+from fleetrecover.commands.shell import copied, quote
 from fleetrecover.commands.space import unless_free
 
 NO_MEMBER = "no-member"
@@ -83,6 +83,11 @@ def withdraw(paths: RunPaths, name: str) -> list[str]:
     ]
 
 
+def _in(source: str, wal: str) -> list[str]:
+    """Lines that move a directory to where the WAL belongs, both quoted: an empty one there gives way, any other refuses it."""
+    return [f"rmdir {wal} 2>/dev/null || [ ! -e {wal} ] || exit {OCCUPIED}", f"mv {source} {wal}", "sync"]
+
+
 def back(paths: RunPaths, part: str) -> list[str]:
     """Move the WAL of a part back in place. One that has none is left alone."""
     if not paths.wal:
@@ -90,9 +95,7 @@ def back(paths: RunPaths, part: str) -> list[str]:
     wal, kept = quote(paths.wal), quote(paths.wal_at(part))
     return [
         f"if [ -d {kept} ]; then",
-        f"  rmdir {wal} 2>/dev/null || [ ! -e {wal} ] || exit {OCCUPIED}",
-        f"  mv {kept} {wal}",
-        "  sync",
+        *(f"  {line}" for line in _in(kept, wal)),
         "fi",
     ]
 
@@ -118,9 +121,7 @@ def reunite(paths: RunPaths, data: str, quiet: Sequence[str]) -> list[str]:
         f'  [ ! -e "$part/member" ] && [ ! -e "$part/{NO_MEMBER}" ] || continue',
         '  [ ! -e "$run/finished" ] && [ ! -e "$run/undone" ] || continue',
         *(f"  {line}" for line in quiet),
-        f"  rmdir {wal} 2>/dev/null || [ ! -e {wal} ] || exit {OCCUPIED}",
-        f'  mv "$aside" {wal}',
-        "  sync",
+        *(f"  {line}" for line in _in('"$aside"', wal)),
         "done",
     ]
 
@@ -136,7 +137,7 @@ def into_copy_from(wal: str, copy: str) -> list[str]:
     return [
         f"rm -rf -- {inside}",
         f"if [ -d {quote(wal)} ]; then",
-        f"  cp -a --reflink=auto {quote(wal)} {inside} 2>/dev/null || {{ rm -rf -- {inside}; cp -a {quote(wal)} {inside}; }}",
+        f"  {copied(quote(wal), inside)}",
         f"  diff -rq {quote(wal)} {inside} >&2 || exit {DIFFERS}",
         "fi",
     ]
@@ -163,9 +164,7 @@ def put(paths: RunPaths, part: str) -> list[str]:
         f"    diff -rq {source} {fresh} >&2 || exit {DIFFERS}",
         f"    chcon -R --reference={quote(paths.wal_at('original'))} {fresh} 2>/dev/null || true",
         "    sync",
-        f"    rmdir {wal} 2>/dev/null || [ ! -e {wal} ] || exit {OCCUPIED}",
-        f"    mv {fresh} {wal}",
-        "    sync",
+        *(f"    {line}" for line in _in(fresh, wal)),
         "  fi",
         f"  rm -rf -- {gone}; mv {source} {gone}; sync",
         "fi",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetrecover.commands.paths import DEFAULT_DATA
 from fleetrecover.facts import DataDir
 
 
@@ -11,7 +12,7 @@ def set_aside(data: DataDir | None, suffix: str) -> str:
     >>> set_aside(None, "copy")
     'mv /var/lib/etcd/member /var/lib/etcd/member.copy'
     """
-    real = data.real if data is not None else "/var/lib/etcd"
+    real = data.real if data is not None else DEFAULT_DATA
     moves = [f"mv {real}/member {real}/member.{suffix}"]
     if data is not None and data.wal:
         moves.append(f"mv {data.wal} {data.wal}.{suffix}")

@@ -966,8 +966,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
 
 def _dangerous(container: Container, name: str) -> bool:
     forced = container.forced and container.role is None and not container.lies_aside
-    lives = container.running or container.restart_policy not in ("no", "")
-    return forced or (container.name != name and container.role is None and lives)
+    return forced or (container.name != name and container.role is None and container.armed)
 
 
 def _unforce_advice(survey: Survey, node: NodeFacts, container: Container) -> str:
@@ -1007,26 +1006,19 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
 
 def _second_finding(survey: Survey, node: NodeFacts, container: Container, name: str) -> Finding:
     """That another container beside the node's own lives or would; it is stopped by hand where the own one is what serves."""
-    cli, stop = survey.fleet.etcd.cli, ""
-    message = (
-        f"{node.name}: container {container.name} has restart policy {container.restart_policy} beside {name}: "
-        "after a reboot both would run on one data directory"
-    )
+    cli, other = survey.fleet.etcd.cli, container.name
     standing = standing_container(survey, node)
-    one = standing is not None and standing.data_path == container.data_path
-    if standing is not None and one and container.running and node.healthy and standing.state != "running":
+    shared = standing is not None and standing.data_path == container.data_path and container.running
+    advice = f"`{cli} update --restart=no {other}`"
+    if standing is not None and shared and node.healthy and standing.state != "running":
+        message = f"{node.name}: container {other} serves, and {name}, on the same data directory, does not run"
+        advice = f"on {node.name}: `{cli} rename {name} {name}-unused && {cli} rename {other} {name}`; its etcd runs on"
+    elif shared:
+        message = f"{node.name}: container {other} runs beside {name}, on one data directory"
+        advice = f"`{cli} update --restart=no {other} && {cli} stop {other}`"
+    else:
         message = (
-            f"{node.name}: container {container.name} serves, and {name}, on the same data directory, does not run"
+            f"{node.name}: container {other} has restart policy {container.restart_policy} beside {name}: "
+            "after a reboot both would run on one data directory"
         )
-        return Finding(
-            Severity.WARNING,
-            node.name,
-            "second-container",
-            message,
-            f"on {node.name}: `{cli} rename {name} {name}-unused && {cli} rename {container.name} {name}`; its etcd runs on",
-        )
-    if one and container.running:
-        message = f"{node.name}: container {container.name} runs beside {name}, on one data directory"
-        stop = f" && {cli} stop {container.name}"
-    advice = f"`{cli} update --restart=no {container.name}{stop}`"
     return Finding(Severity.WARNING, node.name, "second-container", message, advice)

@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
+from fleetrecover.decide.aside import aside_targets
 from fleetrecover.decide.away import no_container
 from fleetrecover.decide.basis import fingerprint
 from fleetrecover.decide.dead import resolved
@@ -41,7 +42,6 @@ from fleetrecover.decide.steps import (
     CopyData,
     EnsureImage,
     Fence,
-    FenceTarget,
     FinishRun,
     GiveNameBack,
     Join,
@@ -75,7 +75,6 @@ from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
 
-DEFAULT_DATA = "/var/lib/etcd"
 SPACE_MARGIN = 64 * 1024 * 1024
 """What etcd takes beside its data when it starts: one WAL segment, 64 MB, allocated whole; without it, it hangs."""
 JOIN_MARGIN = 2 * 64 * 1024 * 1024
@@ -312,22 +311,16 @@ class _Maker:
 
     def fence(self, node: NodeFacts) -> list[Step]:
         """Fence whatever is on the node and not ours: running, startable by itself, or in the place of the container."""
-        paths = self.paths(node)
-        taken = {container.name for container in node.containers}
-        targets: list[FenceTarget] = []
-        for container in node.containers:
-            if container.role is not None or (container.spec is not None and container.spec.auto_remove):
-                continue  # who was started with --rm would be destroyed; see `barriers`, which forbids the whole
-            harmless = not container.running and container.restart_policy in ("no", "")
-            if harmless and container.name != self.name(node):
-                continue
-            base = container.kept_name or container.name
-            keep_as = container.name if container.kept_name else paths.kept_name(base)
-            while keep_as != container.name and keep_as in taken:
-                keep_as += "-"
-            taken.add(keep_as)
-            targets.append(FenceTarget(container.id, container.name, keep_as, container.state == "paused"))
-        return [Fence(node.name, paths, self.data(node), tuple(targets))] if targets else []
+        stopping = [
+            container
+            for container in node.containers
+            if container.role is None
+            and (container.armed or container.name == self.name(node))
+            # who was started with --rm would be destroyed; see `barriers`, which forbids the whole
+            and not (container.spec is not None and container.spec.auto_remove)
+        ]
+        targets = aside_targets(self.paths(node), node, stopping)
+        return [Fence(node.name, self.paths(node), self.data(node), targets)] if targets else []
 
     # --- the reset ---
 

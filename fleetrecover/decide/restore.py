@@ -20,15 +20,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fleetrecover.commands import snapshots as commands
-from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
 from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
+from fleetrecover.decide.aside import aside_targets
 from fleetrecover.decide.away import away_finding
 from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.explain import Explained, explain
 from fleetrecover.decide.membership import Seat, host_of_url, quorum
 from fleetrecover.decide.own import own_container, own_name, standing_container
-from fleetrecover.decide.plan import DEFAULT_DATA, SPACE_MARGIN
+from fleetrecover.decide.plan import SPACE_MARGIN
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.steps import (
     RESTORE,
@@ -36,7 +37,6 @@ from fleetrecover.decide.steps import (
     CheckFiles,
     EnsureImage,
     Fence,
-    FenceTarget,
     FinishRun,
     KeepData,
     OpenRun,
@@ -643,19 +643,13 @@ class _Maker:
         names = self.situation.neighbours.get(node.name, ())
         if names:
             steps.append(StopNeighbours(*self.base(node), names))
-        paths, taken, found = self.paths(node), {c.name for c in node.containers}, []
-        for container in node.containers:
-            harmless = not container.running and container.restart_policy in ("no", "")
-            if container.role is Role.QUARANTINE or (harmless and container.name != self.name(node)):
-                continue
-            base = container.kept_name or container.name
-            keep_as = container.name if container.kept_name else paths.kept_name(base)
-            while keep_as != container.name and keep_as in taken:
-                keep_as += "-"
-            taken.add(keep_as)
-            found.append(FenceTarget(container.id, container.name, keep_as, container.state == "paused"))
-        if found:
-            steps.append(Fence(*self.base(node), tuple(found)))
+        stopping = [
+            container
+            for container in node.containers
+            if container.role is not Role.QUARANTINE and (container.armed or container.name == self.name(node))
+        ]
+        if stopping:
+            steps.append(Fence(*self.base(node), aside_targets(self.paths(node), node, stopping)))
         return steps
 
     def switch(self, node: NodeFacts) -> list[Step]:

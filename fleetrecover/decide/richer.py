@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fleetrecover.commands.paths import DEFAULT_DATA
 from fleetrecover.decide.candidates import blank
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.sides import Side, never_written, revision_of
@@ -52,7 +53,7 @@ def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Fi
         f"{theirs}; {mine}"
     )
     best = max(found, key=lambda node: (node.db.revision if node.db else 0, node.log.commit if node.log else 0))
-    data = best.data.real if best.data is not None else "/var/lib/etcd"
+    data = best.data.real if best.data is not None else DEFAULT_DATA
     file, made = f"{data}/member/snap/db", f"/root/{best.name}.db"
     if _in_the_log_alone(best, chief):
         advice = (

@@ -6,7 +6,7 @@ undone, removed, restored or saved, and nothing is called missing, by a login th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fleetrecover.errors import Refused
 from fleetrecover.facts import DataDir, NodeFacts
@@ -40,11 +40,17 @@ def refuse_without_rights(
     nodes: Iterable[NodeFacts], undone: str = "nothing was changed", *, write: bool = True
 ) -> None:
     """Raise Refused where a login may not look (or `write`), naming every such node, its user and its directory."""
-    told = [(node, why) for node in nodes if node.reachable and (why := lacking(node.data, write=write))]
+    told = {
+        node.name: (node.data.who, why)
+        for node in nodes
+        if node.reachable and node.data is not None and (why := lacking(node.data, write=write))
+    }
+    refuse(told, undone)
+
+
+def refuse(told: Mapping[str, tuple[str, str]], undone: str = "nothing was changed") -> None:
+    """Raise Refused where any node is named; `told`: by the node's name who logs in there, and what he may not do."""
     if told:
-        first, _ = told[0]
-        who = first.data.who if first.data else ""
-        raise Refused(
-            "; ".join(f"{node.name}: {why}" for node, why in told) + f"; {undone}",
-            hint=what_to_add(who, ", ".join(node.name for node, _ in told)),
-        )
+        who, _ = next(iter(told.values()))
+        message = "; ".join(f"{name}: {why}" for name, (_, why) in told.items())
+        raise Refused(f"{message}; {undone}", hint=what_to_add(who, ", ".join(told)))

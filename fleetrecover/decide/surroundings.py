@@ -167,7 +167,7 @@ def _leftovers(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     name = own_name(survey, node)
     for container in node.containers:
         stray = container.role is None and container.name != name and container.kept_name is None
-        if stray and not container.running and container.restart_policy in ("no", "") and not container.forced:
+        if stray and not container.armed and not container.forced:
             message = (
                 f"{node.name}: container {container.name} ({container.state}) is left over from an earlier attempt"
             )

@@ -258,20 +258,23 @@ def _beyond(chosen: Candidate, everybody: Sequence[Candidate], evidence: Sequenc
     """The hosts whose disks have what was decided, or what clients wrote, and the chosen log has not. Best first."""
     found = {each.host for each in _decided_beyond(chosen, everybody)}
     # a voter whose removal it knows of and that is not decided counts as one: a quorum may rest on its log
-    unable = (each for each in evidence if each.rank[:2] > chosen.rank[:2] and not is_voter(each))
-    found |= {each.host for each in unable if writes_beyond(each.log, chosen.log)}
+    found |= {each.host for each in _unable(chosen, evidence) if writes_beyond(each.log, chosen.log)}
     if blank(chosen.log):
         found |= {each.host for each in everybody if not blank(each.log)}
     return tuple(each.host for each in everybody if each.host in found)
 
 
-def _further(chosen: Candidate, evidence: Sequence[Candidate]) -> list[str]:
+def _unable(chosen: Candidate, evidence: Sequence[Candidate]) -> list[Candidate]:
     """Members that cannot survive but whose logs go further."""
-    beyond = [candidate for candidate in evidence if candidate.rank[:2] > chosen.rank[:2] and not is_voter(candidate)]
+    return [each for each in evidence if each.rank[:2] > chosen.rank[:2] and not is_voter(each)]
+
+
+def _further(chosen: Candidate, evidence: Sequence[Candidate]) -> list[str]:
+    """The same, in words."""
     return [
         f"{candidate.host}'s log goes on to term {candidate.rank[0]}, index {candidate.rank[1]}, but by its own log it is "
         "no voter"
-        for candidate in beyond
+        for candidate in _unable(chosen, evidence)
     ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fleetrecover.commands.paths import RunPaths
+from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
 from fleetrecover.commands.snapshots import RestoreState
 from fleetrecover.decide.diagnosis import Remedy
 from fleetrecover.decide.kept import ahead_of_serving
@@ -22,8 +22,6 @@ from fleetrecover.decide.taken_back import Change, Starting, change_by, moves, s
 from fleetrecover.decide.units import RELEASE, Units, units_of
 from fleetrecover.errors import Refused, Undetermined
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
-
-DEFAULT_DATA = "/var/lib/etcd"
 
 
 @dataclass(frozen=True)
@@ -413,16 +411,11 @@ def _stop(survey: Survey, node: NodeFacts, run: str, starting: Starting) -> list
         FenceTarget(c.id, c.name, _aside(keep, paths, c), c.state == "paused")
         for c in node.containers
         if c.id in keep.names
-        and (started(survey, node, keep, c) or (armed(c) and (keep.names[c.id] in held or moves(node, keep))))
+        and (started(survey, node, keep, c) or (c.armed and (keep.names[c.id] in held or moves(node, keep))))
     ]
     if targets:
         steps.append(Fence(node.name, paths, data, tuple(targets)))
     return steps
-
-
-def armed(container: Container) -> bool:
-    """Whether it runs, or is started by itself."""
-    return container.running or container.restart_policy not in ("no", "")
 
 
 def started(survey: Survey, node: NodeFacts, keep: Keep, container: Container) -> bool:

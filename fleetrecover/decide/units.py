@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
+from fleetrecover.decide.aside import aside_targets
 from fleetrecover.decide.managers import cannot_hold, lines_about, remakes
 from fleetrecover.decide.own import own_name
 from fleetrecover.facts import Container, NodeFacts, Starter, StarterKind, Survey
@@ -126,13 +127,4 @@ class Units:
     def aside(self, node: NodeFacts) -> tuple[s.FenceTarget, ...]:
         """All of the node's own containers, each with a name under which nothing finds it."""
         paths, _ = self.where(node)
-        found: list[s.FenceTarget] = []
-        taken = {container.name for container in node.containers}
-        for container in node.containers:
-            if container.role is None:
-                keep_as = container.name if container.kept_name else paths.kept_name(container.name)
-                while keep_as != container.name and keep_as in taken:
-                    keep_as += "-"
-                taken.add(keep_as)
-                found.append(s.FenceTarget(container.id, container.name, keep_as, container.state == "paused"))
-        return tuple(found)
+        return aside_targets(paths, node, (c for c in node.containers if c.role is None))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fleetrecover.commands import snapshots as commands
-from fleetrecover.decide.rights import ROOT, what_to_add
-from fleetrecover.errors import Refused, RemoteError
+from fleetrecover.decide.rights import ROOT, refuse, what_to_add
+from fleetrecover.errors import RemoteError
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import look_at
 from fleetrecover.survey import Reader
@@ -23,17 +23,11 @@ def refuse_without_snapshots(fleet: Fleet, transport: Transport) -> None:
     def one(host: Host) -> commands.SnapshotDirectory:
         return Reader(host, transport).read(commands.listing(fleet.etcd.snapshots))
 
-    told: dict[str, str] = {}
-    who = ""
+    told: dict[str, tuple[str, str]] = {}
     for name, found in look_at(fleet.hosts, one).items():
         if isinstance(found, RemoteError) or not found.who or found.who.endswith(ROOT):
             continue
         if found.forbidden or found.unwritable:
-            who = who or found.who
             verb, where = ("read", found.forbidden) if found.forbidden else ("write in", found.unwritable)
-            told[name] = f"the login user {found.who} may not {verb} {where}"
-    if told:
-        raise Refused(
-            "; ".join(f"{name}: {why}" for name, why in told.items()) + "; nothing was changed",
-            hint=what_to_add(who, ", ".join(told)),
-        )
+            told[name] = (found.who, f"the login user {found.who} may not {verb} {where}")
+    refuse(told)

@@ -15,6 +15,7 @@ import pytest
 
 from fleetrecover.lab import Lab
 from tests.e2e.conftest import Fleet
+from tests.e2e.scenes import lose_two
 from tests.e2e.tool import Ran, Tool, tree_hash
 
 pytestmark = pytest.mark.lab
@@ -41,6 +42,21 @@ def assert_all_there(lab: Lab, tool: Tool, keys: dict[str, str]) -> None:
     assert judged.code == 0, judged.out + judged.err
 
 
+def wiped_and_cut(lab: Lab) -> None:
+    """etcd2 comes back with an empty disk, etcd3 cannot be reached."""
+    lab.power_off("etcd2")
+    lab.wipe("etcd2")
+    lab.power_on("etcd2")
+    lab.cut("etcd3")
+
+
+def assert_brought_back(lab: Lab, tool: Tool, keys: dict[str, str]) -> None:
+    """One `recover` without further words ends it, with everything there."""
+    done = recover(lab, tool)
+    assert done.code == 0, done.err
+    assert_all_there(lab, tool, keys)
+
+
 def recover(lab: Lab, tool: Tool, *words: str) -> Ran:
     return tool.run("recover", "--yes", lab.name, *words)
 
@@ -49,10 +65,7 @@ def recover(lab: Lab, tool: Tool, *words: str) -> Ran:
 def test_1_one_wiped_and_ones_network_cut(fleet: Fleet) -> None:
     lab, tool = fleet()
     keys = written(lab)
-    lab.power_off("etcd2")
-    lab.wipe("etcd2")
-    lab.power_on("etcd2")
-    lab.cut("etcd3")
+    wiped_and_cut(lab)
     try:
         seen = tool.run("diagnose")
         assert "--dead etcd3" in seen.out + seen.err
@@ -62,8 +75,7 @@ def test_1_one_wiped_and_ones_network_cut(fleet: Fleet) -> None:
         assert "etcd3" in part.out + part.err
     finally:
         lab.mend("etcd3")
-    assert recover(lab, tool).code == 0
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 @pytest.mark.slow
@@ -80,8 +92,7 @@ def test_2_two_powered_off_and_their_disks_wiped(fleet: Fleet) -> None:
     assert part.code == 10, part.err
     assert all(name in part.out + part.err for name in ("etcd2", "etcd3", "fleetrecover recover"))
     lab.power_on("etcd2", "etcd3")
-    assert recover(lab, tool).code == 0
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 @pytest.mark.slow
@@ -101,13 +112,9 @@ def test_3_all_stopped_and_none_starts_by_itself(fleet: Fleet) -> None:
 def test_4_wiped_and_cut_but_mended_first(fleet: Fleet) -> None:
     lab, tool = fleet()
     keys = written(lab)
-    lab.power_off("etcd2")
-    lab.wipe("etcd2")
-    lab.power_on("etcd2")
-    lab.cut("etcd3")
+    wiped_and_cut(lab)
     lab.mend("etcd3")
-    assert recover(lab, tool).code == 0
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 @pytest.mark.slow
@@ -126,8 +133,7 @@ def test_5_two_disks_are_full(fleet: Fleet) -> None:
     finally:
         for name in ("etcd2", "etcd3"):
             lab.unfill_disk(name)
-    assert recover(lab, tool).code == 0
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 @pytest.mark.slow
@@ -142,27 +148,20 @@ def test_7_a_stale_copy_on_one_and_another_wiped(fleet: Fleet) -> None:
     shutil.copytree(stale, lab.host("etcd2").path(MEMBER))
     lab.wipe("etcd3")
     lab.power_on(*HOSTS)
-    done = recover(lab, tool)
-    assert done.code == 0, done.err
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 @pytest.mark.slow
 def test_8_two_emptied_and_a_forced_container_made_by_hand(fleet: Fleet) -> None:
     lab, tool = fleet()
-    keys = written(lab)
-    for name in ("etcd2", "etcd3"):
-        lab.remove_etcd(name)
-        lab.wipe(name)
+    keys = lose_two(lab)
     command = tool.run("run-config", "etcd1").out.strip()
     lab.shell("etcd1", "docker rm --force etcd")
     forced = command.replace(" --initial-cluster-state", " --force-new-cluster --initial-cluster-state", 1)
     assert forced != command
     lab.shell("etcd1", forced)
     lab.wait_healthy(["etcd1"])
-    done = recover(lab, tool)
-    assert done.code == 0, done.err
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 def test_9_the_container_is_renamed_on_one_and_removed_on_another(fleet: Fleet) -> None:
@@ -171,9 +170,7 @@ def test_9_the_container_is_renamed_on_one_and_removed_on_another(fleet: Fleet) 
     lab.shell("etcd2", "docker stop etcd; docker rename etcd etcd-old-58")
     lab.remove_etcd("etcd3")
     lab.wipe("etcd3")
-    done = recover(lab, tool)
-    assert done.code == 0, done.err
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
     for name in HOSTS:
         assert lab.shell(name, "docker ps --all --format '{{.Names}}'").split() == ["etcd"]
 
@@ -197,8 +194,7 @@ def test_10_a_certificate_is_gone_and_a_key_is_empty(fleet: Fleet) -> None:
     finally:
         lab.shell("etcd2", f"cp /root/ca {SSL}/kube-ca.pem")
         lab.shell("etcd1", f"cp -p /root/key {key}")
-    assert recover(lab, tool).code == 0
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 @pytest.mark.slow
@@ -216,8 +212,7 @@ def test_11_the_engine_is_stopped_on_two(fleet: Fleet) -> None:
     finally:
         for name in ("etcd1", "etcd3"):
             lab.start_dockerd(name)
-    assert recover(lab, tool).code == 0
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 def test_13_a_finished_run_is_undone_and_then_recovered(fleet: Fleet) -> None:
@@ -230,9 +225,7 @@ def test_13_a_finished_run_is_undone_and_then_recovered(fleet: Fleet) -> None:
     done = tool.recover(lab.name).document
     undone = tool.run("undo", done["run"], "--yes", lab.name, "--accept-loss", "0")
     assert undone.code in (0, 20), undone.err
-    again = recover(lab, tool)
-    assert again.code == 0, again.err
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 def test_15_a_living_host_with_the_best_log_is_called_dead(fleet: Fleet) -> None:
@@ -251,19 +244,14 @@ def test_15_a_living_host_with_the_best_log_is_called_dead(fleet: Fleet) -> None
     assert re.search(r"etcd1 answers SSH", refused.err)
     assert re.search(r"[1-9]\d* entr(y|ies) ahead of etcd2", refused.err), refused.err
     assert tree_hash(lab, "etcd2", MEMBER) == before
-    done = recover(lab, tool)
-    assert done.code == 0, done.err
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)
 
 
 @pytest.mark.slow
 def test_12_the_terminal_is_closed_in_the_middle(fleet: Fleet) -> None:
     """Ctrl-C says what was being done and what to type; the same command goes on."""
     lab, tool = fleet()
-    keys = written(lab)
-    for name in ("etcd2", "etcd3"):
-        lab.remove_etcd(name)
-        lab.wipe(name)
+    keys = lose_two(lab)
     for signal, code in ((2, 130), (1, 129), (9, -9)):
         running = tool.start("recover", "--yes", lab.name)
         assert running.stderr is not None
@@ -279,5 +267,4 @@ def test_12_the_terminal_is_closed_in_the_middle(fleet: Fleet) -> None:
         assert running.returncode in (code, 0), err
         if running.returncode == 130:
             assert "fleetrecover recover" in err
-    assert recover(lab, tool).code == 0
-    assert_all_there(lab, tool, keys)
+    assert_brought_back(lab, tool, keys)

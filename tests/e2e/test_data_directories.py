@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,7 +12,7 @@ import pytest
 
 from fleetrecover.lab import Lab
 from tests.e2e.conftest import Fleet
-from tests.e2e.scenes import lose_two
+from tests.e2e.scenes import EXT4, image_on, lose_two
 from tests.e2e.tool import Tool, tree_hash
 
 pytestmark = pytest.mark.lab
@@ -34,27 +33,17 @@ def stopped(lab: Lab, script: str, *names: str) -> None:
 
 
 @contextmanager
-def own_filesystem(lab: Lab, name: str, make: Sequence[str] = ("mkfs.ext4", "-q", "-F")) -> Iterator[None]:
+def own_filesystem(lab: Lab, name: str, make: Sequence[str] = EXT4) -> Iterator[None]:
     """The host's data on a filesystem of its own, mounted at the data directory."""
-    image = lab.host(name).path("/opt") / "data.img"
-    with image.open("wb") as file:
-        file.truncate(700 << 20)
-    subprocess.run([*make, str(image)], check=True, capture_output=True)
-    stopped(
-        lab,
-        "mkdir -p /tmp/new\n"
-        "mount -o loop /opt/data.img /tmp/new; cp -a /var/lib/etcd/. /tmp/new/; chmod 700 /tmp/new; umount /tmp/new\n"
-        "rm -rf /var/lib/etcd/member; mount -o loop /opt/data.img /var/lib/etcd",
-        name,
-    )
-    try:
-        yield
-    finally:
-        lab.shell(
+    with image_on(lab, name, "data.img", "/var/lib/etcd", make):
+        stopped(
+            lab,
+            "mkdir -p /tmp/new\n"
+            "mount -o loop /opt/data.img /tmp/new; cp -a /var/lib/etcd/. /tmp/new/; chmod 700 /tmp/new; umount /tmp/new\n"
+            "rm -rf /var/lib/etcd/member; mount -o loop /opt/data.img /var/lib/etcd",
             name,
-            "docker rm -f $(docker ps -aq) >/dev/null 2>&1; cd /; for i in 1 2 3 4 5 6 7 8 9 10; do"
-            " umount /var/lib/etcd && break; sleep 0.5; done; rm -f /opt/data.img",
         )
+        yield
 
 
 @contextmanager

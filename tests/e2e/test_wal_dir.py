@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -12,6 +11,7 @@ import pytest
 from fleetrecover.lab import Lab
 from fleetrecover.lab.rke import etcd_run, image_name
 from tests.e2e.conftest import Fleet
+from tests.e2e.scenes import image_on
 from tests.e2e.snapshots import restored, saved
 from tests.e2e.tool import Tool, tree_hash
 
@@ -29,19 +29,9 @@ WALS = {
 @contextmanager
 def mounted(lab: Lab, name: str) -> Iterator[None]:
     """Another filesystem on a host, at /mnt/fast."""
-    image = lab.host(name).path("/opt") / "wal.img"
-    with image.open("wb") as file:
-        file.truncate(700 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, capture_output=True)
-    lab.shell(name, "mkdir -p /mnt/fast; mount -o loop /opt/wal.img /mnt/fast")
-    try:
+    with image_on(lab, name, "wal.img", "/mnt/fast"):
+        lab.shell(name, "mkdir -p /mnt/fast; mount -o loop /opt/wal.img /mnt/fast")
         yield
-    finally:
-        lab.shell(
-            name,
-            "docker rm -f $(docker ps -aq) >/dev/null 2>&1; cd /; for i in 1 2 3 4 5 6 7 8 9 10; do"
-            " umount /mnt/fast && break; sleep 0.5; done; rm -f /opt/wal.img",
-        )
 
 
 def begun_with_wal_directories(lab: Lab) -> None:
