@@ -35,10 +35,14 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Hashes:
-    """hashkv of every member at one revision: host → (hash, compact revision); None where it could not be had."""
+    """hashkv of every member at one revision: host → (hash, compact revision); None where it could not be had.
+
+    `behind`: those who answer linearizable reads and do not have that revision.
+    """
 
     revision: int
     found: Mapping[str, tuple[int, int] | None]
+    behind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ def _one_cluster(survey: Survey, expected: Expectation) -> Check:
 
 
 def _equal(hashes: Hashes | None) -> bool | None:
+    if hashes is not None and hashes.behind:
+        return False
     if hashes is None or not hashes.found or any(value is None for value in hashes.found.values()):
         return None
     return len({value for value in hashes.found.values() if value is not None}) == 1
@@ -150,6 +156,11 @@ def _equal(hashes: Hashes | None) -> bool | None:
 
 def _hash(hashes: Hashes | None, expected: Expectation) -> Check:
     equal = _equal(hashes)
+    if hashes is not None and hashes.behind:
+        has = ", ".join(name for name in hashes.found if name not in hashes.behind)
+        verb = "lacks" if len(hashes.behind) == 1 else "lack"
+        lacking = f"{', '.join(hashes.behind)} {verb} revision {hashes.revision}, which {has} has"
+        return Check("same content", False, f"{lacking}, and will not get it from the log")
     if hashes is None or equal is None:
         missing = ", ".join(name for name, value in (hashes.found if hashes else {}).items() if value is None)
         return Check("same content", False, f"no hash could be had{' of ' + missing if missing else ''}")
