@@ -502,10 +502,9 @@ class _Run:
                 hint="when that is mended, run the same command again; a host that is switched off for good: with --dead",
             )
         elif judgement is not None and not judgement.ok:
-            error = CheckFailed(
-                f"everything was done, but the final check failed: {bad}",
-                hint="`fleetrecover verify` looks again; the same command again goes on where something is missing",
-            )
+            again = "`fleetrecover verify` looks again; the same command again goes on where something is missing"
+            cure = next((check.cure for check in judgement.checks if not check.ok and check.cure), again)
+            error = CheckFailed(f"everything was done, but the final check failed: {bad}", hint=cure)
         else:
             return report
         error.report = report  # type: ignore[attr-defined]

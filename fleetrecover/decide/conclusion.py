@@ -50,7 +50,9 @@ def combine(survey: Survey, diagnosis: Diagnosis, hashes: Hashes | None = None, 
     checks = tuple(check for check in judgement.checks if check.name != CONTENT or hashes is not None)
     bad = [check for check in checks if not check.ok]
     if diagnosis.verdict is Verdict.HEALTHY and bad:
-        found = [Finding(Severity.WARNING, None, "not-whole", f"{check.name}: {check.detail}") for check in bad]
+        found = [
+            Finding(Severity.WARNING, None, "not-whole", f"{check.name}: {check.detail}", check.cure) for check in bad
+        ]
         why = "quorum stands, but " + "; ".join(finding.message for finding in found)
         diagnosis = replace(
             diagnosis, verdict=Verdict.DEGRADED, why=why, findings=ranked([*found, *diagnosis.findings])

@@ -40,6 +40,7 @@ from fleetrecover.decide.sides import (
 )
 from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, ProofKind, choose_survivor, rank
+from fleetrecover.decide.unlogged import unlogged_finding
 from fleetrecover.decide.untouchable import IN_CONTAINER, forbidden, node_kinds, unclear_finding
 from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
@@ -261,6 +262,9 @@ def _with_quorum(
     if sides:
         return _split_brain(survey, sides, known, found, run)
     whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill)
+    lacking = None if whole else unlogged_finding(live)
+    if lacking is not None:
+        return _blocked(lacking, known, None, found, run)
     whole = whole and not _forced(survey, known) and not any(renamed(survey, node) for node in survey.nodes)
     if run is not None:
         found.append(_run_finding(run))
@@ -484,6 +488,9 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         remedy = Remedy.START
         have = "has" if len(ready) == 1 else "have"
         why = f"{len(ready)} of {counted(len(voters), 'voter')} {have} sound data and can simply be started: {', '.join(ready)}"
+    lacking = unlogged_finding([survey.node(choice.survivor)]) if remedy is Remedy.RESET else None
+    if lacking is not None:
+        return replace(_blocked(lacking, known, choice, found, run), verdict=Verdict.QUORUM_LOST)
     return Diagnosis(
         Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
     )

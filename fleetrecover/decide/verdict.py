@@ -12,6 +12,7 @@ from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.returned import armed, split
 from fleetrecover.decide.rights import lacking
 from fleetrecover.decide.seen import Seen
+from fleetrecover.decide.unlogged import everybody_from_it
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import Container, Proof, Role, Survey
 from fleetrecover.plain import counted
@@ -47,11 +48,12 @@ class Hashes:
 
 @dataclass(frozen=True)
 class Check:
-    """One check and what was found."""
+    """One check and what was found; `cure` is what to type where it is known."""
 
     name: str
     ok: bool
     detail: str
+    cure: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ def _hash(hashes: Hashes | None, expected: Expectation) -> Check:
         has = ", ".join(name for name in hashes.found if name not in hashes.behind)
         verb = "lacks" if len(hashes.behind) == 1 else "lack"
         lacking = f"{', '.join(hashes.behind)} {verb} revision {hashes.revision}, which {has} has"
-        return Check("same content", False, f"{lacking}, and will not get it from the log")
+        cure = everybody_from_it(serves=True)
+        return Check("same content", False, f"{lacking}, and will not get it from the log", cure)
     if hashes is None or equal is None:
         missing = ", ".join(name for name, value in (hashes.found if hashes else {}).items() if value is None)
         return Check("same content", False, f"no hash could be had{' of ' + missing if missing else ''}")

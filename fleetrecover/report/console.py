@@ -253,13 +253,13 @@ def print_stage(out: Console, part: Stage, first: str) -> None:
 def print_judgement(out: Console, judgement: Judgement) -> None:
     """One row a check; for one that is not good, what to type."""
     for check in judgement.checks:
-        _print_check(out, check.name, check.detail, ok=check.ok)
+        _print_check(out, check.name, check.detail, check.cure or advice_for(check.name), ok=check.ok)
 
 
-def _print_check(out: Console, name: str, detail: str, *, ok: bool) -> None:
+def _print_check(out: Console, name: str, detail: str, cure: str, *, ok: bool) -> None:
     prose(out, f"{name:20} {detail}", first=f"  {'ok ' if ok else 'BAD'} ", then=" " * 27, style="" if ok else "red")
     if not ok:
-        prose(out, advice_for(name), first=" " * 25 + "→ ", then=" " * 27)
+        prose(out, cure, first=" " * 25 + "→ ", then=" " * 27)
 
 
 def print_report(out: Console, report: Report) -> None:
@@ -429,7 +429,8 @@ def print_story(out: Console, story: Story) -> None:
             for doubt in act.doubts:
                 out.print(f"       outcome unknown for a while: {escape(doubt)}", soft_wrap=True)
         for check in session.report.get("checks") or ():
-            _print_check(out, str(check.get("name")), str(check.get("detail")), ok=bool(check.get("ok")))
+            name = str(check.get("name"))
+            _print_check(out, name, str(check.get("detail")), advice_for(name), ok=bool(check.get("ok")))
         if session.error:
             out.print(f"  ended with: {escape(session.error)}", soft_wrap=True)
         out.print(f"  outcome: {escape(session.told)}")
