@@ -4,6 +4,7 @@ What is not evidence counts as missing: a log whose database is ahead of it, a m
 another's disk, and a disk that has forgotten something. Of forgetting there is proof, and there is suspicion:
 
 - proof: a vote. Whoever was voted for in a term had that term on its own disk before it asked;
+- proof: a term that begins without its leader's first entry. What follows was written behind other entries than are there;
 - proof: a decided entry, or a leader of a term. A quorum had it on disk; if more members lack it than any electorate could
   spare, some of them have forgotten it, and since none can say which, none of them proves anything;
 - suspicion: the same, where a snapshot hides by which electorate it was decided;
@@ -59,7 +60,7 @@ class Aside:
     reason: str
 
 
-FORGETFUL = frozenset({"rolled-back", "newborn", "unproven"})
+FORGETFUL = frozenset({"rolled-back", "newborn", "unproven", "grafted"})
 """The codes of logs that may be chosen all the same, if there is nothing better; but they prove nothing."""
 
 
@@ -114,6 +115,7 @@ def forgetful(voting: Sequence[Candidate], everybody: Sequence[Candidate], known
     """
     found: dict[str, Aside] = {}
     for aside in (
+        *_grafted(voting),
         *_forgotten_votes(voting, everybody),
         *_newborns(voting, everybody),
         *_forgotten_entry(voting, everybody, known),
@@ -121,6 +123,19 @@ def forgetful(voting: Sequence[Candidate], everybody: Sequence[Candidate], known
     ):
         found.setdefault(aside.host, aside)
     return list(found.values())
+
+
+def _grafted(voting: Sequence[Candidate]) -> list[Aside]:
+    return [
+        Aside(
+            each.host,
+            "grafted",
+            f"{each.host}'s log goes on at entry {each.log.grafted} in a term whose leader has not begun there: the entries of "
+            "one history follow those of another (members whose data was emptied have voted)",
+        )
+        for each in voting
+        if each.log.grafted
+    ]
 
 
 def _forgotten_votes(voting: Sequence[Candidate], everybody: Sequence[Candidate]) -> list[Aside]:

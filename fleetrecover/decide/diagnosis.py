@@ -549,6 +549,7 @@ _ASIDE_ADVICE = {
     "db; openssl dgst -sha256 -binary db; } > FILE` in …/member/snap) it is a snapshot: `fleetrecover snapshot restore FILE`",
     "rolled-back": "it is not counted as evidence; find out whether that disk was restored from a backup or an image",
     "unproven": "it is not counted as evidence, nor started with the others",
+    "grafted": "it is not counted as evidence, nor started with the others: no etcd that applies it has what the others have",
     "same-member": "it is not counted as evidence; see which of the two hosts the member belongs to",
     "newborn": "it is not counted as evidence, nor started with the others; its data is kept aside when it joins again",
     "learner-log": "it is not counted as evidence",

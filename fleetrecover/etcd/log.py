@@ -120,6 +120,9 @@ class Log:
     - `removed_at`: for ids in `removed`, the index by which they had been, as far as it is known.
     - `writes`: how many of the entries that were read are of clients: neither empty, nor a change of membership, nor the
       name or version that etcd itself publishes. None where nobody has counted.
+    - `grafted`: the first index at which a term begins with an entry of a client, 0 for none. A leader opens its term with
+      an empty entry, before all others (raft.becomeLeader), and a forced reset with changes of membership: so the entry that
+      was before it when it was written is not the one that is there now.
     """
 
     node_id: int
@@ -143,6 +146,7 @@ class Log:
     voters_before: frozenset[int] | None = None
     voter_changes: tuple[VoterChange, ...] = ()
     removed_at: Mapping[int, int] = field(default_factory=dict)
+    grafted: int = 0
 
     @property
     def terms(self) -> tuple[TermRun, ...]:
@@ -260,6 +264,7 @@ def compare_logs(one: Log, other: Log) -> Agreement:
         fork = Fork(again, f"of one term, but the entries at {differ} are not: no leader writes such logs")
     for mine, theirs in ((one, other), (other, one)):
         fork = fork or _fallen_term(mine, theirs) or _leader_without(mine, theirs) or _came_back(mine, theirs)
+        fork = fork or _stranger(mine, theirs)
     if content is not None:
         equal_to = content.index - 1
     return Agreement(first, equal_to, differ, fork)
@@ -334,6 +339,21 @@ def _came_back(mine: Log, theirs: Log) -> Fork | None:
                 index, f"member {hex_id(member_id)} was removed by one, and is a member in the other ever since"
             )
     return None
+
+
+def _stranger(mine: Log, theirs: Log) -> Fork | None:
+    """Who ever was a member stays known, as a member or as removed: a log that is decided further has heard of all."""
+    if not (mine.complete and theirs.complete) or mine.commit < theirs.commit:
+        return None
+    known, there = mine.configuration, theirs.configuration
+    heard_of = {member.id for member in known.members} | known.removed
+    strange = ({member.id for member in there.members} | there.removed) - heard_of
+    if not strange:
+        return None
+    told = ", ".join(hex_id(member_id) for member_id in sorted(strange))
+    return Fork(
+        theirs.commit, f"one knows of {told} by then, of which the other has never heard, though it is decided further"
+    )
 
 
 def _term_differences(one: Entries, other: Entries, first: int, last: int) -> tuple[int | None, int | None]:

@@ -279,6 +279,12 @@ class _Stretch:
     def term_at(self, index: int) -> int:
         return self.runs[bisect_right(self.runs, index, key=lambda run: run[1]) - 1][0]
 
+    def grafted(self, base: Position) -> int:
+        """The first index at which a term begins with what is neither a leader's first entry nor a change of membership."""
+        at_once = self.first == base.index + 1 and base.index > 0 and bool(self.runs) and self.runs[0][0] > base.term
+        heads = [index for _, index in self.runs[0 if at_once else 1 :]]
+        return next((index for index in heads if self.kinds[index - self.first] not in (EMPTY, IS_CONF_CHANGE)), 0)
+
     def frozen(self) -> Entries:
         ends = [run[1] - 1 for run in self.runs[1:]] + [self.next - 1]
         runs = tuple(TermRun(term, first, last) for (term, first), last in zip(self.runs, ends, strict=False))
@@ -494,6 +500,7 @@ class _Reader:
             voters_before=at_end.voters ^ {voter_changes[-1].member_id} if voter_changes else None,
             voter_changes=voter_changes,
             removed_at=roster.removed_at,
+            grafted=stretch.grafted(base),
         )
 
     def _hard_state(self) -> HardState:

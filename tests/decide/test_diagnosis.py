@@ -119,7 +119,7 @@ class TestLeader:
         """What serves was reset by hand; the others may be serving, too, and only be slow."""
         reset = node(
             1,
-            log(1, [(5, 200)], voters=(1,)),
+            log(1, [(5, 200)], voters=(1,), removed=(2, 3), removed_at={2: 101, 3: 102}),
             status=status(1, healthy=True, leader=1, term=6, commit=200),
             members=members(1),
         )
@@ -350,7 +350,13 @@ class TestAhead:
         blocked(diagnose(survey(unread, *churned), Wish()), "forgotten")
 
     def test_an_old_disk_far_below_what_serves_is_only_old(self) -> None:
-        living = [serving(n, commit=500, revision=400, salt=0) for n in (2, 3)]
+        def knows(each: NodeFacts) -> NodeFacts:
+            """That the member with the old disk was removed."""
+            assert each.log is not None
+            conf = replace(each.log.configuration, removed=frozenset({0xA5}))
+            return replace(each, log=replace(each.log, configuration=conf, removed_at={0xA5: 100}))
+
+        living = [knows(serving(n, commit=500, revision=400, salt=0)) for n in (2, 3)]
         found = diagnose(survey(unseated(), *living), Wish())
         assert (found.verdict, found.remedy) == (Verdict.DEGRADED, Remedy.REPAIR)
         assert "returned-member" in {finding.code for finding in found.findings}

@@ -31,7 +31,7 @@ def aside(*logs: Log | Candidate) -> dict[str, str]:
 
 @pytest.mark.parametrize("state", ["new", "existing"])
 def test_a_disk_that_was_begun_anew_is_no_evidence(state: str) -> None:
-    one = read_log(cluster(3, node_id=1).entries(2, 4, 900).state(2, 1, 899).done())
+    one = read_log(cluster(3, node_id=1).entry(2, 4, b"").entries(2, 5, 900).state(2, 1, 899).done())
     writer = cluster(3, node_id=2) if state == "new" else WalWriter(node_id=2).open().state(2, 0, 0)
     choice = chosen(one, read_log(writer.done()))
     assert (choice.survivor, choice.proof, choice.logs_read) == ("etcd1", ProofKind.BEST, 1)
@@ -55,7 +55,7 @@ def test_nor_is_one_that_was_restored_from_a_snapshot_file_under_its_old_id() ->
 def test_it_is_seen_by_entries_that_nobody_knows_to_be_decided_and_by_any_log() -> None:
     """The survivor's commit was never flushed; or only a learner's log goes on."""
     assert aside(log(1, [(1, 3), (2, 20)], commit=3), log(2, [(1, 3)])) == {"etcd2": "newborn"}
-    learner = log(4, [(1, 3), (2, 9)], commit=3, learners=(4,))
+    learner = log(4, [(1, 3), (2, 9)], commit=4, learners=(4,))
     assert aside(learner, log(2, [(1, 3)]), log(3, [(1, 3)])) == {
         "etcd4": "learner-log",
         "etcd2": "newborn",
@@ -75,9 +75,10 @@ def test_where_nobody_goes_on_nothing_is_proven_and_nobody_set_aside() -> None:
 
 def test_a_vote_of_a_member_that_does_not_count_is_proof_too() -> None:
     removed = log(4, [(2, 20)], term=7, vote=2, removed=(4,))
-    assert aside(log(1, [(2, 20)]), log(2, [(2, 20)]), removed)["etcd2"] == "rolled-back"
+    one, two = (log(n, [(2, 20)], removed=(4,)) for n in (1, 2))
+    assert aside(one, two, removed)["etcd2"] == "rolled-back"
     equal = replace(removed, hard_state=replace(removed.hard_state, term=2))
-    assert "etcd2" not in aside(log(1, [(2, 20)]), log(2, [(2, 20)]), equal)
+    assert "etcd2" not in aside(one, two, equal)
 
 
 def test_a_vote_for_itself_is_none() -> None:
@@ -88,7 +89,7 @@ def test_a_vote_for_itself_is_none() -> None:
 
 
 def emptied(member: int) -> Log:
-    return read_log(cluster(3, node_id=member).entries(2, 4, 20).state(2, 2, 20).done())
+    return read_log(cluster(3, node_id=member).entry(2, 4, b"").entries(2, 5, 20).state(2, 2, 20).done())
 
 
 def behind_a_snapshot(began: int, *, first: int = 4001, snapshot: int = 5000) -> Log:

@@ -42,6 +42,8 @@ def promoted(number: int = 2) -> Log:
         learners=(new,),
         voters_at_end=(1, 3, new),
         learners_at_end=(),
+        removed=(2,),
+        removed_at={2: 9},
         writes=0,
     )
 

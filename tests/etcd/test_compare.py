@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_who_holds_the_removal_without_knowing_it_decided_does_not_vote_after_it
     removal = [VoterChange(15, 2, joined=False), VoterChange(16, 3, joined=False)]
     assert fork(one, log(2, [(2, 20)], commit=9, changes=removal)) is None
     assert fork(one, log(2, [(2, 14)], commit=9)) is None
-    sent = log(1, [], snapshot=(2, 20), voters=(1,), removed=(2,), removed_at={2: 20}, term=3)
+    sent = log(1, [], snapshot=(2, 20), voters=(1,), removed=(2, 3), removed_at={2: 20, 3: 18}, term=3)
     assert fork(sent, log(2, [(2, 19), (3, 1)], commit=9)) is None
 
 
@@ -115,3 +116,29 @@ def test_a_term_for_each_entry_costs_no_more_than_its_length() -> None:
 
     small = max(seconds(2000), 0.001)
     assert seconds(16000) < 40 * small
+
+
+# --- who was ever a member ---
+
+
+def test_of_whom_the_further_one_has_never_heard_is_of_another_history() -> None:
+    """A learner of a cluster that was begun anew by its only voter: no entry of the two has a place in common."""
+    anew = log(1, [(1, 1), (2, 21)], voters=(1,), learners=(5,))
+    behind = log(2, [], snapshot=(2, 19), first=20, voters=(1,), learners=(2, 3), commit=19)
+    found = compare_logs(anew, behind).fork
+    assert found is not None
+    assert (found.index, "one knows of 2, 3 by then" in found.reason) == (19, True)
+    assert fork(behind, anew) == 19
+    left = log(1, [(1, 1), (2, 21)], voters=(1,), removed=(2, 3), removed_at={2: 20, 3: 21})
+    assert fork(left, behind) is None
+
+
+def test_who_is_not_decided_further_need_not_have_heard_of_anybody() -> None:
+    behind = log(2, [], snapshot=(2, 19), first=20, voters=(1,), learners=(2, 3), commit=19)
+    assert fork(log(1, [(1, 1), (2, 17)], voters=(1,)), behind) is None
+    further = log(1, [(1, 1), (2, 21)], voters=(1,))
+    assert fork(further, behind) == 19
+    assert fork(replace(further, complete=False), behind) is None
+    assert fork(further, replace(behind, complete=False)) is None
+    gone = log(2, [], snapshot=(2, 19), first=20, voters=(1,), removed=(7,), commit=19)
+    assert fork(further, gone) == 19

@@ -53,15 +53,15 @@ def address(number: int) -> str:
 
 @cache
 def make_log(node_id: int, members: int, entries: int) -> Log:
-    """A sound log of a cluster of so many members, ids 1 and up, with so many writes after its beginning."""
+    """A sound log of a cluster of so many members, ids 1 and up, then so many entries of a leader, all but the first writes."""
     writer = WalWriter(node_id=node_id, cluster_id=CLUSTER).open()
     for number in range(1, members + 1):
         member = {"peerURLs": [f"https://{address(number)}:2380"], "name": f"etcd-n{number}"}
         writer.change(1, number, conf_change(0, number, member))
     for count in range(entries):
-        writer.entry(2, members + 1 + count, put(f"k{count}"))
+        writer.entry(2, members + 1 + count, put(f"k{count}") if count else b"")
     writer.state(2, 1, members + entries)
-    return read_log(writer.done())
+    return replace(read_log(writer.done()), writes=None)  # the revisions of these fakes are set at will
 
 
 def make_container(number: int, nodes: int, *, version: str = "3.4.23", wal: bool = False) -> Container:
@@ -100,10 +100,12 @@ def make_container(number: int, nodes: int, *, version: str = "3.4.23", wal: boo
 
 
 def voters_only(log: Log, *ids: int) -> Configuration:
-    """The log's configuration with just these voters; those it did not know have the address of their number."""
+    """The log's configuration with just these voters, the others removed; new ones have the address of their number."""
     known = {member.id: member for member in log.configuration.members}
     made = {n: Member(n, "", (f"https://{address(n % 100)}:2380",), (), False) for n in ids}
-    return replace(log.configuration, members=tuple({**made, **known}[n] for n in ids), voters=frozenset(ids))
+    members = tuple({**made, **known}[n] for n in ids)
+    gone = log.configuration.removed | (known.keys() - set(ids))
+    return replace(log.configuration, members=members, voters=frozenset(ids), removed=gone)
 
 
 def kept_data(keep: Keep, log: Log | None) -> tuple[KeptData, ...]:
@@ -483,7 +485,9 @@ class FakeFleet:
     def _adopt(self, node: Node, step: s.Adopt) -> None:
         assert node.data is None and node.kept is not None
         alone = voters_only(node.kept, node.kept.node_id)
-        node.data, node.bare = replace(node.kept, configuration=alone, configuration_at_end=alone), False
+        beyond = dict.fromkeys(alone.removed, node.kept.last.index + 1)
+        node.data = replace(node.kept, configuration=alone, configuration_at_end=alone, removed_at=beyond)
+        node.bare = False
         self._keep(node, step.paths, reset=False)
 
     def _start(self, node: Node, container_id: str) -> None:

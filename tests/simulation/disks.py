@@ -65,7 +65,18 @@ def log_of(node: Node) -> Log:
         voters_before=at_end.voters ^ {voter_changes[-1].member_id} if voter_changes else None,
         voter_changes=voter_changes,
         removed_at=roster.removed_at,
+        grafted=grafted(disk, shown),
     )
+
+
+def grafted(disk: Disk, shown: list[Entry]) -> int:
+    """The first index at which a term begins with a write, of the entries whose predecessor is known."""
+    before = disk.log[disk.snap - 1].term if disk.snap and disk.first == disk.snap + 1 else None
+    for index, entry in enumerate(shown, disk.first):
+        if before is not None and entry.term > before and entry.kind == "write":
+            return index
+        before = entry.term
+    return 0
 
 
 def entries_of(shown: list[Entry], first: int) -> Entries:

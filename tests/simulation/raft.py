@@ -406,10 +406,10 @@ class Cluster:
     def reset(self, node: Node) -> bool:
         """`--force-new-cluster`: cut at the commit on disk, and the removal of everybody else, decided at once."""
         disk = node.disk
-        del disk.log[disk.state.commit :]
-        members = members_of(disk.log)
+        members = members_of(disk.log[: disk.state.commit])
         if node.id not in members.voters:
             return False
+        del disk.log[disk.state.commit :]
         others = sorted((members.voters | members.learners) - {node.id})
         disk.log += [Entry(disk.state.term, REMOVE, other) for other in others]
         disk.state = State(disk.state.term, disk.state.vote, len(disk.log))

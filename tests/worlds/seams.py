@@ -99,7 +99,7 @@ def survey_of(_fleet: object, transport: World, *, logs: bool = True, **_: objec
 
 
 def hashes_of(_survey: Survey, transport: World) -> Hashes | None:
-    """What hashkv of each member says at the least revision of all."""
+    """What hashkv of each member says at the highest revision of all, once each has applied what is decided."""
     asked = [host for host in transport.hosts if host.reachable and _healthy(transport, host.name)]
     if not asked:
         return None
@@ -107,9 +107,10 @@ def hashes_of(_survey: Survey, transport: World) -> Hashes | None:
     for host in asked:
         assert host.disk is not None and host.process is not None
         content[host.name] = [e.value for e in host.disk.entries[: host.process.known] if e.kind == WRITE]
-    revision = min(len(writes) for writes in content.values())
-    found = {name: (hash(tuple(writes[:revision])) & 0xFFFFFFFF, -1) for name, writes in content.items()}
-    return Hashes(revision + 1, found)
+    revision = max(len(writes) for writes in content.values())
+    behind = tuple(name for name, writes in content.items() if len(writes) < revision)
+    found = {name: (hash(tuple(writes)) & 0xFFFFFFFF, -1) for name, writes in content.items()}
+    return Hashes(revision + 1, {name: None if name in behind else hashed for name, hashed in found.items()}, behind)
 
 
 def _healthy(world: World, name: str) -> bool:
