@@ -94,8 +94,10 @@ def test_what_serves_now_with_less_than_was_seen_is_not_healthy(play: Callable[.
     well = fleet.survey()
     own = well.node("n3").log
     assert own is not None
-    known = {"configuration": own.configuration, "configuration_at_end": own.configuration_at_end}
-    further = replace(make_log(own.node_id, 3, 80), **known, removed_at=own.removed_at)
+    conf, end = own.configuration, own.configuration_at_end
+    further = replace(
+        make_log(own.node_id, 3, 80), configuration=conf, configuration_at_end=end, removed_at=own.removed_at
+    )
     ill = changed(changed(well, "n2", status=None, members=None), "n3", log=further)
     with pytest.raises(
         Undetermined, match="at index 50, revision 30; a moment ago index 83, revision 30 was known by n3's log"
