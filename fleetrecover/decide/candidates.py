@@ -162,10 +162,10 @@ def newborn(log: Log) -> bool:
 def blank(log: Log) -> bool:
     """Whether a log has not one entry of a client, from its first on: no evidence that there never was one.
 
-    An emptied disk that was begun anew is more than a newborn as soon as it has had a leader, or a change of members.
+    An emptied disk that was begun anew is more than a newborn as soon as it has had a leader, or a change of members. A snapshot
+    of no more than the members with which it began tells of no write either.
     """
-    counted = log.writes == 0 and log.snapshot.index == 0 and log.entries.first <= 1
-    return newborn(log) or counted
+    return newborn(log) or (log.writes == 0 and log.from_the_beginning)
 
 
 def writes_beyond(log: Log, other: Log) -> bool:

@@ -37,7 +37,8 @@ def resolved(survey: Survey, wish: Wish) -> Wish:
     found = {word: _one(survey, word, known) for word in words}
     members = {(word, to) for word, to in found.items() if to is not None and to not in hosts}
     dead = frozenset(found.get(word) or word for word in wish.dead)
-    return replace(wish, dead=dead, meant=wish.meant | members)
+    spelt = frozenset((word, to) for word, to in found.items() if to is not None)
+    return replace(wish, dead=dead, meant=wish.meant | members, spelt=wish.spelt | spelt)
 
 
 def _one(survey: Survey, word: str, known: Iterable[Seat]) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from fleetrecover.decide.away import away_finding, engine_advice, missed, no_container, outside
 from fleetrecover.decide.barriers import barriers, half_undone
 from fleetrecover.decide.certificates import files_missing, start_blocked_by_files
-from fleetrecover.decide.dead import resolved
+from fleetrecover.decide.dead import ANSWERED, resolved
 from fleetrecover.decide.finding import Finding, Severity, ranked
 from fleetrecover.decide.leaders import led_finding, other_quorum
 from fleetrecover.decide.leftovers import leftovers
@@ -649,8 +649,11 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
             continue
         if seat.host is None or not names[seat.host].accessible:
             away.append(seat.label)
-    if not voters:
-        away += [node.name for node in survey.nodes if not node.accessible and node.name not in wish.dead]
+    unseen = [node for node in survey.nodes if not node.accessible and node.name not in wish.dead]
+    if voters:
+        # a host that is switched on, and not let us in, may serve by itself, whoever the best log says that the voters are
+        unseen = [node for node in unseen if node.problem is not None and node.problem.kind in ANSWERED]
+    away += [node.name for node in unseen if node.name not in away]
     return tuple(away)
 
 

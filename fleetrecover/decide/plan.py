@@ -72,6 +72,7 @@ from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.docker.rewrite import Identity
 from fleetrecover.docker.spec import ContainerSpec, mounted_at
 from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
+from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
 
@@ -902,9 +903,15 @@ class _Maker:
     def remove_dead(self, seat: Seat, chief: NodeFacts) -> RemoveMember:
         if seat.host is not None and self.survey.node(seat.host).healthy:
             raise Refused(
-                f"{seat.label} was declared dead, but its etcd answers and is healthy", hint="leave out that --dead"
+                f"{seat.label} was declared dead, but its etcd answers and is healthy",
+                hint=f"leave out --dead {self.spelt(seat)}",
             )
         return self.remove(seat, chief, "declared dead")
+
+    def spelt(self, seat: Seat) -> str:
+        """The word by which the operator has declared a member dead."""
+        wish = resolved(self.survey, self.wish)
+        return next((word for word, to in sorted(wish.spelt) if to in (seat.host, hex_id(seat.id))), seat.label)
 
     def remove(self, seat: Seat, chief: NodeFacts, why: str) -> RemoveMember:
         return RemoveMember(chief.name, self.paths(chief), self.data(chief), chief.name, seat.id, seat.label, why)
@@ -976,7 +983,9 @@ class _Maker:
             work.growing.insert(work.begun(), (node, seat))
             return True
         if usable and own is not None and not self.ended(node, own):
-            work.starting.append(stage(f"start-{node.name}", f"Start {node.name} as it is", [self.start_own(node)]))
+            # the one that is rebuilt without the force flag takes its name
+            lane = [*(self.fence(node) if own.forced else ()), *self.start_own(node)]
+            work.starting.append(stage(f"start-{node.name}", f"Start {node.name} as it is", [lane]))
             return False
         if why := self.cannot_join(node, chief) or self.needed(node, seat):
             self.left_out[node.name] = why

@@ -7,7 +7,9 @@ from itertools import combinations
 
 from fleetrecover.decide.by_hand import set_aside
 from fleetrecover.decide.finding import Finding, Severity
-from fleetrecover.decide.membership import own_id
+from fleetrecover.decide.membership import addresses_of, host_of_url, own_id
+from fleetrecover.decide.own import own_name
+from fleetrecover.decide.sides import by_cluster, contradict, two_histories
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
 
@@ -20,12 +22,11 @@ def same_machine(survey: Survey) -> tuple[Finding, ...]:
     Virtual machines cloned from one image share machine-id, host name and SSH host key, but never a boot; the hosts of
     one kernel (containers) share a boot, but have names of their own. So only all three together are one machine.
     """
-    return tuple(
-        finding for one, other in combinations(survey.nodes, 2) if (finding := _compared(one, other)) is not None
-    )
+    pairs = combinations(survey.nodes, 2)
+    return tuple(finding for one, other in pairs if (finding := _compared(survey, one, other)) is not None)
 
 
-def _compared(one: NodeFacts, other: NodeFacts) -> Finding | None:
+def _compared(survey: Survey, one: NodeFacts, other: NodeFacts) -> Finding | None:
     names = f"{one.name} and {other.name}"
     advice = (
         f"look at the addresses of {names} in hosts.toml, and at what they resolve to (`getent hosts`, `ssh -G`); an entry "
@@ -33,16 +34,37 @@ def _compared(one: NodeFacts, other: NodeFacts) -> Finding | None:
     )
     if _equal(one, other, _boot):
         return _found(other, f"{names} are one machine under two names (same machine-id, boot and host name)", advice)
-    if _equal(one, other, _member):
-        member = hex_id(own_id(one) or 0)
-        return _found(
-            other,
-            f"{names} both hold the data of member {member}: they are one machine under two names, or one's disk is a copy of "
-            "the other's",
-            f"{advice}; if they are two machines, decide which of them is the member, and on the other one stop etcd and move "
-            f"the copy away: `{set_aside(other.data, 'copy')}`",
-        )
-    return None
+    if not _equal(one, other, _member):
+        return None
+    message = (
+        f"{names} both hold the data of member {hex_id(own_id(one) or 0)}: they are one machine under two names, or one's disk "
+        "is a copy of the other's"
+    )
+    if one.log is not None and other.log is not None and contradict(one.log, other.log):
+        forked = two_histories(survey, by_cluster(survey, ((one.name,), (other.name,))), message)
+        return _found(other, forked.message, forked.advice)
+    return _found(other, message, f"{advice}; if they are two machines, {_copy_away(survey, one, other)}")
+
+
+def _copy_away(survey: Survey, one: NodeFacts, other: NodeFacts) -> str:
+    """Which of two is the member, as far as that can be told, and the command that moves the other one's data away."""
+    for keeps, leaves in ((one, other), (other, one)):
+        why = "serves" if keeps.healthy and not leaves.healthy else "is where its peer URL leads"
+        if why == "serves" or (not leaves.healthy and _at_home(keeps) and not _at_home(leaves)):
+            stop = f"{survey.fleet.etcd.cli} stop -t 30 {own_name(survey, leaves)}"
+            move = f"`{stop} && {set_aside(leaves.data, 'copy')}`"
+            return f"{keeps.name} {why}: on {leaves.name}: {move}, then the same command again"
+    return (
+        "decide which of them is the member, and on the other one stop etcd and move the copy away: "
+        f"`{set_aside(other.data, 'copy')}`"
+    )
+
+
+def _at_home(node: NodeFacts) -> bool:
+    """Whether the member's peer URL, as its own log has it, leads to this node."""
+    member = node.log.configuration_at_end.member(node.log.node_id) if node.log is not None else None
+    named = {host_of_url(url) for url in member.peer_urls} if member is not None else set()
+    return bool(named & addresses_of(node))
 
 
 def _found(node: NodeFacts, message: str, advice: str) -> Finding:

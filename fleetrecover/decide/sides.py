@@ -112,14 +112,16 @@ def revision_of(node: NodeFacts) -> int | None:
 def never_written(node: NodeFacts) -> bool:
     """Whether a node's etcd has begun with an empty directory, and no client has written anything since.
 
-    The log tells: what was acknowledged is in it, while a database may lag behind, and does after each crash.
+    The log tells: what was acknowledged is in it, while a database may lag behind, and does after each crash. A snapshot of
+    no more than the first members tells of no write, where the database has none: else it is a restored one.
     """
     revision = revision_of(node)
     if revision is not None and revision > 1:
         return False
     if node.log is None:
         return node.status is not None
-    return node.log.snapshot.index == 0 and node.log.entries.first <= 1 and node.log.writes == 0
+    known = node.log.snapshot.index == 0 or revision is not None
+    return known and node.log.from_the_beginning and node.log.writes == 0
 
 
 def surely_empty(node: NodeFacts) -> bool:

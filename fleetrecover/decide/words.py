@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fleetrecover.decide.barriers import forbidding
@@ -42,7 +42,8 @@ class Wish:
 
     `decide.dead.resolved` makes of those words hosts, and ids of members that are no hosts, once, for all that follows.
 
-    `meant` has the words of it that stand for members that are no hosts, each with the id that was found for it.
+    `meant` has the words of it that stand for members that are no hosts, each with the id that was found for it; `spelt` all
+    words that were resolved, each with what they stand for, to say of which word is spoken.
 
     `work_dir` is a directory on the survivor's node that takes the kept original, where there is no space for a copy.
     """
@@ -51,6 +52,7 @@ class Wish:
     survivor: str | None = None
     work_dir: str | None = None
     meant: frozenset[tuple[str, str]] = frozenset()
+    spelt: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)

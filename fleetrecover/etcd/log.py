@@ -154,6 +154,12 @@ class Log:
         return self.entries.terms
 
     @property
+    def from_the_beginning(self) -> bool:
+        """Whether nothing but the first members is behind the entries: no snapshot, or one of no more than those."""
+        first = len(self.configuration_at_end.members) + len(self.configuration_at_end.removed)
+        return self.snapshot.index <= first and self.entries.first <= self.snapshot.index + 1
+
+    @property
     def commit(self) -> int:
         """The commit index on disk."""
         return self.hard_state.commit

@@ -224,6 +224,51 @@ class TestSameMachine:
             blocked(found, "same-machine")
             assert "data of member 1" in found.why
 
+    def test_of_two_with_one_members_data_the_one_where_it_belongs_stays(self) -> None:
+        same = log(1, [(2, 20)])
+        nodes = (node(1, same, containers=DOWN), node(2, same, containers=DOWN), off(3))
+        for order in (nodes, (nodes[1], nodes[0], nodes[2])):
+            found = diagnose(survey(*order), Wish(frozenset({"etcd3"})))
+            assert found.cause is not None
+            assert "etcd1 is where its peer URL leads: on etcd2: `docker stop -t 30 etcd && mv " in found.cause.advice
+
+    def test_of_two_with_one_members_data_the_one_that_serves_stays(self) -> None:
+        """A survivor with data that was moved to it, and the host where it came from has come back."""
+        serves = node(
+            2,
+            log(1, [(2, 30)], voters=(1,), removed=(2, 3)),
+            status=status(1, healthy=True, leader=1),
+            members=members(1),
+        )
+        nodes = (node(1, log(1, [(2, 20)])), serves, off(3))
+        for order in (nodes, (nodes[1], nodes[0], nodes[2])):
+            found = diagnose(survey(*order), Wish())
+            blocked(found, "same-machine")
+            assert found.cause is not None
+            assert "etcd2 serves: on etcd1: `docker stop -t 30 etcd && mv " in found.cause.advice
+
+    def test_two_with_one_members_data_of_two_histories_are_both_shown(self) -> None:
+        """The one that serves was reset, and lacks what the other one has: nobody is told to move that away unseen."""
+        serves = node(
+            2,
+            log(1, [(2, 15), (7, 9)], voters=(1,), removed=(2, 3), removed_at={2: 16, 3: 17}),
+            status=status(1, healthy=True, leader=1, commit=24),
+            members=members(1),
+        )
+        found = diagnose(survey(node(1, log(1, [(2, 20)], commit=20)), serves, off(3)), Wish())
+        blocked(found, "same-machine")
+        assert found.cause is not None
+        assert "both hold the data of member 1" in found.why
+        assert "ahead: etcd2" in found.why
+        assert "to go on from etcd1: on etcd2: `" in found.cause.advice
+
+    def test_a_copy_of_a_member_that_is_at_home_nowhere_is_left_to_the_person(self) -> None:
+        same = log(1, [(2, 20)])
+        nodes = (off(1), node(2, same, containers=DOWN), node(3, same, containers=DOWN))
+        found = diagnose(survey(*nodes), Wish(frozenset({"etcd1"})))
+        assert found.cause is not None
+        assert "decide which of them is the member" in found.cause.advice
+
     def test_a_serving_cluster_is_not_repaired_with_it(self) -> None:
         living = [
             node(n, log(n, [(2, 20)]), status=status(n, healthy=True, leader=1), members=members(1, 2, 3))

@@ -45,7 +45,8 @@ def test_a_node_that_was_brought_in_survives_the_next_time(fleet: Fleet) -> None
     assert "etcd" not in lab.shell("etcd3", "docker ps -a --format '{{.Names}}'").split()
 
 
-@pytest.mark.parametrize("version", ["3.3.25", pytest.param("3.5.16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.3.25", "3.5.16"])
 def test_a_voter_that_was_added_and_never_comes_back(fleet: Fleet, version: str) -> None:
     """The run's new cluster has lost its quorum in turn: the same command, told who is dead, keeps what was written since."""
     lab, tool = fleet(3, version)

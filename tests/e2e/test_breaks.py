@@ -224,6 +224,7 @@ def test_11_the_engine_is_stopped_on_two(fleet: Fleet) -> None:
     assert_brought_back(lab, tool, keys)
 
 
+@pytest.mark.slow
 def test_13_a_finished_run_is_undone_and_then_recovered(fleet: Fleet) -> None:
     """The emptied members never begin anew beside the one with the data."""
     lab, tool = fleet()

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 
 def test_the_same_command_finishes() -> None:
-    some_cells(some_version("recover"), 4)
+    some_cells(some_version("recover"), 3)
 
 
 @pytest.mark.slow

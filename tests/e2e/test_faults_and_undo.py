@@ -10,4 +10,4 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
 
 
 def test_undo_puts_all_back() -> None:
-    some_cells(some_version("undo"), 2, undo=True)
+    some_cells(some_version("undo"), 1, undo=True)

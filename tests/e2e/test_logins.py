@@ -84,6 +84,7 @@ def test_of_the_docker_group_alone(fleet: Fleet, tmp_path: Path) -> None:
     assert {name: state_of(lab, name) for name in HOSTS} == before
 
 
+@pytest.mark.slow
 def test_with_sudo(fleet: Fleet, tmp_path: Path) -> None:
     """A login that is not root, with a line for sudo: recovered whole, undone, recovered again, a snapshot saved."""
     lab, tool = fleet(3)

@@ -76,7 +76,10 @@ def inventory(lab: Lab, directory: Path, known_hosts: Path, more: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("version", "client"), [("6.6", "openssh"), ("7.4", "openssh"), ("7.4", "paramiko")])
+@pytest.mark.parametrize(
+    ("version", "client"),
+    [("6.6", "openssh"), pytest.param("7.4", "openssh", marks=pytest.mark.slow), ("7.4", "paramiko")],
+)
 def test_old_servers_are_recovered_whole(
     fleet: Fleet, aged: list[Lab], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, client: str
 ) -> None:

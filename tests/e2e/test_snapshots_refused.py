@@ -29,6 +29,7 @@ def zip_of(entries: dict[str, bytes]) -> bytes:
     return sink.getvalue()
 
 
+@pytest.mark.slow
 def test_what_is_not_to_be_trusted_is_refused_before_anything_is_touched(fleet: Fleet, tmp_path: Path) -> None:
     """Damaged, hostile, mistyped: each is refused with its reason, by `list` and by `restore`; nothing changes."""
     lab, tool = fleet(3)

@@ -122,7 +122,13 @@ def lose(lab: Lab) -> tuple[dict[str, str], str, list[str]]:
     return acknowledged, leader, others
 
 
-@pytest.mark.parametrize(("unit", "policy"), [(MAKES, "on-failure"), (STARTS, "always")], ids=["makes", "starts"])
+@pytest.mark.parametrize(
+    ("unit", "policy"),
+    [
+        pytest.param(MAKES, "on-failure", id="makes"),
+        pytest.param(STARTS, "always", id="starts", marks=pytest.mark.slow),
+    ],
+)
 def test_recovered_whole_and_the_units_given_back(fleet: Fleet, managed: list[Lab], unit: str, policy: str) -> None:
     lab, tool = fleet(3, "3.5.16")
     managed.append(lab)

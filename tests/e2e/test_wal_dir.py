@@ -66,7 +66,7 @@ def everything_is_there(lab: Lab, tool: Tool, written: dict[str, str]) -> None:
     assert checked.code == 0, checked.out
 
 
-@pytest.mark.parametrize("survivor", ["etcd1", "etcd3"])
+@pytest.mark.parametrize("survivor", [pytest.param("etcd1", marks=pytest.mark.slow), "etcd3"])
 def test_quorum_lost_recovered_undone_and_recovered(fleet: Fleet, survivor: str) -> None:
     """One member is left, one's log is garbage, one has nothing: whole, nothing lost; undo gives back both directories."""
     lab, tool = fleet(3, "3.5.16")

@@ -235,7 +235,7 @@ class Operator:
         elif code == "forgotten" and text.startswith("stop etcd on"):
             names = hints.hosts_in(self.world, text.partition(" before ")[0])
             yield self.shell(Typed(tuple((host.name, "docker stop etcd") for host in names)), text)
-        elif code == "same-machine":
+        elif code == "same-machine" and ": on n" not in text and "to go on from" not in text:
             yield from self.move_copy_away(text)
         elif code == "two-clusters" and "--dead" in text:
             yield from self.give_strangers_up(text)
