@@ -411,7 +411,7 @@ class _Run:
             raise StoppedPartWay(
                 f"run {plan.run} has begun, and cannot go on: {said}; nothing was lost",
                 hint=(f"{error.hint}; " if error.hint else "")
-                + f"the same command goes on from there, `fleetrecover undo {plan.run}` takes it back",
+                + f"the run goes on when that is done, `fleetrecover undo {plan.run}` takes it back",
             ) from error
 
     def apply(self, applier: Applier, plan: Plan) -> None:

@@ -462,9 +462,8 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     if mute:
         return _blocked_by_silence(survey, mute, known, chosen, found, run)
     if isinstance(choice, NoChoice):
-        advice = "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot"
-        code = "contradiction" if choice.contradiction else "no-survivor"
-        cause = Finding(Severity.ERROR, None, code, choice.reason, advice)
+        other = _choose(survey, replace(wish, survivor=None), candidates, known, anew) if wish.survivor else None
+        cause = _nobody_finding(choice, other)
         inside = next((each for each in found if each.code == IN_CONTAINER), None)
         if inside is not None and not choice.contradiction:
             found, cause = [each for each in found if each != inside], inside
@@ -494,6 +493,15 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     return Diagnosis(
         Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
     )
+
+
+def _nobody_finding(choice: NoChoice, other: Choice | NoChoice | None) -> Finding:
+    """That nobody can survive; `other` is what would be chosen without the operator's word."""
+    code = "contradiction" if choice.contradiction else "no-survivor"
+    advice = "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot"
+    if isinstance(other, Choice):
+        advice = f"leave --survivor out: {other.survivor} would survive"
+    return Finding(Severity.ERROR, None, code, choice.reason, advice)
 
 
 def _histories_finding(survey: Survey, choice: Choice | NoChoice, mute: Sequence[str]) -> Finding | None:

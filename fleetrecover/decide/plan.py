@@ -190,7 +190,7 @@ class _Maker:
             stages = self.start()
         elif remedy in (Remedy.REPAIR, Remedy.FINISH):
             if open_run and open_run.kind == Remedy.RESET:
-                survivor = open_run.survivor
+                survivor = open_run.survivor or None  # a run that only repairs has none
             stages, joins = self.repair(survivor)
         closing = None
         if remedy is not Remedy.NONE:

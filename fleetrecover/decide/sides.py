@@ -344,7 +344,12 @@ def _each(survey: Survey, sides: Iterable[Side], *, move: bool) -> str:
 
 
 def _command(survey: Survey, node: NodeFacts, *, move: bool) -> str:
+    return move_away(survey, node, "given-up" if move else "")
+
+
+def move_away(survey: Survey, node: NodeFacts, suffix: str) -> str:
+    """The command that stops a node's etcd, if it runs, and gives its data another name; without a suffix it only stops it."""
     running = next((c.name for c in node.containers if c.running and c.network != "none"), None)
-    words = [] if running is None and move else [f"{survey.fleet.etcd.cli} stop -t 30 {running or 'etcd'}"]
-    words += [set_aside(node.data, "given-up")] if move else []
+    words = [] if running is None and suffix else [f"{survey.fleet.etcd.cli} stop -t 30 {running or 'etcd'}"]
+    words += [set_aside(node.data, suffix)] if suffix else []
     return " && ".join(words)

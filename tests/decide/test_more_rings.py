@@ -14,7 +14,7 @@ from fleetrecover.decide.survivor import Choice, ProofKind, choose_survivor
 from fleetrecover.errors import Refused
 from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.membership import hex_id
-from fleetrecover.facts import Problem, Survey
+from fleetrecover.facts import Keep, Pin, Problem, Survey
 from tests.decide.logs import candidate, log
 from tests.decide.surveys import container, database, members, node, status, survey
 from tests.decide.test_diagnosis import DOWN, off
@@ -91,3 +91,42 @@ def test_nor_is_it_empty_where_its_database_may_have_been_restored() -> None:
     assert not never_written(node(1, begun(5), db=database(9)))
     assert not never_written(node(1, begun(5), db=None)), "its database is not known"
     assert not never_written(node(1, begun(6), db=database(1)))
+
+
+# --- words, and a run that has no survivor ---
+
+
+def test_a_survivor_that_cannot_be_is_left_out() -> None:
+    best = node(3, log(3, [(2, 20)]), containers=DOWN)
+    empty = [node(n, None, containers=()) for n in (1, 2)]
+    found = diagnose(survey(*empty, best), Wish(survivor="etcd1"))
+    assert found.cause is not None
+    assert found.cause.advice == "leave --survivor out: etcd3 would survive"
+    nobody = diagnose(survey(*empty, off(3)), Wish(frozenset({"etcd3"}), survivor="etcd1"))
+    assert nobody.cause is not None
+    assert "leave --survivor out" not in nobody.cause.advice
+
+
+def test_a_run_that_only_repaired_and_grew_into_a_reset_that_is_over_has_no_survivor_to_look_up() -> None:
+    """Its pin names nobody: none is looked for in the inventory when the run is closed."""
+    fleet = FakeFleet.broken(3)
+    finish(fleet, Wish())
+    run = "r20260103T000000Z-beef"
+    pin = Pin(run, "fake", "", "2026-01-03T00:00:00Z", Remedy.RESET.value)
+    fleet.node("n1").keeps[run] = Keep(run, f"/var/lib/etcd.fleetrecover/{run}", pin, containers=True)
+    seen = fleet.survey()
+    plan = make_plan(seen, diagnose(seen, Wish()), Wish(), run=run, started="")
+    assert plan is not None
+    assert plan.survivor is None
+
+
+def test_of_two_that_claim_to_be_one_member_an_empty_one_is_moved_away_too() -> None:
+    """To stop it is not enough: it would still be counted as the member."""
+    said = replace(status(1, healthy=True, leader=1), revision=1)
+    empty = node(1, log(1, [(1, 3), (3, 4)], salt=9, writes=0), status=said, db=database(1))
+    full = node(3, log(1, [(1, 3), (2, 8)], commit=10, writes=6), db=database(7), containers=DOWN)
+    found = diagnose(survey(empty, off(2), full), Wish(frozenset({"etcd2"})))
+    assert found.cause is not None
+    assert found.cause.code == "same-machine"
+    assert found.cause.advice.startswith("to go on from etcd3: on etcd1: `docker stop -t 30 etcd && mv ")
+    assert "to go on from etcd1" not in found.cause.advice

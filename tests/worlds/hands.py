@@ -216,7 +216,11 @@ def _failed(host: Host, why: str) -> CommandFailed:
 
 
 def _pin(host: Host, step: s.OpenRun) -> None:
-    kept(host, step.paths.run).pin = step.pin
+    record = kept(host, step.paths.run)
+    if record.undone:  # it begins anew: what was before it is what is now
+        record.recorded = record.no_data = record.finished = record.undoing = record.undone = False
+        record.proof = None
+    record.pin = step.pin
 
 
 def _record(host: Host, step: s.OpenRun) -> None:

@@ -283,7 +283,7 @@ class Operator:
             away = [h.name for h in self.world.hosts if h.gone and h.name in answer.message and h.name not in self.dead]
             if away:
                 yield self.declare(away, text)
-        if "cannot be both --survivor" in answer.message:
+        if "cannot be both --survivor" in answer.message or text.startswith("leave --survivor out"):
             yield Move("without --survivor", FIRST, Command("recover", self.dead))
         if hints.says_again(text):
             yield Move(str(answer.command), text, answer.command)
