@@ -12,9 +12,9 @@ from tests.worlds.judge import Count
 
 KNOWN: Mapping[tuple[str, str], str] = {
     ("I2", "ring: diagnose 10"): "a host whose join is interrupted again and again",
-    ("I2", "ring: recover 12"): "two disks of one member, one of them kept by a run that is open: that run must be undone first",
+    ("I2", "ring: recover 12"): "two disks of one member, one kept by a run that is open, which must be undone first",
     ("I2", "ring: recover 21"): "two runs open on a node, of which the older has rebuilt its container",
-    ("I8", "out of reach"): "a member that was removed serves by itself, forced by hand, on a host that cannot be reached",
+    ("I8", "out of reach"): "a removed member serves by itself, forced by hand, on a host that cannot be reached",
     ("I2", "too long"): "a ring in which something changes each time",
     (
         "I5",
