@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from fleetrecover.decide.policies import expectation, whole_fleet
 from fleetrecover.decide.verdict import Expectation, Hashes, Judgement, judge
@@ -45,7 +46,7 @@ def take_hashes(survey: Survey, transport: Transport) -> Hashes | None:
         return None
     revision = max(node.status.revision for node in asked.values() if node.status is not None)
 
-    def one(host: Host) -> HashKV | bool | None:
+    def one(host: Host) -> HashKV | Literal[False] | None:
         return _hash(survey.fleet, asked[host.name], Reader(host, transport), revision)
 
     found = look_at([node.host for node in asked.values()], one)
@@ -53,7 +54,7 @@ def take_hashes(survey: Survey, transport: Transport) -> Hashes | None:
     return Hashes(revision, pairs, tuple(name for name, hashed in found.items() if hashed is False))
 
 
-def _hash(fleet: Fleet, node: NodeFacts, reader: Reader, revision: int) -> HashKV | bool | None:
+def _hash(fleet: Fleet, node: NodeFacts, reader: Reader, revision: int) -> HashKV | Literal[False] | None:
     """The hash; False where the member does not have that revision, None where it could not be asked."""
     container = running_container(fleet, node)
     if container is None:

@@ -659,7 +659,7 @@ def unaccounted(survey: Survey, wish: Wish, known: Sequence[Seat]) -> tuple[str,
             away.append(seat.label)
     unseen = [node for node in survey.nodes if not node.accessible and node.name not in wish.dead]
     if voters:
-        # a host that is switched on, and not let us in, may serve by itself, whoever the best log says that the voters are
+        # a host that is switched on, and does not let us in, may serve by itself, whoever the best log says that the voters are
         unseen = [node for node in unseen if node.problem is not None and node.problem.kind in ANSWERED]
     away += [node.name for node in unseen if node.name not in away]
     return tuple(away)

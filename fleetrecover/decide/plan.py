@@ -910,8 +910,7 @@ class _Maker:
 
     def spelt(self, seat: Seat) -> str:
         """The word by which the operator has declared a member dead."""
-        wish = resolved(self.survey, self.wish)
-        return next((word for word, to in sorted(wish.spelt) if to in (seat.host, hex_id(seat.id))), seat.label)
+        return next((word for word, to in sorted(self.wish.spelt) if to in (seat.host, hex_id(seat.id))), seat.label)
 
     def remove(self, seat: Seat, chief: NodeFacts, why: str) -> RemoveMember:
         return RemoveMember(chief.name, self.paths(chief), self.data(chief), chief.name, seat.id, seat.label, why)

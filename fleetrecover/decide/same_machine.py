@@ -8,7 +8,7 @@ from itertools import combinations
 from fleetrecover.decide.by_hand import set_aside
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.membership import addresses_of, host_of_url, own_id
-from fleetrecover.decide.sides import by_cluster, contradict, move_away, never_written, two_histories
+from fleetrecover.decide.sides import by_cluster, contradict, go_on_from, histories_told, move_away
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
 
@@ -40,27 +40,19 @@ def _compared(survey: Survey, one: NodeFacts, other: NodeFacts) -> Finding | Non
         "is a copy of the other's"
     )
     if one.log is not None and other.log is not None and contradict(one.log, other.log):
-        forked = two_histories(survey, by_cluster(survey, ((one.name,), (other.name,))), message)
-        return _found(other, forked.message, _either(survey, one, other))
+        sides = by_cluster(survey, ((one.name,), (other.name,)))
+        # an empty one is moved away, too: both claim to be one member
+        able = [side for side in sides if not side.empty] or sides
+        return _found(other, histories_told(sides, message), go_on_from(survey, sides, able))
     return _found(other, message, f"{advice}; if they are two machines, {_copy_away(survey, one, other)}")
-
-
-def _either(survey: Survey, one: NodeFacts, other: NodeFacts) -> str:
-    """What leads to the one history, and to the other. An empty one is moved away, too: both claim to be one member."""
-    ways = [
-        f"to go on from {keeps.name}: on {leaves.name}: `{move_away(survey, leaves, 'given-up')}`"
-        for keeps, leaves in ((one, other), (other, one))
-        if never_written(leaves) or not never_written(keeps)
-    ]
-    decide = "decide which is to stay; the other is moved away by hand, and is kept: " if len(ways) > 1 else ""
-    return f"{decide}{'; '.join(ways)}; then `fleetrecover recover`"
 
 
 def _copy_away(survey: Survey, one: NodeFacts, other: NodeFacts) -> str:
     """Which of two is the member, as far as that can be told, and the command that moves the other one's data away."""
     for keeps, leaves in ((one, other), (other, one)):
-        why = "serves" if keeps.healthy and not leaves.healthy else "is where its peer URL leads"
-        if why == "serves" or (not leaves.healthy and _at_home(keeps) and not _at_home(leaves)):
+        at_home = _at_home(keeps) and not _at_home(leaves)
+        if not leaves.healthy and (keeps.healthy or at_home):
+            why = "serves" if keeps.healthy else "is where its peer URL leads"
             return f"{keeps.name} {why}: on {leaves.name}: `{move_away(survey, leaves, 'copy')}`, then the same command again"
     return (
         "decide which of them is the member, and on the other one stop etcd and move the copy away: "

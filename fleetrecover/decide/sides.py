@@ -266,9 +266,13 @@ def _fit(one: NodeFacts, other: NodeFacts) -> bool:
 
 def two_histories(survey: Survey, sides: Sequence[Side], reason: str = "") -> Finding:
     """That there are several histories and none may be chosen by us: all sides, which is ahead, and what to type."""
+    return Finding(Severity.ERROR, None, "contradiction", histories_told(sides, reason), way_out(survey, sides))
+
+
+def histories_told(sides: Sequence[Side], reason: str = "") -> str:
+    """That the sides exclude each other, each with what it has, and which is ahead."""
     why = f" ({reason})" if reason else ""
-    message = f"there are {len(sides)} histories that exclude each other: {_both(sides)}{why}"
-    return Finding(Severity.ERROR, None, "contradiction", message, way_out(survey, sides))
+    return f"there are {len(sides)} histories that exclude each other: {_both(sides)}{why}"
 
 
 def two_clusters(survey: Survey, sides: Sequence[Side]) -> Finding:
@@ -301,16 +305,18 @@ def way_out(survey: Survey, sides: Sequence[Side]) -> str:
     full = [side for side in sides if not side.empty]
     empty = [side for side in sides if side.empty]
     if len(full) == 1:
-        what = _each(survey, empty, move=False)
+        what = _each(survey, empty, "")
         return f"stop the empty side, {what}; {_then(survey, full[0])}"
+    return go_on_from(survey, sides, sides)
+
+
+def go_on_from(survey: Survey, sides: Sequence[Side], able: Sequence[Side]) -> str:
+    """What leads on from each of the sides that are `able`: on all others the data is moved away."""
     ways = [
-        f"to go on from {side.names}: {_each(survey, [s for s in sides if s is not side], move=True)}" for side in sides
+        f"to go on from {side.names}: {_each(survey, [s for s in sides if s is not side], 'given-up')}" for side in able
     ]
-    return (
-        "decide which is to stay; the other is moved away by hand, and is kept: "
-        + "; ".join(ways)
-        + "; then `fleetrecover recover`"
-    )
+    decide = "decide which is to stay; the other is moved away by hand, and is kept: " if len(ways) > 1 else ""
+    return f"{decide}{'; '.join(ways)}; then `fleetrecover recover`"
 
 
 def _then(survey: Survey, full: Side) -> str:
@@ -334,17 +340,13 @@ def _moved(keep: Keep) -> bool:
     return resets and bool(keep.original or keep.partial or keep.work or keep.booted or keep.reset or keep.proof)
 
 
-def _each(survey: Survey, sides: Iterable[Side], *, move: bool) -> str:
+def _each(survey: Survey, sides: Iterable[Side], suffix: str) -> str:
     """The command on each host; hosts with the same command together."""
     told: dict[str, list[str]] = {}
     for side in sides:
         for node in side.nodes:
-            told.setdefault(_command(survey, node, move=move), []).append(node.name)
+            told.setdefault(move_away(survey, node, suffix), []).append(node.name)
     return ", ".join(f"on {' and '.join(names)}: `{command}`" for command, names in told.items())
-
-
-def _command(survey: Survey, node: NodeFacts, *, move: bool) -> str:
-    return move_away(survey, node, "given-up" if move else "")
 
 
 def move_away(survey: Survey, node: NodeFacts, suffix: str) -> str:

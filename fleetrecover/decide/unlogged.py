@@ -43,10 +43,10 @@ def unlogged_finding(nodes: Iterable[NodeFacts]) -> Finding | None:
         f"{node.name}'s database has {more} that its log does not tell of (a --force-new-cluster made by hand cuts the log): a "
         "member that joins would get the log, and lack them for ever"
     )
-    return Finding(Severity.ERROR, node.name, "unlogged", message, unlogged_advice(node))
+    return Finding(Severity.ERROR, node.name, "unlogged", message, _advice(node))
 
 
-def unlogged_advice(node: NodeFacts) -> str:
+def _advice(node: NodeFacts) -> str:
     """What to type, so that every member begins with that database."""
     start = "" if node.status is not None else f"start {node.name}'s etcd, then "
     return f"{start}{everybody_from_it(serves=node.healthy)}"

@@ -41,9 +41,7 @@ def dead_words(text: str) -> list[str]:
 
 
 def leave_out(text: str) -> list[str]:
-    """Which --dead a hint says to leave out; ["*"] for whichever was told of."""
-    if "leave out that --dead" in text:
-        return ["*"]
+    """Which --dead a hint says to leave out."""
     found = re.search(r"leave ((?:--dead \S+ ?)+)out", text) or re.search(r"leave out ((?:--dead \S+ ?)+)", text)
     return dead_words(found[1]) if found else []
 

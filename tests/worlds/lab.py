@@ -306,9 +306,8 @@ def follow(night: LabNight, ran: Ran, dead: frozenset[str]) -> tuple[bool, froze
     """Do what the hints say: whether anything was done at a machine, the words from now on, whether they say to go on."""
     world, again = night.world, False
     for text in said(ran):
-        left_out = hints.leave_out(text)
-        if left_out:
-            return False, dead - set(re.findall(r"etcd\d+", text if left_out != ["*"] else ran.err)), True
+        if hints.leave_out(text):
+            return False, dead - set(re.findall(r"etcd\d+", text)), True
         if hints.asks_to_mend(text):
             named = [name for name in re.findall(r"etcd\d+", text + ran.err) if name in world.away]
             if any(world.mend(name) for name in dict.fromkeys(named)):

@@ -235,7 +235,7 @@ class Operator:
         elif code == "forgotten" and text.startswith("stop etcd on"):
             names = hints.hosts_in(self.world, text.partition(" before ")[0])
             yield self.shell(Typed(tuple((host.name, "docker stop etcd") for host in names)), text)
-        elif code == "same-machine" and ": on n" not in text and "to go on from" not in text:
+        elif code == "same-machine" and ": on n" not in text:
             yield from self.move_copy_away(text)
         elif code == "two-clusters" and "--dead" in text:
             yield from self.give_strangers_up(text)
@@ -276,7 +276,7 @@ class Operator:
         words = [word for word in hints.dead_words(text) if word not in self.dead]
         left_out = hints.leave_out(text)
         if left_out:
-            yield self.without([n for n in self.dead if n in answer.message] if left_out == ["*"] else left_out, text)
+            yield self.without(left_out, text)
         elif words and all(self.truly_dead(word) for word in words):
             yield self.declare(words, text)
         elif "declare it --dead" in text:
