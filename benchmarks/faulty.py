@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from fleetrecover import apply, cli, hold, remote
+from fleetrecover import apply, cli, hold, limits, remote
 from fleetrecover.commands.base import LOST_HOLD
 from fleetrecover.errors import RemoteError
 from fleetrecover.lab import Lab
@@ -213,9 +213,11 @@ def wrap(fault: Fault) -> None:
     if fault.elsewhere:
         vars(hold)["this_machine"] = lambda: "another-bastion 0"
     if fault.kind not in ("kill", "none") and fault.mend_after is None:
-        vars(apply)["RECONNECT_POLICY"] = replace(remote.RECONNECT_POLICY, total=6.0)
-        for name in ("HEALTH_TIMEOUT", "QUARANTINE_TIMEOUT", "JOIN_TIMEOUT", "PROMOTE_TIMEOUT", "ADD_TIMEOUT"):
-            vars(apply)[name] = 15.0
+        for name, total in (("RECONNECT", 6.0), ("PROMOTE", 15.0)):
+            quick = replace(vars(limits)[name], total=total)
+            vars(apply)[f"{name}_POLICY"] = replace(vars(remote)[f"{name}_POLICY"], tries=quick)
+        for name in ("HEALTHY", "QUARANTINE", "JOINED"):
+            vars(limits)[name] = 15.0
 
 
 def main(argv: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
+from fleetrecover import limits
 from fleetrecover.commands import actions, probes, snapshots, units
 from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
@@ -22,7 +23,7 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.membership import own_id
 from fleetrecover.decide.own import own_name, own_of
-from fleetrecover.decide.step_words import HEALTH_TIMEOUT, JOIN_TIMEOUT, QUARANTINE_TIMEOUT, name_of
+from fleetrecover.decide.step_words import name_of
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
@@ -59,13 +60,8 @@ T = TypeVar("T")
 
 _REFUSALS = {**actions.REFUSALS, **units.REFUSALS}
 
-SETTLE_SECONDS = 4.0
-BUSY_POLL = 3.0
-"""Seconds between two looks at a script of ours that is waited for."""
 SAID_LINES = 20
 """How many of a container's last lines are looked at for the reason."""
-PATIENCE = 10.0
-"""Seconds after which a wait says, and says again, what it waits for."""
 
 
 class Events(Protocol):
@@ -236,7 +232,7 @@ class Applier:
             self.journal.write("unknown", node=step.node, name=command.name, error=error.message)
             self.events.note(
                 f"{step.node}: {error.reason}; looking at what is there before going on, for which it is waited up to "
-                f"{RECONNECT_POLICY.total:.0f} s"
+                f"{RECONNECT_POLICY.tries.total:.0f} s"
             )
             if look is not None and self.retry(look):
                 return Result(command, 0, b"", b"")
@@ -259,13 +255,13 @@ class Applier:
                     f"an earlier command of ours ({busy.name}) still runs there {now - begun:.0f} s later",
                     hint="wait until it has ended on the node, then run the same command again",
                 )
-            if not told or now - told >= PATIENCE:
+            if not told or now - told >= limits.TELL_AGAIN:
                 told = now
                 self.events.note(
                     f"{step.node}: an earlier command of ours ({busy.name}) still runs there; waiting until it has ended "
                     f"({now - begun:.0f} s of at most {deadline - begun:.0f} s)"
                 )
-            self.sleep(BUSY_POLL)
+            self.sleep(limits.BUSY)
             result = self.retry(attempt)
             busy = busy_with(result)
         return result
@@ -313,7 +309,7 @@ class Applier:
 
         def tell(seen: str) -> None:
             nonlocal told
-            if self.clock() - told >= PATIENCE:
+            if self.clock() - told >= limits.TELL_AGAIN:
                 told = self.clock()
                 lost = f"; {seen}" if seen else ""
                 self.events.note(f"waiting for {what} ({told - begun:.0f} s of at most {timeout:g} s){lost}")
@@ -322,14 +318,14 @@ class Applier:
             probe, what=what, timeout=timeout, host=host, on_poll=tell, sleep=self.sleep, clock=self.clock, **how
         )
 
-    def wait_healthy(self, node: str, container: str, timeout: float = HEALTH_TIMEOUT) -> None:
+    def wait_healthy(self, node: str, container: str) -> None:
         """Wait until the node's etcd has quorum behind it; says what it last saw."""
         self.wait(
             lambda: self.healthy(node) or None,
             what=f"etcd on {node} to answer a linearizable read",
-            timeout=timeout,
+            timeout=limits.HEALTHY,
             host=node,
-            interval=0.5,
+            interval=limits.POLL_HEALTH,
             describe=lambda: self.describe(node, container),
         )
 
@@ -503,9 +499,9 @@ class Applier:
         self.wait(
             answers,
             what="the reset to answer in quarantine",
-            timeout=QUARANTINE_TIMEOUT,
+            timeout=limits.QUARANTINE,
             host=step.node,
-            interval=0.2,
+            interval=limits.POLL_QUARANTINE,
             describe=lambda: self.describe(step.node, step.container),
         )
         status = self.read(step.node, ctl.status())
@@ -576,9 +572,9 @@ class Applier:
             self.wait(
                 lambda: next((node for node in step.nodes if self.healthy(node)), None),
                 what=f"a leader among {', '.join(step.nodes)}",
-                timeout=HEALTH_TIMEOUT,
+                timeout=limits.HEALTHY,
                 host=step.node,
-                interval=0.5,
+                interval=limits.POLL_HEALTH,
                 describe=lambda: "what each member says:\n" + "\n".join(self.says(node) for node in step.nodes),
             )
         except WaitTimeout as error:
@@ -669,9 +665,9 @@ class Applier:
 
         def tell(error: BaseException, _wait: float) -> None:
             nonlocal told
-            if self.clock() - told >= PATIENCE:
+            if self.clock() - told >= limits.TELL_AGAIN:
                 told = self.clock()
-                self.events.note(f"trying again ({told - begun:.0f} s of at most {policy.total:.0f} s): {error}")
+                self.events.note(f"trying again ({told - begun:.0f} s of at most {policy.tries.total:.0f} s): {error}")
 
         policy.with_sleep(self.sleep, self.clock).run(attempt, before_retry=tell)
 
@@ -780,9 +776,9 @@ class Applier:
         self.wait(
             started,
             what=f"{step.member_name} to start",
-            timeout=JOIN_TIMEOUT,
+            timeout=limits.JOINED,
             host=step.node,
-            interval=0.3,
+            interval=limits.POLL_JOIN,
             describe=lambda: self.describe(step.node, step.name),
         )
 
@@ -834,7 +830,7 @@ class Applier:
         self.act(step, snapshots.start_neighbours(self.cli, names))
         probe = snapshots.neighbours(self.cli, names)
         before = {each.name: each for each in self.read(step.node, probe)}
-        self.sleep(SETTLE_SECONDS)
+        self.sleep(limits.SETTLE)
         after = {each.name: each for each in self.read(step.node, probe)}
         ill = [n for n in names if n not in after or not after[n].stayed_since(before.get(n))]
         if ill:

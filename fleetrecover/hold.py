@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
+from fleetrecover import limits
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands.base import Action, busy_with
 from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
@@ -38,11 +39,6 @@ from fleetrecover.journal import now
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.remote import READ_POLICY, fan_out, look_at
 from fleetrecover.survey import Reader
-
-BEAT_SECONDS = 3.0
-WATCH_SECONDS = 15.0
-NOTE_SECONDS = 9.0
-"""How often it is said what is waited for."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ class NodeHold:
 
     def _end(self) -> None:
         self._stop.set()
-        end = time.monotonic() + BEAT_SECONDS + 12
+        end = time.monotonic() + limits.HEARTBEAT + limits.LET_GO
         for thread in self._threads:
             thread.join(timeout=max(0.0, end - time.monotonic()))
         self._release()
@@ -182,7 +178,7 @@ class NodeHold:
         Only then is what a look shows what is. Raises Held where it does not end.
         """
         command = actions.still_held().guarded(self.paths[node.name].hold, self.token)
-        waited, told = 0.0, -NOTE_SECONDS
+        waited, told = 0.0, -limits.TELL_HOLD
         limit: float | None = None
         while (busy := busy_with(self._run(node.host, command))) is not None:
             limit = busy.seconds if limit is None else limit
@@ -192,14 +188,14 @@ class NodeHold:
                     "was changed",
                     hint="wait until it has ended on the node, then run the same command again",
                 )
-            if waited - told >= NOTE_SECONDS:
+            if waited - told >= limits.TELL_HOLD:
                 told = waited
                 self._note(
                     f"{node.name}: a command of an earlier run ({busy.name}) still runs there; waiting until it has ended "
                     f"({waited:.0f} s of at most {limit:.0f} s)"
                 )
-            self._sleep(BEAT_SECONDS)
-            waited += BEAT_SECONDS
+            self._sleep(limits.HEARTBEAT)
+            waited += limits.HEARTBEAT
 
     def _run(self, host: Host, command: Command) -> Result:
         # taking or breaking the same hold twice is harmless, so an unknown outcome may be repeated
@@ -224,16 +220,16 @@ class NodeHold:
         return {name: hold.beat for name, hold in found.items() if isinstance(hold, HoldFacts) and hold.token == token}
 
     def _watch(self, node: NodeFacts, hold: HoldFacts) -> None:
-        """Raise Held if the holder shows any life within WATCH_SECONDS."""
+        """Raise Held if the holder shows any life while it is watched."""
         self._note(
             f"{node.name} is held by run {hold.run} of {hold.who} since {hold.since}; watching for up to "
-            f"{WATCH_SECONDS:.0f} s whether it lives"
+            f"{limits.WATCH:.0f} s whether it lives"
         )
         before = self._beats(hold.token)
         waited = 0.0
-        while waited < WATCH_SECONDS:
-            self._sleep(BEAT_SECONDS)
-            waited += BEAT_SECONDS
+        while waited < limits.WATCH:
+            self._sleep(limits.HEARTBEAT)
+            waited += limits.HEARTBEAT
             after = self._beats(hold.token)
             if any(after.get(name) != beat for name, beat in before.items() if name in after):
                 machine = hold.host.split(" ")[0]
@@ -245,7 +241,7 @@ class NodeHold:
     def _beat(self, host: Host) -> None:
         """Move one node's counter. Each node has its own thread: one that is silent must not make the others look dead."""
         count = 0
-        while not self._stop.wait(BEAT_SECONDS):
+        while not self._stop.wait(limits.HEARTBEAT):
             count += 1
             self._quietly(host, actions.beat(self.paths[host.name], self.token, count))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SshSettings:
     known_hosts: Path | None = None
     gateway: str | None = None
     gateway_key: Path | None = None
-    connect_timeout: float = 10.0
+    connect_timeout: float = limits.CONNECT
     sudo: bool = False
     client: str = "paramiko"
 
@@ -102,7 +102,7 @@ class Command:
 
     name: str
     script: str
-    timeout: float = 30.0
+    timeout: float = limits.COMMAND
     ok_codes: tuple[int, ...] = (0,)
     shown: str = ""
     most: int = bounds.ANSWER

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fleetrecover import __version__
+from fleetrecover import __version__, limits
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
@@ -410,8 +410,7 @@ class _Run:
             said = error.message.removesuffix("; nothing was changed")
             raise StoppedPartWay(
                 f"run {plan.run} has begun, and cannot go on: {said}; nothing was lost",
-                hint=(f"{error.hint}; " if error.hint else "")
-                + f"the run goes on when that is done, `fleetrecover undo {plan.run}` takes it back",
+                hint=go_on_or_back(error.hint, plan.run),
             ) from error
 
     def apply(self, applier: Applier, plan: Plan) -> None:
@@ -475,11 +474,11 @@ class _Run:
 
     def verify(self, wanted: Callable[[Survey], Expectation]) -> tuple[Survey, Judgement]:
         """Verify; what is only not yet so (a member still publishing itself) is looked at again for a while."""
-        for attempt in range(8):
+        for attempt in range(limits.VERIFY_LOOKS):
             seen, judgement = verify(self.means.fleet, self.means.transport, wanted)
-            if judgement.ok or attempt == 7:
+            if judgement.ok or attempt == limits.VERIFY_LOOKS - 1:
                 break
-            self.means.sleep(2.0)
+            self.means.sleep(limits.VERIFY_PAUSE)
         return seen, judgement
 
     def still_missing(self, plan: Plan) -> dict[str, str]:
@@ -509,6 +508,17 @@ class _Run:
             return report
         error.report = report  # type: ignore[attr-defined]
         raise error
+
+
+def go_on_or_back(hint: str | None, run: str) -> str:
+    """How a run that was stopped in its middle goes on, and how it is taken back.
+
+    A hint that names a command of its own is that way on: the same command again would be refused once more.
+    """
+    back = f"`fleetrecover undo {run}` takes the run back"
+    if hint and ("fleetrecover " in hint or "same command" in hint):
+        return f"{hint}; {back}"
+    return f"{hint + '; ' if hint else ''}when that is mended, the same command goes on with the run; {back}"
 
 
 def rest_to_do(told: Conclusion) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 from fleetrecover.answers import understood
 from fleetrecover.commands import evidence, managers, probes
 from fleetrecover.commands.base import Probe
@@ -104,9 +104,6 @@ class Reader:
 
 REREADS = 4
 """So often at most logs are read again that were read too early."""
-ELECTION_TIMEOUTS = 2
-LONGEST_WAIT = 12.0
-"""How long a quorum of sound members without a leader is given to elect one before it is judged, in seconds."""
 
 
 def take_survey(
@@ -125,9 +122,9 @@ def take_survey(
     if not logs or not may_be_electing(survey):
         return survey
     elections = [c.config.election for n in survey.nodes for c in n.containers if c.config is not None]
-    deadline = clock() + min(LONGEST_WAIT, ELECTION_TIMEOUTS * max(elections, default=1000) / 1000 + 1)
+    deadline = clock() + min(limits.LONGEST_ELECTIONS, limits.ELECTIONS * max(elections, default=1000) / 1000 + 1)
     while clock() < deadline:
-        sleep(0.5)
+        sleep(limits.ELECTION_PAUSE)
         survey = _ask_again(survey, transport)
         if any(node.healthy for node in survey.nodes):
             return _look(fleet, transport, logs)

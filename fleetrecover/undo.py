@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
+from fleetrecover import limits
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.decide import steps as s
@@ -37,9 +38,6 @@ from fleetrecover.recover import run_paths
 from fleetrecover.remote import look_at
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import verify
-
-HEAD_START = 20.0
-"""Seconds that the member with the most data has before the others are started, if it does not answer sooner."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ class Undoer(Applier):
             return ended or self.try_read(node, self.ctl(node).status()) is not None
 
         try:
-            self.wait(told, what=f"etcd on {node} to answer", timeout=HEAD_START, host=node)
+            self.wait(told, what=f"etcd on {node} to answer", timeout=limits.HEAD_START, host=node)
         except RemoteError as error:
             self.events.note(f"{error.message}; the others are started all the same")
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from fleetrecover import hold as h
+from fleetrecover import limits
 from fleetrecover.commands import actions
 from fleetrecover.commands.base import BUSY
 from fleetrecover.commands.paths import RunPaths
@@ -78,7 +79,7 @@ def test_a_holder_whose_counter_stands_still_is_broken_after_a_while() -> None:
     other = holder(host="elsewhere 0")
     asked, notes, slept = held({"take-hold": [actions.HELD, 0], "data-listing": listing(other, "1")})
     assert asked.count("break-hold") == 1
-    assert sum(slept) >= h.WATCH_SECONDS
+    assert sum(slept) >= limits.WATCH
     assert any("held by run r9 of ann" in note for note in notes)
 
 

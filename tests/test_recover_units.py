@@ -146,7 +146,7 @@ def applier(kind: type[Applier], tmp_path: Path, answers: dict[str, object], wai
     transport = FakeTransport({"etcd1": answers})
     journal, events = Journal(tmp_path / "r1.jsonl", "r1"), Silent()
     made = kind(surveys.survey(surveys.node(1)), transport, "t", journal, events, lambda _: None)  # type: ignore[arg-type]
-    made.wait_healthy = lambda node, container, timeout=0.0: waited.append(f"{node} {container}")  # type: ignore[method-assign]
+    made.wait_healthy = lambda node, container: waited.append(f"{node} {container}")  # type: ignore[method-assign]
     return made
 
 

@@ -10,7 +10,7 @@ import json
 import posixpath
 from collections.abc import Mapping, Sequence
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 from fleetrecover.commands import busy, wal_dir
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.codes import (
@@ -53,7 +53,7 @@ def _action(
     name: str,
     lines: Sequence[str],
     *,
-    timeout: float = 60.0,
+    timeout: float = limits.CHANGE,
     undo: str = "",
     shown: str = "",
     ends_alone: bool = False,
@@ -119,11 +119,11 @@ def fence(cli: str, container_id: str, name: str, kept_name: str, *, paused: boo
         [
             f"{cli} update --restart=no {cid} >/dev/null",
             *([f"{cli} unpause {cid} >/dev/null"] if paused else []),
-            f"{cli} stop -t 30 {cid} >/dev/null",
+            f"{cli} stop -t {limits.STOP_GRACE} {cid} >/dev/null",
             f"[ \"$({cli} inspect -f '{{{{.Name}}}}' {cid})\" = {quote('/' + kept_name)} ]"
             f" || {cli} rename {cid} {quote(kept_name)}",
         ],
-        timeout=90.0,
+        timeout=limits.CONTAINER,
         undo=f"{cli} rename {kept_name} {name}, its restart policy put back, started if it ran",
     )
 
@@ -275,7 +275,7 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
             *_wal_into_member(paths, partial),
             _sync(paths.root),
         ],
-        timeout=7200.0,
+        timeout=limits.COPY,
         undo=f"it is copied back from {there} and compared",
     )
 
@@ -311,7 +311,7 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
             *_as_data(data, partial),
             _sync(paths.root),
         ],
-        timeout=3600.0,
+        timeout=limits.COMPARE,
         undo=f"rm -rf {quote(partial)} (a copy of ours)",
         ends_alone=True,
     )
@@ -359,13 +359,15 @@ def run_container(name: str, argv: Sequence[str], env_file: Sequence[str], shown
     lines = " ".join(quote(line) for line in env_file)
     script = f"printf '%s\\n' {lines} | {command}" if env_file else f"{command} </dev/null"
     visible = " ".join(quote(word) for word in shown)
-    return Action(Command(name, f"set -eu\n{script}\n", timeout=120.0, shown=visible), undo="the container is removed")
+    return Action(
+        Command(name, f"set -eu\n{script}\n", timeout=limits.RUN, shown=visible), undo="the container is removed"
+    )
 
 
 def save_image(cli: str, reference: str) -> Command:
     """Write an image to standard output, as `load` reads it; a read, though a long one."""
     cli = quote(cli)
-    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=3600.0, most=bounds.IMAGE)
+    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=limits.IMAGE, most=bounds.IMAGE)
 
 
 def load_image(cli: str, reference: str, image_id: str) -> Action:
@@ -381,7 +383,7 @@ def load_image(cli: str, reference: str, image_id: str) -> Action:
             *(tag if image_id and image_id != reference and "@" not in reference else []),
             f"{cli} inspect --type image {quote(reference)} >/dev/null",
         ],
-        timeout=3600.0,
+        timeout=limits.IMAGE,
         undo="the image stays",
     )
 
@@ -396,10 +398,10 @@ def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
             f"{cli} inspect --type container {quote(name)} >/dev/null 2>&1 || exit 0",
             f'[ "$({cli} inspect --type container -f {template} {quote(name)})" = {quote(run)} ] || exit {NAME_TAKEN}',
             f"{cli} update --restart=no {quote(name)} >/dev/null",
-            f"{cli} stop -t 30 {quote(name)} >/dev/null",
+            f"{cli} stop -t {limits.STOP_GRACE} {quote(name)} >/dev/null",
             f"{cli} rm {quote(name)} >/dev/null",
         ],
-        timeout=90.0,
+        timeout=limits.CONTAINER,
         undo="it was ours, and is made again when needed",
     )
 
@@ -407,7 +409,7 @@ def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
 def stop_container(cli: str, name: str) -> Action:
     """Stop a container gently, so that etcd flushes its commit."""
     cli = quote(cli)
-    return _action("stop", [f"{cli} stop -t 30 {quote(name)} >/dev/null"], timeout=90.0)
+    return _action("stop", [f"{cli} stop -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
 
 
 def write_proof(paths: RunPaths, proof: Mapping[str, object]) -> Action:
@@ -437,7 +439,7 @@ def adopt(paths: RunPaths, data: str) -> Action:
             empty,
             _sync(data),
         ],
-        timeout=1800.0 if paths.wal else 60.0,
+        timeout=limits.MOVE if paths.wal else limits.CHANGE,
         undo=f"mv {quote(member)} to {quote(paths.at('withdrawn'))}, then mv the original back",
     )
 
@@ -464,7 +466,7 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
             f"if [ \"$({cli} inspect -f '{{{{.State.Restarting}}}}' {cid})\" = true ];"
             f" then {cli} restart -t 30 {cid} >/dev/null; else {cli} start {cid} >/dev/null; fi",
         ],
-        timeout=120.0,
+        timeout=limits.START_REBUILT,
         undo="it is stopped and set aside again",
     )
 
@@ -487,7 +489,7 @@ def give_name_back(cli: str, container_id: str, was: str, name: str) -> Action:
 def start_existing(cli: str, name: str) -> Action:
     """Start a container that stands stopped; nothing happens if it runs."""
     cli = quote(cli)
-    return _action("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=90.0)
+    return _action("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
 
 
 def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
@@ -555,7 +557,7 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
             f"rmdir {quote(paths.at('original'))} 2>/dev/null || true",
             _sync(data),
         ],
-        timeout=7200.0,
+        timeout=limits.COPY,
     )
 
 
@@ -650,7 +652,7 @@ def put_container_back(cli: str, container_id: str, name: str, restart_policy: s
             f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
             *([f"{cli} start {cid} >/dev/null"] if start else []),
         ],
-        timeout=90.0,
+        timeout=limits.CONTAINER,
     )
 
 
@@ -688,7 +690,7 @@ def remove_run(paths: RunPaths) -> Action:
             " -exec rm -rf -- {} +",
             f"rm -rf -- {root}",
         ],
-        timeout=1800.0,
+        timeout=limits.MOVE,
         undo="it cannot be taken back",
     )
 
@@ -753,7 +755,7 @@ def release_hold(paths: RunPaths, token: str) -> Action:
 
 def still_held() -> Action:
     """Nothing but the guard that stands before every Action: LOST_HOLD where another run has taken the node over."""
-    return _action("still-held", [":"], timeout=10.0)
+    return _action("still-held", [":"], timeout=limits.BEAT)
 
 
 def beat(paths: RunPaths, token: str, count: int) -> Action:
@@ -762,5 +764,5 @@ def beat(paths: RunPaths, token: str, count: int) -> Action:
     return _action(
         "beat",
         [f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] || exit 0', f"echo {count} > {target}"],
-        timeout=10.0,
+        timeout=limits.BEAT,
     )

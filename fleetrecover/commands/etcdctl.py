@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fleetrecover import limits
 from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.shell import quote
 from fleetrecover.etcd import etcdctl as answers
@@ -44,7 +45,7 @@ class Etcdctl:
     endpoint: str
     tls: tuple[str, ...] = ()
 
-    def words(self, words: Sequence[str], *, timeout: int = 5, json: bool = True) -> tuple[str, ...]:
+    def words(self, words: Sequence[str], *, timeout: int = limits.ETCDCTL, json: bool = True) -> tuple[str, ...]:
         """Return the whole argv."""
         files = self.tls or ("", "", "")
         return (
@@ -61,26 +62,26 @@ class Etcdctl:
             ),
             self.container,
             "etcdctl",
-            "--dial-timeout=3s",
+            f"--dial-timeout={limits.DIAL}s",
             f"--command-timeout={timeout}s",
             *words,
             *(["-w", "json"] if json else []),
         )
 
-    def command(self, name: str, words: Sequence[str], *, timeout: int = 5, json: bool = True) -> Command:
+    def command(self, name: str, words: Sequence[str], *, timeout: int = limits.ETCDCTL, json: bool = True) -> Command:
         """Return the command; the node ends it some seconds after etcdctl's own limit."""
         script = " ".join(quote(word) for word in self.words(words, timeout=timeout, json=json))
-        return Command(name, script + "\n", timeout=timeout + 10.0)
+        return Command(name, script + "\n", timeout=timeout + limits.ETCDCTL_MORE)
 
     def status(self) -> Probe[answers.EndpointStatus]:
         """What the member says of itself; answers at once and without quorum.
 
         Not one that has started without quorum: it listens, but takes no client until it is published. So it gets 3 s.
         """
-        command = self.command("endpoint-status", ["endpoint", "status"], timeout=3)
+        command = self.command("endpoint-status", ["endpoint", "status"], timeout=limits.STATUS)
         return Probe(command, lambda r: answers.parse_endpoint_status(r.text)[0])
 
-    def health(self, timeout: int = 3) -> Probe[bool]:
+    def health(self, timeout: int = limits.STATUS) -> Probe[bool]:
         """Whether a linearizable read succeeds: quorum stands behind this member."""
         command = self.command("endpoint-health", ["endpoint", "health"], timeout=timeout, json=False)
         # exit 1 is "unhealthy": an answer, not a failure
@@ -102,24 +103,29 @@ class Etcdctl:
     def hashkv(self, revision: int) -> Probe[answers.HashKV]:
         """The content hash at a revision (0: the present one). Large databases take long."""
         return Probe(
-            self.command("hashkv", ["endpoint", "hashkv", f"--rev={revision}"], timeout=120),
+            self.command("hashkv", ["endpoint", "hashkv", f"--rev={revision}"], timeout=limits.HASH),
             lambda r: answers.parse_endpoint_hashkv(r.text)[0],
         )
 
     def key_count(self) -> Probe[int]:
         """How many keys there are, which etcd counts whatever the limit is; linearizable."""
         words = ["get", "", "--prefix", "--limit=1", "--keys-only"]
-        return Probe(self.command("key-count", words, timeout=60), lambda r: answers.parse_count(r.text))
+        return Probe(self.command("key-count", words, timeout=limits.COUNT), lambda r: answers.parse_count(r.text))
 
     def add(self, name: str, peer_urls: Sequence[str], *, learner: bool) -> Action:
         """Add a member, as a learner where etcd knows them (3.4 and later)."""
         words = ["member", "add", name, f"--peer-urls={','.join(peer_urls)}", *(["--learner"] if learner else [])]
-        return Action(self.command("member-add", words, timeout=10), undo="member remove, while it has not started")
+        return Action(
+            self.command("member-add", words, timeout=limits.MEMBER_CHANGE),
+            undo="member remove, while it has not started",
+        )
 
     def remove(self, member_id: int) -> Action:
         """Remove a member."""
         return Action(
-            self.command("member-remove", ["member", "remove", hex_id(member_id)], timeout=10, json=False),
+            self.command(
+                "member-remove", ["member", "remove", hex_id(member_id)], timeout=limits.MEMBER_CHANGE, json=False
+            ),
             undo="it is added anew, as a new member",
         )
 
@@ -127,13 +133,16 @@ class Etcdctl:
         """Give a member other peer URLs; etcd refuses one that another member has."""
         words = ["member", "update", hex_id(member_id), f"--peer-urls={','.join(peer_urls)}"]
         return Action(
-            self.command("member-update", words, timeout=10, json=False), undo="member update with the URLs of before"
+            self.command("member-update", words, timeout=limits.MEMBER_CHANGE, json=False),
+            undo="member update with the URLs of before",
         )
 
     def promote(self, member_id: int) -> Action:
         """Make a learner a voter; etcd refuses until it has caught up."""
         return Action(
-            self.command("member-promote", ["member", "promote", hex_id(member_id)], timeout=10, json=False),
+            self.command(
+                "member-promote", ["member", "promote", hex_id(member_id)], timeout=limits.MEMBER_CHANGE, json=False
+            ),
             undo="member remove",
         )
 

@@ -7,13 +7,13 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fleetrecover import limits
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.probes import WalFile, files_of_member
 from fleetrecover.commands.shell import quote
 from fleetrecover.facts import PeerPort, Sign
 from fleetrecover.model import Command, Result
 
-PORT_TIMEOUT = 2
 MAX_CERTIFICATE = 65536
 
 
@@ -31,7 +31,7 @@ def signs(member: str, wal: str = "") -> Probe[tuple[Sign, ...]]:
         rows = (line.partition(" ") for line in result.text.splitlines())
         return tuple(Sign(name, int(when)) for when, found, name in rows if found and when.isdecimal())
 
-    return Probe(Command("signs", script, timeout=20), parse)
+    return Probe(Command("signs", script, timeout=limits.PEEK), parse)
 
 
 def kept_files(member: str, wal_link: str = "") -> Probe[tuple[WalFile, ...] | None]:
@@ -56,7 +56,7 @@ def kept_files(member: str, wal_link: str = "") -> Probe[tuple[WalFile, ...] | N
             return None
         return tuple(WalFile(path, int(size)) for size, found, path in rows if found and size.isdigit())
 
-    return Probe(Command("kept-files", script, timeout=20), parse)
+    return Probe(Command("kept-files", script, timeout=limits.PEEK), parse)
 
 
 def made(member: str, wal: str = "") -> Probe[float | None]:
@@ -70,7 +70,7 @@ def made(member: str, wal: str = "") -> Probe[float | None]:
         said = result.text.strip()
         return float(said) if said.isdigit() and said != "0" else None
 
-    return Probe(Command("made", script, timeout=20, ok_codes=(0, 1)), parse)
+    return Probe(Command("made", script, timeout=limits.PEEK, ok_codes=(0, 1)), parse)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def certificates(wanted: Sequence[CertificateFiles]) -> Probe[tuple[CertificateB
                 found.append(CertificateBytes(files, *content, states=(cert, key, ca)))
         return tuple(found)
 
-    return Probe(Command("certificates", "".join(lines) or "true\n", timeout=20), parse)
+    return Probe(Command("certificates", "".join(lines) or "true\n", timeout=limits.PEEK), parse)
 
 
 def _plain(text: str) -> bytes:
@@ -162,14 +162,14 @@ def ports(targets: Sequence[tuple[str, str, int]]) -> Probe[tuple[PeerPort, ...]
 
     bash's /dev/tcp does it where there is bash, else nc; nothing is sent.
     """
-    timed = f"timeout {PORT_TIMEOUT}"
+    timed = f"timeout {limits.PORT}"
     lines = [
         "try() {\n"
         "  if command -v bash >/dev/null && command -v timeout >/dev/null; then\n"
         f'    {timed} bash -c \'exec 3<>"/dev/tcp/$0/$1"\' "$1" "$2" 2>/dev/null\n'
         "    case $? in 0) echo open ;; 124) echo silent ;; *) echo refused ;; esac\n"
         "  elif command -v nc >/dev/null; then\n"
-        f'    if nc -z -w {PORT_TIMEOUT} "$1" "$2" >/dev/null 2>&1; then echo open; else echo unknown; fi\n'
+        f'    if nc -z -w {limits.PORT} "$1" "$2" >/dev/null 2>&1; then echo open; else echo unknown; fi\n'
         "  else echo unknown; fi\n"
         "}\n"
     ]
@@ -183,4 +183,4 @@ def ports(targets: Sequence[tuple[str, str, int]]) -> Probe[tuple[PeerPort, ...]
             if answer in ("open", "refused", "silent", "unknown")
         )
 
-    return Probe(Command("peer-ports", "".join(lines), timeout=10.0 + PORT_TIMEOUT * len(targets)), parse)
+    return Probe(Command("peer-ports", "".join(lines), timeout=limits.PORTS + limits.PORT * len(targets)), parse)

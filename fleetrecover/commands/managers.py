@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from fleetrecover import limits
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
 from fleetrecover.commands.units import ACTIVE, DROP_IN, SETTINGS
@@ -82,7 +83,7 @@ def starters(names: Sequence[str]) -> Probe[tuple[Starter, ...]]:
         .replace("@SETTINGS@", SETTINGS)
         .replace("@DROP_IN@", DROP_IN)
     )
-    return Probe(Command("starters", script, timeout=20), _parse)
+    return Probe(Command("starters", script, timeout=limits.PEEK), _parse)
 
 
 def _parse(result: Result) -> tuple[Starter, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 from fleetrecover.answers import load_json, understood, unzipped
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
@@ -56,14 +56,14 @@ def machine() -> Probe[Machine]:
             values.get("boot", ""),
         )
 
-    return Probe(Command("machine", script, timeout=20), parse)
+    return Probe(Command("machine", script, timeout=limits.PEEK), parse)
 
 
 def cli_version(cli: str) -> Probe[str]:
     """The version of the container engine; fails where its daemon does not answer."""
     side = "Client" if posixpath.basename(cli).startswith("podman") else "Server"
     script = f"{quote(cli)} version --format '{{{{.{side}.Version}}}}'\n"
-    return Probe(Command("cli-version", script, timeout=20), lambda r: r.text.strip())
+    return Probe(Command("cli-version", script, timeout=limits.PEEK), lambda r: r.text.strip())
 
 
 def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
@@ -81,7 +81,7 @@ def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
     def parse(result: Result) -> tuple[Mapping[str, Any], ...]:
         return _inspected(result.text, "inspect")
 
-    return Probe(Command("containers", script, timeout=40, ok_codes=(0, 1)), parse)
+    return Probe(Command("containers", script, timeout=limits.LISTING, ok_codes=(0, 1)), parse)
 
 
 def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:
@@ -93,7 +93,7 @@ def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:
         found = _inspected(result.text or "[]", "image inspect")
         return {str(item.get("Id", "")): item for item in found}
 
-    return Probe(Command("images", script, timeout=30, ok_codes=(0, 1)), parse)
+    return Probe(Command("images", script, timeout=limits.ENGINE, ok_codes=(0, 1)), parse)
 
 
 def engine_info(cli: str) -> Probe[dict[str, Any] | None]:
@@ -106,13 +106,13 @@ def engine_info(cli: str) -> Probe[dict[str, Any] | None]:
         except FormatError:
             return None
 
-    return Probe(Command("engine-info", script, timeout=30, ok_codes=(0, 1)), parse)
+    return Probe(Command("engine-info", script, timeout=limits.ENGINE, ok_codes=(0, 1)), parse)
 
 
 def has_image(cli: str, reference: str) -> Probe[str | None]:
     """The id of an image on the node, or None."""
     script = f"{quote(cli)} inspect --type image -f '{{{{.Id}}}}' {quote(reference)} 2>/dev/null\n"
-    return Probe(Command("has-image", script, timeout=30, ok_codes=(0, 1)), lambda r: r.text.strip() or None)
+    return Probe(Command("has-image", script, timeout=limits.ENGINE, ok_codes=(0, 1)), lambda r: r.text.strip() or None)
 
 
 def container_state(cli: str, name: str) -> Probe[dict[str, Any] | None]:
@@ -123,13 +123,13 @@ def container_state(cli: str, name: str) -> Probe[dict[str, Any] | None]:
         found = _inspected(result.text or "[]", "inspect")
         return dict(found[0]) if found else None
 
-    return Probe(Command("container-state", script, timeout=30, ok_codes=(0, 1)), parse)
+    return Probe(Command("container-state", script, timeout=limits.ENGINE, ok_codes=(0, 1)), parse)
 
 
 def container_logs(cli: str, name: str, lines: int = 15) -> Probe[str]:
     """The last lines that a container has written."""
     script = f"{quote(cli)} logs --tail {lines} {quote(name)} 2>&1\n"
-    return Probe(Command("container-logs", script, timeout=20, ok_codes=(0, 1)), lambda r: r.text)
+    return Probe(Command("container-logs", script, timeout=limits.PEEK, ok_codes=(0, 1)), lambda r: r.text)
 
 
 PEM_ENDINGS = (".pem", ".crt", ".cer", ".cert", ".key")
@@ -142,7 +142,7 @@ def missing_files(paths: Sequence[str]) -> Probe[tuple[str, ...]]:
         f"[ {'-s' if path.endswith(PEM_ENDINGS) else '-e'} {quote(path)} ] || printf '%s\\n' {quote(path)}\n"
         for path in paths
     )
-    return Probe(Command("missing-files", tests + "true\n", timeout=20), lambda r: tuple(r.text.splitlines()))
+    return Probe(Command("missing-files", tests + "true\n", timeout=limits.PEEK), lambda r: tuple(r.text.splitlines()))
 
 
 @dataclass(frozen=True)
@@ -330,7 +330,7 @@ def data_listing(path: str, wal: str = "") -> Probe[DataListing]:
     }
     script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
     return Probe(
-        Command("data-listing", script, timeout=40, most=bounds.LISTING),
+        Command("data-listing", script, timeout=limits.LISTING, most=bounds.LISTING),
         lambda result: parse_listing(path, result.text),
     )
 
@@ -361,7 +361,7 @@ def work_dir(path: str) -> Probe[WorkDir]:
         return WorkDir(path, real, int(_number(values.get("free") or "0")) * 1024, values.get("problem"))
 
     script = _WORK_DIR.replace("@FREE@", free_kib('"$r"')).replace("@PATH@", quote(path))
-    return Probe(Command("work-dir", script, timeout=20), parse)
+    return Probe(Command("work-dir", script, timeout=limits.PEEK), parse)
 
 
 def parse_listing(path: str, text: str) -> DataListing:
@@ -626,7 +626,7 @@ def wal_file(path: str) -> Probe[bytes]:
     and sends what is before, compressed where that helps. What comes back here has its full size again.
     """
     most = (bounds.SNAP if path.endswith(".snap") else bounds.SEGMENT) + bounds.MIB
-    command = Command("wal-file", _SEGMENT.replace("@PATH@", quote(path)), timeout=600, most=most)
+    command = Command("wal-file", _SEGMENT.replace("@PATH@", quote(path)), timeout=limits.SEGMENT, most=most)
     return Probe(command, lambda r: _unpack(path, r))
 
 
@@ -661,7 +661,7 @@ def ranges(path: str, wanted: Sequence[tuple[int, int]]) -> Probe[list[bytes]]:
 
     # in hexadecimal, and gzip's own frame for what does not pack
     most = bounds.MIB + sum(2 * (size + size // 1000 + 64) for _, size in wanted)
-    return Probe(Command("ranges", f"[ -r {quote(path)} ] || exit 1\n{lines}", timeout=60, most=most), parse)
+    return Probe(Command("ranges", f"[ -r {quote(path)} ] || exit 1\n{lines}", timeout=limits.PAGES, most=most), parse)
 
 
 def files_of_member(wal: str) -> str:
@@ -679,13 +679,13 @@ def member_files(member: str, wal: str = "") -> Probe[tuple[WalFile, ...]]:
     """The WAL segments, snapshots and database below a `member` directory; `wal` is the WAL's own directory, if any."""
     script = f"cd {quote(member)} || exit 1\n{files_of_member(wal)}"
     return Probe(
-        Command("member-files", script, timeout=20), lambda r: tuple(_wal_file(x) for x in r.text.splitlines())
+        Command("member-files", script, timeout=limits.PEEK), lambda r: tuple(_wal_file(x) for x in r.text.splitlines())
     )
 
 
 def file_bytes(path: str, limit: int = bounds.MIB) -> Probe[bytes]:
     """The first `limit` bytes of a small file, such as a certificate."""
-    return Probe(Command("file", f"head -c {limit} {quote(path)}\n", timeout=20), lambda r: r.stdout)
+    return Probe(Command("file", f"head -c {limit} {quote(path)}\n", timeout=limits.PEEK), lambda r: r.stdout)
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 from fleetrecover.answers import load_json
 from fleetrecover.commands import wal_dir
 from fleetrecover.commands.actions import DIFFERS, NAME_TAKEN, NO_SPACE, OCCUPIED
@@ -37,15 +37,15 @@ _SHA = (
     " | cut -d' ' -f1; }\n"
 )
 _SYNC = "sync -f {0} 2>/dev/null || sync"
-_RATE = 20e6
-"""Bytes a second that a slow disk or an old openssl is expected to do at least."""
 
 
 def _time_for(size: int, least: float = 60.0) -> float:
-    return least + size / _RATE
+    return least + size / limits.BYTES_A_SECOND
 
 
-def _action(name: str, lines: Sequence[str], *, timeout: float = 60.0, undo: str = "", shown: str = "") -> Action:
+def _action(
+    name: str, lines: Sequence[str], *, timeout: float = limits.CHANGE, undo: str = "", shown: str = ""
+) -> Action:
     return Action(
         Command(name, "\n".join(["set -eu", *lines, ""]), timeout=timeout, shown=shown or "\n".join(lines)), undo=undo
     )
@@ -111,7 +111,7 @@ def listing(directory: str) -> Probe[SnapshotDirectory]:
     """What lies in the snapshot directory; symbolic links are followed."""
     values = {"@DIR@": quote(directory), "@MAX@": str(MAX_FILES), "@FREE@": free_kib('"$near"')}
     script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
-    return Probe(Command("snapshot-listing", script, timeout=40), lambda r: parse_listing(r.text))
+    return Probe(Command("snapshot-listing", script, timeout=limits.LISTING), lambda r: parse_listing(r.text))
 
 
 def parse_listing(text: str) -> SnapshotDirectory:
@@ -186,7 +186,7 @@ def digest(path: str, size: int, *, checksum: bool = True) -> Probe[Digest]:
 def file_size(path: str) -> Probe[int]:
     """The size of a file, bytes; 0 where there is none."""
     script = f"stat -L -c %s {quote(path)} 2>/dev/null || echo 0\n"
-    return Probe(Command("file-size", script, timeout=20), lambda r: int(r.text.strip() or 0))
+    return Probe(Command("file-size", script, timeout=limits.PEEK), lambda r: int(r.text.strip() or 0))
 
 
 def fetch(path: str, size: int) -> Command:
@@ -205,7 +205,9 @@ def last_written(member: str, wal: str = "") -> Probe[float | None]:
         f"for f in {segments} snap/db; do"
         ' [ -f "$f" ] && stat -c %Y "$f"; done | sort -n | tail -n 1\n'
     )
-    return Probe(Command("last-written", script, timeout=20), lambda r: float(r.text) if r.text.strip() else None)
+    return Probe(
+        Command("last-written", script, timeout=limits.PEEK), lambda r: float(r.text) if r.text.strip() else None
+    )
 
 
 # --- saving ----------------------------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ def restore_tool(cli: str, image: str) -> Probe[Tool]:
             raise FormatError("the image has neither etcdutl nor etcdctl that can restore", source=image)
         return Tool(found["tool"], "bumps" in found, found.get("version", "").strip())
 
-    return Probe(Command("restore-tool", script, timeout=60), parse)
+    return Probe(Command("restore-tool", script, timeout=limits.TOOL), parse)
 
 
 @dataclass(frozen=True)
@@ -437,13 +439,18 @@ def boot_proof(cli: str, image: str, paths: RunPaths, container: str, environmen
         "--heartbeat-interval=20",
         "--election-timeout=200",
     ]
-    return _action("boot-trial", [f"{join(words)} >/dev/null"], timeout=90, undo="the container is removed")
+    return _action(
+        "boot-trial", [f"{join(words)} >/dev/null"], timeout=limits.CONTAINER, undo="the container is removed"
+    )
 
 
 def remove_part(paths: RunPaths, *parts: str) -> Action:
     """Remove what was made from the snapshot only to look at it."""
     return _action(
-        "remove-part", [f"rm -rf -- {quote(paths.at(part))}" for part in parts], timeout=300, undo="made again"
+        "remove-part",
+        [f"rm -rf -- {quote(paths.at(part))}" for part in parts],
+        timeout=limits.REMOVE,
+        undo="made again",
     )
 
 
@@ -506,7 +513,7 @@ def restore_state(paths: RunPaths) -> Probe[RestoreState]:
                 found[key] = _object(value)
         return RestoreState(found.get("note"), frozenset(parts), tuple(stopped), found.get("trial"))
 
-    return Probe(Command("restore-state", script, timeout=20), parse)
+    return Probe(Command("restore-state", script, timeout=limits.PEEK), parse)
 
 
 def _object(text: str) -> Mapping[str, Any]:
@@ -578,7 +585,7 @@ def neighbours(cli: str, names: Sequence[str]) -> Probe[tuple[Neighbour, ...]]:
                 found.append(Neighbour(words[0].lstrip("/"), words[1], words[2], policy, words[-2], int(words[-1])))
         return tuple(found)
 
-    return Probe(Command("neighbours", script or "true\n", timeout=40), parse)
+    return Probe(Command("neighbours", script or "true\n", timeout=limits.LISTING), parse)
 
 
 def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
@@ -596,13 +603,23 @@ def stop_neighbours(cli: str, paths: RunPaths, names: Sequence[str]) -> Action:
             f"  {quote(cli)} stop -t 15 {quote(name)} >/dev/null",
             "fi",
         ]
-    return _action("stop-neighbours", lines, timeout=30.0 + 30 * len(names), undo=f"{cli} start {' '.join(names)}")
+    return _action(
+        "stop-neighbours",
+        lines,
+        timeout=limits.NEIGHBOUR + limits.NEIGHBOUR * len(names),
+        undo=f"{cli} start {' '.join(names)}",
+    )
 
 
 def start_neighbours(cli: str, names: Sequence[str]) -> Action:
     """Start them again, one after another."""
     lines = [f"{quote(cli)} start {quote(name)} >/dev/null" for name in names]
-    return _action("start-neighbours", lines or [":"], timeout=30.0 + 30 * len(names), undo="they are stopped again")
+    return _action(
+        "start-neighbours",
+        lines or [":"],
+        timeout=limits.NEIGHBOUR + limits.NEIGHBOUR * len(names),
+        undo="they are stopped again",
+    )
 
 
 # --- the schedule ------------------------------------------------------------------------------------------------------
@@ -650,7 +667,7 @@ def scheduler(cli: str) -> Probe[str]:
         '    read -r c < "$p" 2>/dev/null || continue\n'
         '    case "$c" in cron|crond) echo cron; exit 0;; esac\n  done\nfi\necho loop\n'
     )
-    return Probe(Command("scheduler", script, timeout=20), lambda r: r.text.strip() or LOOP)
+    return Probe(Command("scheduler", script, timeout=limits.PEEK), lambda r: r.text.strip() or LOOP)
 
 
 _SCRIPT = (
@@ -879,7 +896,7 @@ def schedule_status(paths: SchedulePaths) -> Probe[ScheduleStatus]:
         f"{_LOOP_LIVES} && echo means=loop\n"
         f"cat {quote(paths.state)} 2>/dev/null; true\n"
     )
-    return Probe(Command("schedule-status", script, timeout=20), lambda r: _status(r.text))
+    return Probe(Command("schedule-status", script, timeout=limits.PEEK), lambda r: _status(r.text))
 
 
 def _status(text: str) -> ScheduleStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
+from fleetrecover import limits
 from fleetrecover.commands import wal_dir
 from fleetrecover.commands.actions import DIFFERS, NO_SPACE
 from fleetrecover.commands.base import Action
@@ -50,7 +51,7 @@ def copy_for_trial(paths: RunPaths, member: str, data: str, *, need: int, wal: s
     )
     shown = f"cp -a {source} {copy}; diff -rq {source} {copy}"
     undo = f"rm -rf {quote(paths.root)}"
-    return Action(Command("trial-copy", script, timeout=3600.0, shown=shown), undo, ends_alone=True)
+    return Action(Command("trial-copy", script, timeout=limits.COMPARE, shown=shown), undo, ends_alone=True)
 
 
 def remove_trials(cli: str, keep_root: str) -> Action:
@@ -69,4 +70,4 @@ def remove_trials(cli: str, keep_root: str) -> Action:
             "",
         ]
     )
-    return Action(Command("trial-remove", script, timeout=300.0), undo="they were copies of ours")
+    return Action(Command("trial-remove", script, timeout=limits.REMOVE), undo="they were copies of ours")

@@ -12,6 +12,7 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 
+from fleetrecover import limits
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import quote
@@ -107,7 +108,7 @@ def hold_unit(paths: RunPaths, unit: str) -> Action:
             "  sleep 1",
             "done",
         ],
-        timeout=120.0,
+        timeout=limits.UNIT,
         undo=f"rm {target}; systemctl daemon-reload",
         shown=f"write {target}: AssertPathExists=!{mark}; systemctl daemon-reload",
     )
@@ -142,7 +143,7 @@ def stop_unit(cli: str, paths: RunPaths, unit: str, name: str, containers: Seque
     return _action(
         "stop-unit",
         lines,
-        timeout=90.0 + 40.0 * max(1, len(containers)),
+        timeout=limits.CONTAINER + limits.UNIT_MORE * max(1, len(containers)),
         undo=f"systemctl start {unit}, where it ran, when it is given back",
         shown="; ".join([*shown, f"systemctl stop {unit}"]),
     )
@@ -179,7 +180,7 @@ def release_unit(cli: str, paths: RunPaths, unit: str, name: str, *, remakes: bo
             f"rmdir {quote(posixpath.dirname(target))} {quote(paths.root)} 2>/dev/null || true",
             "systemctl daemon-reload",
         ],
-        timeout=180.0,
+        timeout=limits.UNIT_RELEASE,
         undo=f"write {target} again, as before",
         shown=f"rm {paths.at('fenced')}; systemctl start {unit}, where it ran before; rm {target}; systemctl daemon-reload",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fleetrecover import limits
 from fleetrecover.decide import steps as s
 from fleetrecover.decide.explain import Explained, explain
 from fleetrecover.errors import FleetRecoverError
@@ -61,23 +62,16 @@ NAMES: Mapping[str, str] = {
 }
 """By the class's name, as the journal has it."""
 
-HEALTH_TIMEOUT = 90.0
-QUARANTINE_TIMEOUT = 120.0
-JOIN_TIMEOUT = 120.0
-MEMBER_TIMEOUT = 90.0
-"""For changes of membership."""
-PROMOTE_TIMEOUT = 900.0
-
 _LIMITS: Mapping[str, float] = {
-    "Quarantine": QUARANTINE_TIMEOUT,
-    "StartRebuilt": HEALTH_TIMEOUT,
-    "AwaitQuorum": HEALTH_TIMEOUT,
-    "RemoveMember": MEMBER_TIMEOUT,
-    "AddMember": MEMBER_TIMEOUT,
-    "Join": JOIN_TIMEOUT,
-    "Promote": PROMOTE_TIMEOUT,
+    "Quarantine": limits.QUARANTINE,
+    "StartRebuilt": limits.HEALTHY,
+    "AwaitQuorum": limits.HEALTHY,
+    "RemoveMember": limits.MEMBER.total,
+    "AddMember": limits.MEMBER.total,
+    "Join": limits.JOINED,
+    "Promote": limits.PROMOTE.total,
     "CheckFiles": 20.0,
-    "TrialBoot": QUARANTINE_TIMEOUT,
+    "TrialBoot": limits.TRIAL,
 }
 
 
@@ -106,7 +100,7 @@ def limit_of(step: s.Step, cli: str = "docker") -> float | None:
     if (isinstance(step, s.StartOriginal) and step.waits_for == "health") or (
         isinstance(step, s.ReleaseUnit) and step.waits
     ):
-        told = HEALTH_TIMEOUT
+        told = limits.HEALTHY
     try:
         acts = explain(step, cli).seconds
     except (FleetRecoverError, TypeError):  # whoever looks on must never stop a run

@@ -8,13 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from fleetrecover import limits
 from fleetrecover.drafts.ansible_groups import Groups
 from fleetrecover.drafts.ansible_yaml import read_list
 from fleetrecover.errors import InputError
 
 TOOL = "ansible-inventory"
-LONGEST = 60.0
-"""Seconds: it takes about one; an inventory plugin may ask a cloud."""
 MOST_BYTES = 64 << 20
 FAILED = "the implicit localhost does not match"
 
@@ -40,11 +39,11 @@ def ask(program: str, inventory: Path) -> Groups:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=LONGEST,
+            timeout=limits.ANSIBLE,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise InputError(f"{inventory}: {TOOL} gave no answer in {LONGEST:.0f} s") from error
+        raise InputError(f"{inventory}: {TOOL} gave no answer in {limits.ANSIBLE:.0f} s") from error
     except OSError as error:
         raise InputError(f"{inventory}: {program} cannot be run: {error.strerror}") from error
     said = done.stderr.decode("utf-8", "replace").strip()

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 from fleetrecover.remote.settings import AGENT, Target
 
 SMALL = 8 * 1024 * 1024
@@ -154,7 +154,7 @@ class ProcessWire:
             if time.monotonic() > until:
                 raise BulkUnavailable(f"ssh did not come up within {timeout:g} s", out=out, err=err)
             if token + b"\n" not in heard[1]:
-                self.wait(0.5, to_write=False)
+                self.wait(limits.WAKE, to_write=False)
 
     @property
     def heard(self) -> float:
@@ -253,7 +253,7 @@ class RelayPipe:
         """Put in some data; BrokenPipeError if nobody reads any more."""
         while not self._gone:
             try:
-                self._chunks.put(data, timeout=0.5)
+                self._chunks.put(data, timeout=limits.WAKE)
             except queue.Full:
                 continue
             return len(data)
@@ -265,7 +265,7 @@ class RelayPipe:
             if self._broken:
                 raise BrokenPipeError("the sending end has failed")
             try:
-                return self._chunks.get(timeout=0.05)
+                return self._chunks.get(timeout=limits.GLANCE)
             except queue.Empty:
                 if self._ended and self._chunks.empty() and not self._broken:
                     return b""

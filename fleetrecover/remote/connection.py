@@ -18,6 +18,7 @@ from typing import Any
 import paramiko
 from fabric import Config, Connection
 
+from fleetrecover import limits
 from fleetrecover.errors import RemoteError
 from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures, sockets
@@ -34,14 +35,11 @@ _WIRE_LOG = "fleetrecover.remote.wire"
 # Without a handler of its own, Paramiko's log would go to stderr through logging's last resort.
 logging.getLogger(_WIRE_LOG).addHandler(logging.NullHandler())
 
-_KEEPALIVE = 5
 _AT_ONCE = 3
 """Connections to one host at most: a batch that takes long holds up nobody else's."""
 _RECEIVE = 1 << 20
 _NEVER = 1 << 62
 _GLOBAL_REQUEST = b"\x50"  # RFC 4254, 4
-_CLOSE_WAIT = 2.0
-_SESSION_WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
 
@@ -250,7 +248,7 @@ class _Link:
 
     def _open_session(self, transport: paramiko.Transport) -> paramiko.Channel:
         """Open a session channel. With MaxSessions 1 the server may need a moment to forget the last one."""
-        for pause in _SESSION_WAITS:
+        for pause in limits.SESSION_PAUSES:
             try:
                 return transport.open_session(timeout=self._timeout)
             except paramiko.ChannelException:
@@ -424,7 +422,7 @@ def _watch(transport: paramiko.Transport) -> None:
         message.add_boolean(True)
         server._send_user_message(message)
 
-    transport.packetizer.set_keepalive(_KEEPALIVE, ask)
+    transport.packetizer.set_keepalive(limits.KEEPALIVE, ask)
 
 
 def _is_dead(transport: paramiko.Transport | None) -> bool:
@@ -494,20 +492,20 @@ class _ChannelWire:
             self._signal.wait(timeout)
         elif not self._channel.send_ready():
             # Paramiko tells nobody when the window opens again.
-            self._signal.wait(0.002)
+            self._signal.wait(limits.FEW_PACKETS)
 
     def status(self) -> int | None:
         # The exit status may come a moment after the end of the output.
-        self._channel.status_event.wait(_CLOSE_WAIT)
+        self._channel.status_event.wait(limits.CLOSE)
         return None if self._channel.exit_status == -1 else int(self._channel.exit_status)
 
     def finish(self) -> None:
         """Wait until the server has closed the channel too: with MaxSessions 1 the next one is refused before."""
-        until = time.monotonic() + _CLOSE_WAIT
+        until = time.monotonic() + limits.CLOSE
         while not self._channel.closed and time.monotonic() < until:
             self._signal.lower()
             if not self._channel.closed:
-                self._signal.wait(0.05)
+                self._signal.wait(limits.GLANCE)
         self._channel.close()
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, SudoHangs, TooMuch, Unreachable
 from fleetrecover.model import Command, Result
-from fleetrecover.remote.script import KILL_GRACE, Cutter, Flood, Script, batch_script, seconds
+from fleetrecover.remote.script import Cutter, Flood, Script, batch_script, seconds
 
 SLACK = 15.0
 """Seconds of silence beyond a command's own bound, after which the node is taken to have stopped answering."""
@@ -69,7 +69,7 @@ class Conversation:
     commands: Sequence[Command]
     sudo: bool = False
     user: str = ""
-    start_limit: float = 10.0
+    start_limit: float = limits.CONNECT
     source: IO[bytes] | None = None
     sink: IO[bytes] | None = None
     progress: Progress | None = None
@@ -137,7 +137,7 @@ class Conversation:
     def _limit(self) -> float:
         if self._done == 0:
             return self.start_limit
-        return seconds(self.commands[self._done - 1].timeout) + KILL_GRACE
+        return seconds(self.commands[self._done - 1].timeout) + limits.KILL_GRACE
 
     def _send(self) -> None:
         """Send what there is room for: the script, and after `sh` has started, the source."""

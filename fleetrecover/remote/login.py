@@ -24,11 +24,9 @@ import paramiko
 from paramiko.agent import AgentKey, AgentSSH
 from paramiko.pkey import PublicBlob, UnknownKeyType
 
+from fleetrecover import limits
 from fleetrecover.remote import failures
 from fleetrecover.remote.settings import Target
-
-_AGENT_TIMEOUT = 60.0
-"""Seconds for one answer of the agent: it may ask for a touch of the hardware key, or a confirmation."""
 
 _CERTIFICATE = "-cert-v01@openssh.com"
 
@@ -149,7 +147,7 @@ class _Agent(AgentSSH):  # type: ignore[misc]
         super().__init__()
         self._turn = threading.Lock()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(_AGENT_TIMEOUT)
+        sock.settimeout(limits.AGENT)
         try:
             sock.connect(path)
             self._connect(sock)

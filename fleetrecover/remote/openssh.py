@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from fleetrecover import limits
 from fleetrecover.errors import InputError, RemoteError, Unreachable
 from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures, ssh_says
@@ -34,7 +35,6 @@ from fleetrecover.remote.settings import Settings, Target
 
 _AT_ONCE = 4
 """Sessions on one connection at most; sshd's own limit is 10 (MaxSessions)."""
-_SESSION_WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _POLL = 0.005
 _END_WAIT = 5.0
 _LONGEST_SOCKET = 70
@@ -199,7 +199,7 @@ class OpenSshTransport(Carrier):
 
     def _start(self, host: Host, master: _Master, commands: list[Command]) -> ProcessWire:
         """Start `sh` in a session; nothing of ours has been run before it answers, so this may be tried again."""
-        again, waits = True, iter(_SESSION_WAITS)
+        again, waits = True, iter(limits.SESSION_PAUSES)
         while True:
             socket = master.connected()
             argv = session_argv(self._client, master.target, socket, *self._shell)
@@ -210,7 +210,7 @@ class OpenSshTransport(Carrier):
                     pause = next(waits, None)
                     if pause is None and not master.in_use:
                         raise failures.no_command(master.target, "it has no room for a session") from error
-                    self._sleep(pause or _SESSION_WAITS[-1])
+                    self._sleep(pause or limits.SESSION_PAUSES[-1])
                 elif error.status == 255 and again and not master.lives:
                     again = False  # it had died since the last batch; nothing was sent
                 else:

@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fleetrecover import limits
 from fleetrecover.errors import InputError
 
 ENVIRONMENT = "FLEETRECOVER_SSH_CONFIG"
@@ -28,9 +29,6 @@ ENVIRONMENT = "FLEETRECOVER_SSH_CONFIG"
 
 LISTS = ("userknownhostsfile", "globalknownhostsfile")
 """Keywords with several paths on one line of `ssh -G`."""
-
-_ASK_TIMEOUT = 60.0
-"""Seconds for one `ssh -G`: it may run `Match exec` commands and look names up."""
 
 _NOISE = ("Pseudo-terminal will not be allocated",)
 _NO_DUMP = re.compile(r"(unknown|illegal|invalid) option -- '?G", re.IGNORECASE)
@@ -156,13 +154,13 @@ def _run(argv: Sequence[str], host: str) -> tuple[int, str, str]:
     except OSError as error:
         raise InputError(f"{argv[0]} cannot be run: {error.strerror}", hint="see `command -v ssh`") from error
     try:
-        out, err = process.communicate(timeout=_ASK_TIMEOUT)
+        out, err = process.communicate(timeout=limits.SSH_CONFIG)
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise InputError(
-            f"{host}: `ssh -G` has not answered within {_ASK_TIMEOUT:g} s",
+            f"{host}: `ssh -G` has not answered within {limits.SSH_CONFIG:g} s",
             hint=f"try `ssh -G {host}`: a `Match exec` command may hang, or a name server",
         ) from None
     return process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace")

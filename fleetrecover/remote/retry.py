@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import tenacity
 
+from fleetrecover import limits
 from fleetrecover.commands.etcdctl import NOT_IN_SYNC, PASSING
 from fleetrecover.errors import CommandFailed, OutcomeUnknown, RemoteError, SudoHangs, TooMuch, Unreachable
 
@@ -23,16 +24,12 @@ Sleep = Callable[[float], None]
 class Policy:
     """When to try again.
 
-    `retry_on` says which exceptions are worth it. Waits grow from `first_wait` by doubling, with jitter, up to
-    `longest_wait`; if both are equal, the wait is constant. It ends after `attempts` or `total` seconds, whichever is
-    first, with the last exception. `sleep` and `clock` are replaced in tests.
+    `retry_on` says which exceptions are worth it. It ends as `tries` says, with the last exception; pauses that grow have
+    jitter. `sleep` and `clock` are replaced in tests.
     """
 
     retry_on: Callable[[BaseException], bool]
-    attempts: int
-    total: float
-    first_wait: float
-    longest_wait: float
+    tries: limits.Tries
     sleep: Sleep = time.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -47,7 +44,7 @@ class Policy:
             sleep=self.sleep,
             retry=tenacity.retry_if_exception(self.retry_on),
             wait=self._wait(),
-            stop=tenacity.stop_after_attempt(self.attempts) | _OutOfTime(self.total, self.clock),
+            stop=tenacity.stop_after_attempt(self.tries.attempts) | _OutOfTime(self.tries.total, self.clock),
             before_sleep=tell,
             reraise=True,
         )
@@ -58,10 +55,10 @@ class Policy:
         return replace(self, sleep=sleep, clock=clock or self.clock)
 
     def _wait(self) -> Any:
-        if self.first_wait == self.longest_wait:
-            return tenacity.wait_fixed(self.first_wait)
-        growing = tenacity.wait_exponential(multiplier=self.first_wait, max=self.longest_wait)
-        return growing + tenacity.wait_random(0, self.first_wait / 2)
+        first, longest = self.tries.first, self.tries.longest
+        if first == longest:
+            return tenacity.wait_fixed(first)
+        return tenacity.wait_exponential(multiplier=first, max=longest) + tenacity.wait_random(0, first / 2)
 
 
 class _OutOfTime(tenacity.stop.stop_base):
@@ -86,19 +83,15 @@ def _lost(error: BaseException) -> bool:
     return isinstance(error, Unreachable | OutcomeUnknown) and not isinstance(error, TooMuch)
 
 
-READ_POLICY = Policy(retry_on=_lost, attempts=3, total=60.0, first_wait=0.5, longest_wait=5.0)
+READ_POLICY = Policy(_lost, limits.READ)
 """For reads: a node that could not be reached, or was lost in the middle, is asked again."""
 
 LOOK_POLICY = Policy(
-    retry_on=lambda error: isinstance(error, OutcomeUnknown) and not isinstance(error, SudoHangs | TooMuch),
-    attempts=3,
-    total=60.0,
-    first_wait=0.5,
-    longest_wait=2.0,
+    lambda error: isinstance(error, OutcomeUnknown) and not isinstance(error, SudoHangs | TooMuch), limits.LOOK
 )
 """For a survey: a node lost in the middle is asked again; one that cannot be reached at all is a row in the survey."""
 
-RECONNECT_POLICY = Policy(retry_on=_lost, attempts=60, total=120.0, first_wait=1.0, longest_wait=5.0)
+RECONNECT_POLICY = Policy(_lost, limits.RECONNECT)
 """After an unknown outcome: wait for the node to answer again, so that what is there can be looked at."""
 
 
@@ -111,17 +104,13 @@ def refusal(*texts: str) -> Callable[[BaseException], bool]:
     return matches
 
 
-MEMBER_ADD_POLICY = Policy(retry_on=refusal(*PASSING), attempts=91, total=90.0, first_wait=1.0, longest_wait=1.0)
+MEMBER_ADD_POLICY = Policy(refusal(*PASSING), limits.MEMBER)
 """For changes of membership, refused for some 5 s after the last join. Each new try looks first whether it was done."""
 
-FENCE_POLICY = Policy(
-    retry_on=refusal("Cannot update container"), attempts=8, total=20.0, first_wait=0.5, longest_wait=4.0
-)
+FENCE_POLICY = Policy(refusal("Cannot update container"), limits.FENCE)
 """For `docker update`, which fails when the container ends, or starts again, in that moment, as a crashing etcd does."""
 
-PROMOTE_POLICY = Policy(
-    retry_on=refusal(*PASSING, NOT_IN_SYNC), attempts=1801, total=900.0, first_wait=0.5, longest_wait=0.5
-)
+PROMOTE_POLICY = Policy(refusal(*PASSING, NOT_IN_SYNC), limits.PROMOTE)
 """For `member promote`, refused until the learner has caught up: long, because a database may be large."""
 
 
@@ -137,7 +126,7 @@ def wait_until(
     what: str,
     timeout: float,
     host: str = "cluster",
-    interval: float = 1.0,
+    interval: float = limits.POLL,
     describe: Callable[[], str] | None = None,
     on_poll: Callable[[str], None] | None = None,
     sleep: Sleep = time.sleep,
@@ -159,7 +148,7 @@ def wait_until(
                 return value
         except (Unreachable, OutcomeUnknown) as error:
             seen = error.message
-        pause = max(interval, min(clock() - asked, 2.0))
+        pause = max(interval, min(clock() - asked, limits.LONGEST_POLL))
         if clock() + pause > deadline:
             seen = seen or (describe() if describe is not None else "")
             raise WaitTimeout(

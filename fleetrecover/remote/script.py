@@ -27,13 +27,10 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fleetrecover import bounds
+from fleetrecover import bounds, limits
 from fleetrecover.commands.base import TIMED_OUT
 from fleetrecover.commands.shell import quote
 from fleetrecover.model import Command
-
-KILL_GRACE = 5
-"""Seconds between TERM and KILL on the node."""
 
 # $1: the shell of the batch, $2: seconds. It rings only as long as that shell is its parent: a process number that was
 # given to another process is never signalled. It rings every second, so a signal lost to a race does no harm.
@@ -57,7 +54,7 @@ _ring() {{
   _rung=$((_rung + 1))
   case $_rung in
     1) _signal -TERM ;;
-    {KILL_GRACE + 1}) _signal -KILL ;;
+    {limits.KILL_GRACE + 1}) _signal -KILL ;;
   esac
 }}
 trap _ring ALRM
@@ -74,7 +71,7 @@ _run() {{
     _code=$?
     [ "$_code" -gt 128 ] || break
     if [ "$_seen" = "$_rung" ]; then kill -0 "$_child" || break
-    elif [ "$_rung" -gt {KILL_GRACE + 1} ]; then break
+    elif [ "$_rung" -gt {limits.KILL_GRACE + 1} ]; then break
     fi
   done
   kill -KILL "$_clock"; kill -KILL "-$_clock"; wait "$_clock"

@@ -12,11 +12,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from fleetrecover import limits
+
 _SAID = 2048
 _END_WAIT = 2.0
-
-DEAD_PEER_MS = 30_000
-"""Milliseconds after which a peer that acknowledges nothing is given up."""
 
 
 class QuickSocket(socket.socket):
@@ -29,7 +28,7 @@ class QuickSocket(socket.socket):
     def tune(self) -> None:
         """Set the options of a connected socket."""
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * limits.DEAD_PEER))
 
     def recv(self, *args: Any) -> bytes:
         """Receive, and acknowledge at once."""

@@ -1,7 +1,7 @@
 """What is being waited for: said when it takes longer than a moment, and known when the operator interrupts.
 
-A step, or a command that a node has not answered, is written down when it begins. What has lasted for `AFTER` seconds is
-told once, with its node and how long it may take at most; so is its end, where a step's own line does not tell that.
+A step, or a command that a node has not answered, is written down when it begins. What has lasted for `TELL_AFTER`
+seconds is told once, with its node and how long it may take at most; so is its end, where a step's own line does not tell that.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from fleetrecover import limits
 from fleetrecover.model import Command, Host, Result, Transport
 
-AFTER = 2.0
-"""Seconds after which a wait is told."""
-TICK = 0.25
 QUIET = frozenset({"beat", "release-hold"})
 """Commands that go on in the background: nobody waits for them."""
 
@@ -73,7 +71,7 @@ class Waits:
         """Tell what has lasted for long enough; questions to nodes only where no step says already what goes on."""
         with self._lock:
             busy = any(wait.step for wait in self._open.values())
-            late = [w for w in self._open.values() if not w.told and self._clock() - w.begun >= AFTER]
+            late = [w for w in self._open.values() if not w.told and self._clock() - w.begun >= limits.TELL_AFTER]
             tell = [wait for wait in late if wait.step or not busy]
             for wait in tell:
                 wait.told = True
@@ -95,7 +93,7 @@ class Waits:
         while True:
             self._some.wait()
             self.tick()
-            time.sleep(TICK)
+            time.sleep(limits.TELL_TICK)
 
 
 class PatientTransport:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fleetrecover import __version__, bounds
+from fleetrecover import __version__, bounds, limits
 from fleetrecover.answers import load_json, understood
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
@@ -60,8 +60,6 @@ from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_
 from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, silent
 from fleetrecover.survey import Reader, take_survey, tls_files
 from fleetrecover.verify import expectation, verify
-
-TRIAL_TIMEOUT = 180.0
 
 
 @dataclass(frozen=True)
@@ -502,9 +500,9 @@ class RestoreApplier(Applier):
         wait_until(
             answers,
             what="the snapshot to answer in its trial",
-            timeout=TRIAL_TIMEOUT,
+            timeout=limits.TRIAL,
             host=step.node,
-            interval=0.2,
+            interval=limits.POLL_QUARANTINE,
             describe=lambda: self.describe(step.node, step.container),
             sleep=self.sleep,
         )
@@ -630,11 +628,11 @@ class _Run:
         def wanted(seen: Survey) -> Expectation:
             return expectation(seen, tuple(plan.targets), dict(plan.left_out), trial)
 
-        for attempt in range(10):
+        for attempt in range(limits.VERIFY_LOOKS):
             _, judgement = verify(self.means.fleet, self.means.transport, wanted)
-            if judgement.ok or attempt == 9:
+            if judgement.ok or attempt == limits.VERIFY_LOOKS - 1:
                 return judgement
-            self.means.sleep(2.0)
+            self.means.sleep(limits.VERIFY_PAUSE)
         raise AssertionError("unreachable")
 
     def judged(self, report: Report) -> Report:

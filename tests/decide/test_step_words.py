@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from fleetrecover import single
+from fleetrecover import limits, single
 from fleetrecover.decide import restore, undo
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.run_names import ENOUGH, LAST, match_run
-from fleetrecover.decide.step_words import MEMBER_TIMEOUT, NAMES, PROMOTE_TIMEOUT, limit_of, name_of
+from fleetrecover.decide.step_words import NAMES, limit_of, name_of
 from fleetrecover.decide.steps import EnsureImage, OwnAffair, Step
 from fleetrecover.errors import InputError, Undetermined
 from fleetrecover.facts import Keep, Pin, Problem
@@ -53,7 +53,7 @@ def test_every_step_of_every_plan_has_a_limit_and_a_task_of_fab() -> None:
 
 
 def test_the_limits_are_those_that_are_kept() -> None:
-    assert (MEMBER_ADD_POLICY.total, PROMOTE_POLICY.total) == (MEMBER_TIMEOUT, PROMOTE_TIMEOUT)
+    assert (MEMBER_ADD_POLICY.tries, PROMOTE_POLICY.tries) == (limits.MEMBER, limits.PROMOTE)
 
 
 def test_a_plan_can_be_done_task_by_task_as_each_says_which_is_next() -> None:

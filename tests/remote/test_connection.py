@@ -458,7 +458,7 @@ def test_a_server_that_freezes_is_noticed_long_before_the_commands_own_end(
     make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its kernel goes on acknowledging, so TCP notices nothing; the same with a gateway that hangs."""
-    monkeypatch.setattr("fleetrecover.remote.connection._KEEPALIVE", 0.5)
+    monkeypatch.setattr("fleetrecover.limits.KEEPALIVE", 0.5)
     monkeypatch.setattr("fleetrecover.remote.conversation.DEAD_AFTER", 3.0)
     server = make_sshd()
     fleet = server.fleet()

@@ -9,9 +9,9 @@ import pytest
 
 from fleetrecover import bounds
 from fleetrecover.errors import OutcomeUnknown, SudoHangs, TooMuch, Unreachable
+from fleetrecover.limits import KILL_GRACE
 from fleetrecover.model import Command, Result
 from fleetrecover.remote.conversation import DEAD_AFTER, OVERTIME, SLACK, Conversation
-from fleetrecover.remote.script import KILL_GRACE
 
 HELLO = Command("hello", "echo hello", timeout=10)
 NONCE = b"@NONCE@"

@@ -70,7 +70,7 @@ def test_a_read_is_not_repeated_for_ever() -> None:
     work = Failing(*[Unreachable("a", f"try {n}") for n in range(9)])
     with pytest.raises(Unreachable, match="try 2"):
         READ_POLICY.with_sleep(clock.sleep, clock).run(work)
-    assert work.calls == READ_POLICY.attempts
+    assert work.calls == READ_POLICY.tries.attempts
 
 
 def test_the_total_time_bounds_it_too() -> None:

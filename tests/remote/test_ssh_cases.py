@@ -400,7 +400,7 @@ def test_a_client_from_before_ssh_g_is_not_asked(tmp_path: Path) -> None:
 
 
 def test_a_client_that_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fleetrecover.remote.resolved._ASK_TIMEOUT", 0.3)
+    monkeypatch.setattr("fleetrecover.limits.SSH_CONFIG", 0.3)
     stub = tmp_path / "ssh"
     stub.write_text("#!/bin/sh\nsleep 4741\n")
     stub.chmod(0o755)

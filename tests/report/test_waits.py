@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import pytest
 
+from fleetrecover import limits
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.steps import AwaitQuorum, EnsureImage, Fence, FenceTarget, Promote
 from fleetrecover.errors import Unreachable
@@ -14,7 +15,7 @@ from fleetrecover.model import Command, Host, Result
 from fleetrecover.outcome import Outcome
 from fleetrecover.report.console import ConsoleEvents
 from fleetrecover.report.terminal import SafeConsole
-from fleetrecover.report.waits import AFTER, PatientTransport, Waits
+from fleetrecover.report.waits import PatientTransport, Waits
 from tests.fakes.transport import FakeTransport
 
 PATHS = RunPaths("/keep", "r1")
@@ -44,7 +45,7 @@ class Told:
 def test_what_is_over_in_a_moment_is_not_told() -> None:
     told = Told()
     key = told.waits.begin("etcd1", "no answer yet")
-    assert told.after(AFTER - 0.1) == []
+    assert told.after(limits.TELL_AFTER - 0.1) == []
     told.waits.end(key, "it answered")
     assert told.after(60) == []
 
@@ -52,7 +53,7 @@ def test_what_is_over_in_a_moment_is_not_told() -> None:
 def test_what_takes_longer_is_told_once_and_so_is_its_end() -> None:
     told = Told()
     key = told.waits.begin("etcd1", "no answer yet")
-    assert told.after(AFTER) == ["   … etcd1: no answer yet"]
+    assert told.after(limits.TELL_AFTER) == ["   … etcd1: no answer yet"]
     assert len(told.after(10)) == 1
     told.waits.end(key, "it answered")
     assert told.lines[1:] == ["   · etcd1: it answered after 12.0 s"]
@@ -62,7 +63,7 @@ def test_while_a_step_goes_on_the_questions_behind_it_are_not_told() -> None:
     told = Told()
     told.waits.begin("etcd1", "wait for a leader, at most 90 s", step="wait for a leader")
     told.waits.begin("etcd2", "no answer yet")
-    assert told.after(AFTER) == ["   … etcd1: wait for a leader, at most 90 s"]
+    assert told.after(limits.TELL_AFTER) == ["   … etcd1: wait for a leader, at most 90 s"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_a_step_says_what_is_waited_for_where_and_how_long_at_most(step: Any, li
     told, out = Told(), io.StringIO()
     events = ConsoleEvents(SafeConsole(file=out, width=160), waits=told.waits)
     events.step_begins(step)
-    assert told.after(AFTER) == [f"   … etcd1: {line}"]
+    assert told.after(limits.TELL_AFTER) == [f"   … etcd1: {line}"]
     assert out.getvalue() == ""
     events.step_ends(step, Outcome(type(step).__name__, "etcd1", 2.5, "done so"))
     assert out.getvalue() == f"   ✓ etcd1: {line.partition(',')[0]} (2.5 s): done so\n"
