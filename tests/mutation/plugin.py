@@ -45,6 +45,10 @@ class Runner:
     entered: dict[Place, set[int]] = field(default_factory=lambda: defaultdict(set))
     took: dict[int, float] = field(default_factory=dict)
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """The mark of pytest-timeout, which is left out: its alarm is that of a mutant's child."""
+        config.addinivalue_line("markers", "timeout(seconds): as pytest-timeout has it; not kept here")
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of pytest's own loop."""
