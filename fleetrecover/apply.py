@@ -16,14 +16,13 @@ from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
 from fleetrecover import limits
+from fleetrecover import steps as s
 from fleetrecover.commands import actions, probes, snapshots, units
 from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.membership import own_id
 from fleetrecover.decide.own import own_name, own_of
-from fleetrecover.decide.step_words import name_of
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
@@ -39,7 +38,7 @@ from fleetrecover.errors import (
     Unsupported,
 )
 from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import RUN_LABEL, Proof, Role, Survey
+from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
@@ -387,73 +386,26 @@ class Applier:
         """Stop and remove a container of this run, if it stands."""
         self.update(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
 
-    def remove_quarantine(self, step: s.Step) -> None:
-        """Stop and remove what an interruption has left of this run's quarantine, also under an older version's name."""
-        node = self.survey.node(step.node)
-        seen = [c.name for c in node.containers if c.role is Role.QUARANTINE and c.made_by == step.paths.run]
-        for name in dict.fromkeys([step.paths.quarantine_name(self.container(step.node)), *seen]):
-            self.remove_ours(step, name)
-
     # --- the steps ---
 
     @singledispatchmethod
     def do(self, step: s.Step) -> str | None:
         """Do one step; returns what is worth telling of it."""
-        raise FleetRecoverError(f"{step.node}: no way is known to do this: {name_of(step)}")
+        raise FleetRecoverError(f"{step.node}: no way is known to do this: {step.words}")
 
     @do.register
-    def _(self, step: s.OpenRun) -> str:
-        self.act(step, actions.open_run(step.paths, asdict(step.pin)))
-        self.act(step, actions.record_containers(self.cli, step.paths, step.containers, step.data))
-        return step.paths.root
-
-    @do.register
-    def _(self, step: s.Fence) -> str:
-        for target in step.targets:
-            fence = actions.fence(self.cli, target.id, target.name, target.keep_as, paused=target.paused)
-            self.update(step, fence)
-        return ", ".join(target.keep_as for target in step.targets)
-
-    @do.register
-    def _(self, step: s.HoldUnit) -> str:
-        self.act(step, units.hold_unit(step.paths, step.unit))
-        return step.unit
-
-    @do.register
-    def _(self, step: s.StopUnit) -> str:
-        targets = [(target.id, target.keep_as, target.paused) for target in step.targets]
-        self.act(step, units.stop_unit(self.cli, step.paths, step.unit, step.name, targets))
-        return ", ".join([step.unit, *(target.keep_as for target in step.targets)])
+    def _(self, step: s.Deeds) -> str:
+        send = self.update if step.passing else self.act
+        for action in step.actions(self.cli):
+            send(step, action)
+        return step.told()
 
     @do.register
     def _(self, step: s.ReleaseUnit) -> str:
-        action = units.release_unit(self.cli, step.paths, step.unit, step.name, remakes=step.remakes)
-        started = units.STARTED in self.act(step, action).text.split()
+        started = units.STARTED in self.act(step, step.release(self.cli)).text.split()
         if step.waits:
             self.wait_healthy(step.node, step.name)
         return f"{step.unit}, started" if started else step.unit
-
-    @do.register
-    def _(self, step: s.KeepData) -> str:
-        self.act(step, actions.move_aside(self.cli, step.paths, step.data, step.part))
-        return step.paths.at(step.part)
-
-    @do.register
-    def _(self, step: s.ProbeReflink) -> str:
-        self.act(step, actions.probe_reflink(step.paths))
-        return "a copy takes no space"
-
-    @do.register
-    def _(self, step: s.KeepElsewhere) -> str:
-        self.remove_quarantine(step)
-        self.act(step, actions.keep_elsewhere(self.cli, step.paths, step.data, work=step.work, need=step.need))
-        return f"{step.need / 1e6:,.1f} MB to {step.work}, compared byte by byte"
-
-    @do.register
-    def _(self, step: s.CopyData) -> str:
-        self.remove_quarantine(step)
-        self.act(step, actions.copy_original(step.paths, step.data, need=step.need, reflink=step.reflink))
-        return f"{step.need / 1e6:,.1f} MB, compared byte by byte"
 
     @do.register
     def _(self, step: s.RaiseCommit) -> str:
@@ -529,20 +481,13 @@ class Applier:
         )
 
     @do.register
-    def _(self, step: s.Adopt) -> str:
-        # an interruption right after the reset was proven leaves its container
-        self.remove_quarantine(step)
-        self.act(step, actions.adopt(step.paths, step.data))
-        return step.data
-
-    @do.register
     def _(self, step: s.StartOriginal) -> str:
         if step.replaces is not None:
             state = self.read(step.node, probes.container_state(self.cli, step.replaces))
             if state is not None and state.get("Id") != step.container_id:
                 self.remove_ours(step, step.replaces)
         self.together(step)
-        self.update(step, actions.start_original(self.cli, step.container_id, step.name, step.restart_policy))
+        self.update(step, step.start(self.cli))
         self._ctl.pop(step.node, None)
         if step.waits_for == "health":
             self.wait_healthy(step.node, step.name)
@@ -551,8 +496,8 @@ class Applier:
 
     def together(self, step: s.Step) -> None:
         """Before an etcd is started, or a run is closed: see that a WAL directory of its own lies with its data."""
-        if step.paths.wal:
-            self.act(step, actions.reunite(self.cli, step.paths, step.data))
+        for action in s.together(step, self.cli):
+            self.act(step, action)
 
     @do.register
     def _(self, step: s.StartRebuilt) -> str:
@@ -686,11 +631,6 @@ class Applier:
         return said
 
     @do.register
-    def _(self, step: s.RemoveLeftover) -> str:
-        self.update(step, actions.remove_container(self.cli, step.name, RUN_LABEL, step.made_by))
-        return f"{step.name} of run {step.made_by}"
-
-    @do.register
     def _(self, step: s.AddMember) -> str:
         there = self.member_at(step.leader, step.peer_urls)
         if there is not None:
@@ -805,21 +745,6 @@ class Applier:
         return f"voter {me.id:x}"
 
     @do.register
-    def _(self, step: s.GiveNameBack) -> str:
-        self.update(step, actions.give_name_back(self.cli, step.container_id, step.was, step.name))
-        return f"{step.name}, was {step.was}"
-
-    @do.register
-    def _(self, step: s.RestorePolicy) -> str:
-        self.update(step, actions.set_restart_policy(self.cli, step.name, step.restart_policy))
-        return step.restart_policy
-
-    @do.register
-    def _(self, step: s.StopNeighbours) -> str:
-        self.act(step, snapshots.stop_neighbours(self.cli, step.paths, step.names))
-        return ", ".join(step.names)
-
-    @do.register
     def _(self, step: s.StartNeighbours) -> str:
         stopped = self.read(step.node, snapshots.restore_state(step.paths)).stopped
         names = [name for name in step.names if name in stopped]
@@ -837,18 +762,6 @@ class Applier:
             told = self.describe(step.node, ill[0])
             raise CommandFailed(step.node, f"{', '.join(ill)} did not stay up: {told}", exit_code=1)
         return f"{', '.join(names)} run"
-
-    @do.register
-    def _(self, step: s.FinishRun) -> str:
-        self.together(step)
-        self.act(step, actions.mark(step.paths, "finished"))
-        return step.paths.run
-
-    @do.register
-    def _(self, step: s.CloseEarlier) -> str:
-        self.together(step)
-        self.act(step, actions.mark(step.earlier, "finished"))
-        return step.earlier.run
 
     # --- cleaning up after a join that failed ---
 

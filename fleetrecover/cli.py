@@ -509,13 +509,13 @@ def step(
 ) -> None:
     """One kind of step, as the tasks of `fab` do it."""
     from fleetrecover.report.console import print_steps
-    from fleetrecover.single import KINDS, do_next, ready, what_next
+    from fleetrecover.single import do_next, ready, what_next
 
     told = ""
 
     def confirm(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> None:
         nonlocal told
-        chosen, _ = ready(plan, KINDS[task], host)
+        chosen, _ = ready(plan, task, host)
         told = what_next(plan, chosen)
         print_steps(
             settings.err, f"fab {task}, of run {plan.run}: {diagnosis.verdict.value}", chosen, survey.fleet.etcd.cli

@@ -162,8 +162,8 @@ def _means(fleet: Any, transport: Any, yes: str | None, of: Sequence[str] = ()) 
 
 def _show(survey: Any, plan: Any) -> None:
     """What would be done, the dangers last."""
-    from fleetrecover.decide.step_words import headline
     from fleetrecover.decide.undo import CleanPlan
+    from fleetrecover.steps.words import headline
 
     err = settings.err
     for part in plan.stages:

@@ -34,7 +34,6 @@ from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
 from fleetrecover.decide.sides import ahead
-from fleetrecover.decide.steps import HoldUnit, ReleaseUnit, Stage
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.units import HOLD
 from fleetrecover.decide.verdict import Expectation, Judgement
@@ -56,6 +55,7 @@ from fleetrecover.outcome import Outcome, Report
 from fleetrecover.plain import counted
 from fleetrecover.report.document import diagnosis_document, plan_document, report_document
 from fleetrecover.report.files import Saved
+from fleetrecover.steps import HoldUnit, ReleaseUnit, Stage
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import expectation, take_hashes, verify
 
@@ -536,7 +536,7 @@ def proof_of(seen: Survey, plan: Plan) -> Proof | None:
 
 def without(stage: Any, failed: set[str]) -> Any:
     """The stage without the steps on nodes that failed; None if none is left."""
-    from fleetrecover.decide.steps import stage as make_stage
+    from fleetrecover.steps import stage as make_stage
 
     lanes = [[step for step in lane if step.node not in failed] for lane in stage.lanes]
     return make_stage(stage.name, stage.title, lanes, tuple(stage.essential))

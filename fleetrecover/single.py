@@ -6,31 +6,19 @@ A step is done only if everything that comes before it in the plan is done alrea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.decide.plan import Plan, fingerprint
-from fleetrecover.decide.step_words import name_of
 from fleetrecover.errors import FleetRecoverError, Refused, StoppedPartWay, UsageError, changing
 from fleetrecover.journal import Journal
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
 
-KINDS: dict[str, tuple[type[s.Step], ...]] = {
-    "fence": (s.HoldUnit, s.StopUnit, s.OpenRun, s.CloseEarlier, s.ProbeReflink, s.StopNeighbours, s.Fence),
-    "keep-data": (s.KeepData, s.KeepElsewhere),
-    "reset": (s.CopyData, s.RaiseCommit, s.Quarantine, s.Adopt),
-    "start": (
-        *(s.RemoveLeftover, s.StartOriginal, s.StartRebuilt, s.AwaitQuorum, s.GiveNameBack, s.RestorePolicy),
-        s.ReleaseUnit,
-    ),
-    "member-add": (s.EnsureImage, s.CheckFiles, s.RemoveMember, s.UpdateMember, s.AddMember),
-    "join": (s.EnsureImage, s.CheckFiles, s.Join),
-    "promote": (s.Promote,),
-}
-"""What each task does, as kinds of steps."""
+TASKS = ("fence", "keep-data", "reset", "start", "member-add", "join", "promote")
+"""What can be done by itself, in the order of the runbook; each step says which of them does it."""
 
 
 def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> tuple[Outcome, ...]:
@@ -39,14 +27,14 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
     Returns what came of them. Raises UsageError for a task or host that is not there, Refused where something else must
     come first, nothing of that kind is left to do, or the fleet has changed meanwhile; StoppedPartWay where a step failed.
     """
-    if task not in KINDS:
-        raise UsageError(f"{task} is no task", hint=f"one of: {', '.join(KINDS)}")
+    if task not in TASKS:
+        raise UsageError(f"{task} is no task", hint=f"one of: {', '.join(TASKS)}")
     if host is not None and host not in {each.name for each in means.fleet.hosts}:
         raise UsageError(f"there is no host {host} in the inventory")
     survey, diagnosis, plan = look(means, wish)
     if plan is None:
         raise Refused(f"nothing is to be done: {diagnosis.why}")
-    chosen, first = ready(plan, KINDS[task], host)
+    chosen, first = ready(plan, task, host)
     if not chosen:
         raise Refused(
             f"{task}{f' on {host}' if host else ''}: nothing can be done now",
@@ -60,7 +48,7 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
                 "the fleet changed while the plan was being read; nothing was changed",
                 hint="run the same command again",
             )
-        chosen, _ = ready(fresh, KINDS[task], host)
+        chosen, _ = ready(fresh, task, host)
         # when the units are held, no container is made behind our back any more: then it is looked at again
         chosen = tuple(step for step in chosen if isinstance(step, s.HoldUnit)) or chosen
         journal = Journal.open(means.fleet.cluster, plan.run)
@@ -90,8 +78,13 @@ def stopped(task: str, node: str, error: FleetRecoverError) -> FleetRecoverError
     )
 
 
-def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[tuple[s.Step, ...], str]:
-    """The steps of these kinds that nothing stands before, and the name of what stands before the others.
+def ready(plan: Plan, task: str, host: str | None) -> tuple[tuple[s.Step, ...], str]:
+    """The steps of this task that nothing stands before, and the name of what stands before the others."""
+    return unhindered(plan, lambda step: task in step.tasks and host in (None, step.node))
+
+
+def unhindered(plan: Plan, wanted: Callable[[s.Step], bool]) -> tuple[tuple[s.Step, ...], str]:
+    """The wanted steps that nothing stands before, and the name of what stands before the others.
 
     A step has to wait for every step of an earlier stage and for the earlier ones of its own lane; lanes do not wait
     for each other. What is a node's own affair holds up that node's steps alone, and is nothing to do by itself. Steps
@@ -103,11 +96,11 @@ def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[
         waiting = ""
         for lane in part.lanes:
             for step in lane:
-                wanted = isinstance(step, tuple(kinds)) and host in (None, step.node)
-                if not wanted and isinstance(step, s.OwnAffair):
+                mine = wanted(step)
+                if not mine and isinstance(step, s.OwnAffair):
                     held.setdefault(step.node, by_hand(step))
                     continue
-                if not wanted or step.node in held:
+                if not mine or step.node in held:
                     waiting = waiting or held.get(step.node, by_hand(step))
                     break
                 chosen.append(step)
@@ -119,9 +112,8 @@ def ready(plan: Plan, kinds: Sequence[type[s.Step]], host: str | None) -> tuple[
 
 def by_hand(step: s.Step) -> str:
     """What to type for a step, and what that is: a task of `fab`, or the command that does the rest."""
-    task = next((name for name, kinds in KINDS.items() if isinstance(step, kinds)), None)
-    typed = f"`fab {task}`" if task is not None else "`fleetrecover recover`"
-    return f"{typed} ({name_of(step)}, on {step.node})"
+    typed = f"`fab {step.tasks[0]}`" if step.tasks else "`fleetrecover recover`"
+    return f"{typed} ({step.words}, on {step.node})"
 
 
 def what_next(plan: Plan, done: Sequence[s.Step]) -> str:

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
 from fleetrecover.commands.trial import TRIAL_PREFIX, copy_for_trial, remove_trials
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Diagnosis, Verdict
 from fleetrecover.decide.own import own_name, own_of
 from fleetrecover.docker import rewrite

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
 from fleetrecover import limits
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier, Events
-from fleetrecover.commands import actions, probes, snapshots
-from fleetrecover.decide import steps as s
+from fleetrecover.commands import probes, snapshots
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.kept import Loss, check_kept
 from fleetrecover.decide.rights import refuse_without_rights
-from fleetrecover.decide.steps import RESTORE
 from fleetrecover.errors import (
     CheckFailed,
     FleetRecoverError,
@@ -28,7 +27,7 @@ from fleetrecover.errors import (
     Undetermined,
     changing,
 )
-from fleetrecover.facts import RUN_LABEL, Survey
+from fleetrecover.facts import Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal
 from fleetrecover.kept import look_at_kept
@@ -36,6 +35,7 @@ from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import run_paths
 from fleetrecover.remote import look_at
+from fleetrecover.steps import RESTORE
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import verify
 
@@ -77,32 +77,11 @@ class Undoer(Applier):
         return super().do(step)
 
     @do.register
-    def _(self, step: u.BeginUndo) -> str:
-        self.act(step, actions.mark(step.paths, "undoing"))
-        return step.paths.run
-
-    @do.register
-    def _(self, step: u.RemoveOurs) -> str:
-        for name in step.names:
-            self.act(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
-        return ", ".join(step.names)
-
-    @do.register
-    def _(self, step: u.PutDataBack) -> str:
-        self.act(step, actions.put_data_back(self.cli, step.paths, step.data))
-        return step.data
-
-    @do.register
-    def _(self, step: u.PutContainerBack) -> str:
-        if step.start:
-            self.together(step)
-        action = actions.put_container_back(
-            self.cli, step.container_id, step.name, step.restart_policy, start=step.start
-        )
-        self.act(step, action)
+    def _(self, step: s.PutContainerBack) -> str | None:
+        done = super().do(step)
         if step.wait:
             self.let_it_answer(step.node, step.name)
-        return f"{step.name}, restart policy {step.restart_policy}, {'started' if step.start else 'stopped'}"
+        return done
 
     @do.register
     def _(self, step: s.ReleaseUnit) -> str | None:
@@ -126,29 +105,12 @@ class Undoer(Applier):
             self.events.note(f"{error.message}; the others are started all the same")
 
     @do.register
-    def _(self, step: u.StartStopped) -> str:
+    def _(self, step: s.StartStopped) -> str:
         stopped = self.read(step.node, snapshots.restore_state(step.paths)).stopped
         names = [name for name in step.names if name in stopped]
         if names:
             self.act(step, snapshots.start_neighbours(self.cli, names))
         return ", ".join(names) or "none had been stopped"
-
-    @do.register
-    def _(self, step: u.MarkUndone) -> str:
-        self.together(step)
-        self.act(step, actions.mark(step.paths, "undone"))
-        return step.paths.run
-
-    @do.register
-    def _(self, step: u.RemoveKept) -> str:
-        for cid, name in step.containers:
-            self.act(step, actions.remove_kept_container(self.cli, cid, name))
-        return ", ".join(name for _, name in step.containers)
-
-    @do.register
-    def _(self, step: u.RemoveRun) -> str:
-        self.act(step, actions.remove_run(step.paths))
-        return f"{step.frees / 1e6:,.1f} MB"
 
     def all_of(self, stages: tuple[s.Stage, ...]) -> None:
         """Do every stage; a node that failed is left out of what follows, the others go on."""

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
-from fleetrecover.decide import undo as u
 from fleetrecover.errors import CommandFailed, FleetRecoverError
 from fleetrecover.journal import Journal
 from fleetrecover.undo import Undoer
@@ -65,8 +64,8 @@ LOOKS_FIRST: dict[str, s.Step] = {
     "rebuilt": s.StartRebuilt(*BASE, make_container(1, 1, wal=True).spec, "etcd", "always", "why"),  # type: ignore[arg-type]
     "finish": s.FinishRun(*BASE),
     "close": s.CloseEarlier(*BASE, WALLED),
-    "put back": u.PutContainerBack(*BASE, "c" * 64, "etcd", "always", start=True),
-    "undone": u.MarkUndone(*BASE),
+    "put back": s.PutContainerBack(*BASE, "c" * 64, "etcd", "always", start=True),
+    "undone": s.MarkUndone(*BASE),
 }
 
 
@@ -93,6 +92,6 @@ def test_one_that_stays_stopped_need_not_be_looked_at(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "r1.jsonl", "r1")
     survey = surveys.survey(surveys.node(1))
     worker = Undoer(survey, transport, "t", journal, Silent(), lambda _: None)  # type: ignore[arg-type]
-    worker.do(u.PutContainerBack(*BASE, "c" * 64, "etcd", "no", start=False))
+    worker.do(s.PutContainerBack(*BASE, "c" * 64, "etcd", "no", start=False))
     journal.close()
     assert transport.names() == ["put-container-back"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier
 from fleetrecover.commands.base import BUSY, TIMED_OUT
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.errors import CommandFailed, OutcomeUnknown, Unreachable
 from fleetrecover.journal import Journal
 from tests.decide import surveys

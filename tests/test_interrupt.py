@@ -23,7 +23,7 @@ import signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 from fleetrecover import cli, recover, survey
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide.steps import AwaitQuorum, Promote
+from fleetrecover.steps import AwaitQuorum, Promote
 
 STEP = AwaitQuorum("etcd1", RunPaths("/keep", "r1"), "/data", ("etcd1",))
 def stay(*_, **__):

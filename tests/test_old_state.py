@@ -18,11 +18,11 @@ from fleetrecover.decide import undo as u
 from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose, find_open_run
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.regrown import adopted
-from fleetrecover.decide.steps import Adopt, CopyData, Quarantine
 from fleetrecover.etcd.log import Log
 from fleetrecover.facts import Keep, KeptData, NodeFacts, Survey
 from fleetrecover.kept import look_at_kept
 from fleetrecover.model import Command, Host, Result
+from fleetrecover.steps import Adopt, CopyData, Quarantine
 from fleetrecover.survey import Reader, read_remote_log
 from tests.etcd.writers import WalWriter, conf_change, etcd_db, put
 from tests.fakes.nodes import CLUSTER, FakeFleet, make_container

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fleetrecover import apply
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import CommandFailed, FleetRecoverError
 from fleetrecover.journal import Journal

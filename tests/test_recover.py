@@ -13,7 +13,7 @@ import pytest
 
 from fleetrecover import recover as flow
 from fleetrecover import single
-from fleetrecover.decide import steps as s
+from fleetrecover import steps as s
 from fleetrecover.decide.diagnosis import Remedy, Wish
 from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.decide.seen import Seen, best_at_rest, best_seen

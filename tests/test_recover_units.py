@@ -12,9 +12,9 @@ import pytest
 
 from fleetrecover import recover as flow
 from fleetrecover import single
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.errors import CommandFailed, FleetRecoverError, StoppedPartWay
 from fleetrecover.facts import Survey

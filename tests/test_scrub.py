@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import CommandFailed
 from fleetrecover.journal import Journal

@@ -16,6 +16,7 @@ from fleetrecover.decide import undo as u
 from fleetrecover.decide.kept import Loss
 from fleetrecover.errors import Refused
 from fleetrecover.facts import KeptData, Survey
+from fleetrecover.steps import BeginUndo
 from tests.decide.test_resume import RUN
 from tests.decide.test_undo import UndoFleet, picture, recovered
 from tests.fakes.nodes import FakeFleet
@@ -194,5 +195,5 @@ def test_undo_is_for_what_was_shown(world: World) -> None:
 def test_every_node_is_marked_before_anything_is_done_to_it() -> None:
     for part in u.make_undo(recovered().survey(), RUN).stages[:1]:
         for lane in part.lanes:
-            assert isinstance(lane[0], u.BeginUndo)
+            assert isinstance(lane[0], BeginUndo)
     assert FakeFleet is not UndoFleet

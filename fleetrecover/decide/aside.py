@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide.steps import FenceTarget
 from fleetrecover.facts import Container, NodeFacts
+from fleetrecover.steps import FenceTarget
 
 
 def aside_targets(paths: RunPaths, node: NodeFacts, containers: Iterable[Container]) -> tuple[FenceTarget, ...]:

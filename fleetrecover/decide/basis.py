@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fleetrecover.decide import steps as s
+from fleetrecover import steps as s
 from fleetrecover.decide.diagnosis import Remedy
 from fleetrecover.decide.units import made_by_unit
 from fleetrecover.facts import NodeFacts, Survey

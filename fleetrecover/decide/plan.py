@@ -32,7 +32,18 @@ from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.sides import begun_anew
-from fleetrecover.decide.steps import (
+from fleetrecover.decide.units import Units
+from fleetrecover.decide.untouchable import refusal
+from fleetrecover.docker import rewrite
+from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.docker.podman import cannot_fence
+from fleetrecover.docker.rewrite import Identity
+from fleetrecover.docker.spec import ContainerSpec, mounted_at
+from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
+from fleetrecover.etcd.membership import hex_id
+from fleetrecover.etcd.wal import raise_commit
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
+from fleetrecover.steps import (
     ROLLING,
     AddMember,
     Adopt,
@@ -64,17 +75,6 @@ from fleetrecover.decide.steps import (
     UpdateMember,
     stage,
 )
-from fleetrecover.decide.units import Units
-from fleetrecover.decide.untouchable import refusal
-from fleetrecover.docker import rewrite
-from fleetrecover.docker.etcd_config import EtcdConfig
-from fleetrecover.docker.podman import cannot_fence
-from fleetrecover.docker.rewrite import Identity
-from fleetrecover.docker.spec import ContainerSpec, mounted_at
-from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
-from fleetrecover.etcd.membership import hex_id
-from fleetrecover.etcd.wal import raise_commit
-from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
 
 SPACE_MARGIN = 64 * 1024 * 1024
 """What etcd takes beside its data when it starts: one WAL segment, 64 MB, allocated whole; without it, it hangs."""
@@ -424,11 +424,12 @@ class _Maker:
             if not (keep is not None and keep.work and not keep.booted):
                 if not any(isinstance(step, KeepElsewhere) for step in steps):
                     need, reflink = self.need(node)
-                    steps.append(CopyData(node.name, paths, data, need, reflink))
+                    steps.append(CopyData(node.name, paths, data, need, reflink, self.quarantines(node)))
                 last = node.log.last
                 steps.append(RaiseCommit(node.name, paths, data, raise_commit(node.log), last.term, last.index))
             steps.append(self.quarantine(node, spec, paths, data))
-        steps.append(Adopt(node.name, paths, data))
+        # an interruption right after the reset was proven leaves its container
+        steps.append(Adopt(node.name, paths, data, self.quarantines(node)))
         return steps
 
     def need(self, node: NodeFacts) -> tuple[int, bool]:
@@ -503,7 +504,8 @@ class _Maker:
         size = node.data.size if node.data else 0
         if keep is not None and keep.elsewhere is not None:
             # the run has chosen its place, and what is there may be whole already
-            return KeepElsewhere(node.name, paths, data, posixpath.dirname(posixpath.dirname(keep.elsewhere)), size)
+            work = posixpath.dirname(posixpath.dirname(keep.elsewhere))
+            return KeepElsewhere(node.name, paths, data, work, size, self.quarantines(node))
         assert self.work is not None
         where = f"--work-dir {self.work.path} on {node.name}"
         if self.work.problem:
@@ -525,7 +527,7 @@ class _Maker:
                 f"{where}: {_mb(size + SPACE_MARGIN)} are needed, only {_mb(self.work.free)} are free there",
                 hint=f"`ssh {node.name} df -h` shows where there is more space",
             )
-        return KeepElsewhere(node.name, paths, data, self.work.real, size)
+        return KeepElsewhere(node.name, paths, data, self.work.real, size, self.quarantines(node))
 
     def scattered(self, node: NodeFacts) -> str | None:
         """Why the data of a node cannot be moved as one; None where it can."""
@@ -586,6 +588,11 @@ class _Maker:
             f"etcd cannot make a new log in {own.config.wal_apart}, which is a mount point in its container: give it a "
             "--wal-dir below that"
         )
+
+    def quarantines(self, node: NodeFacts) -> tuple[str, ...]:
+        """What an interruption may have left of this run's quarantine, also under an older version's name."""
+        seen = [c.name for c in node.containers if c.role is Role.QUARANTINE and c.made_by == self.run]
+        return tuple(dict.fromkeys([self.paths(node).quarantine_name(self.name(node)), *seen]))
 
     def quarantine(self, node: NodeFacts, spec: ContainerSpec, paths: RunPaths, data: str) -> Quarantine:
         name = paths.quarantine_name(self.name(node))

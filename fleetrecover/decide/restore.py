@@ -19,42 +19,45 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
 from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
 from fleetrecover.decide.aside import aside_targets
 from fleetrecover.decide.away import away_finding
 from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
-from fleetrecover.decide.explain import Explained, explain
 from fleetrecover.decide.membership import Seat, host_of_url, quorum
 from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.plan import SPACE_MARGIN
 from fleetrecover.decide.policies import true_policy
-from fleetrecover.decide.steps import (
+from fleetrecover.decide.untouchable import refusal
+from fleetrecover.docker import rewrite
+from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
+from fleetrecover.etcd.membership import Member
+from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin, Role, Survey
+from fleetrecover.steps import (
     RESTORE,
+    AdoptRestored,
     AwaitQuorum,
     CheckFiles,
     EnsureImage,
     Fence,
     FinishRun,
     KeepData,
+    NoteRestore,
     OpenRun,
+    RestoreData,
+    SendSnapshot,
     Stage,
     StartNeighbours,
+    StartNew,
     StartOriginal,
     Step,
     StopNeighbours,
+    TrialBoot,
     stage,
 )
-from fleetrecover.decide.untouchable import refusal
-from fleetrecover.docker import rewrite
-from fleetrecover.docker.argv import masked, to_argv
-from fleetrecover.docker.etcd_config import EtcdConfig
-from fleetrecover.docker.spec import ContainerSpec
-from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
-from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin, Role, Survey
 
 KIND = RESTORE
 BUMP = 1_000_000_000
@@ -62,62 +65,6 @@ BUMP = 1_000_000_000
 
 
 # --- steps of its own ---
-
-
-@dataclass(frozen=True)
-class NoteRestore(Step):
-    """Write restore.json: what is restored, with which token and members, so that any bastion can finish it."""
-
-    note: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class SendSnapshot(Step):
-    """Bring the snapshot to the node, whole and with that hash, or not at all. `size` in bytes."""
-
-    name: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class TrialBoot(Step):
-    """Restore into a scratch directory and boot it without network: it must answer, and have the snapshot's revision."""
-
-    image: str
-    tool: Tool
-    container: str
-    size: int
-    revision: int
-    environment: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RestoreData(Step):
-    """Restore beside the old data, in a container without network. `owner` is uid:gid, `size` in bytes."""
-
-    image: str
-    tool: Tool
-    identity: Identity
-    size: int
-    bump: int
-    owner: str
-
-
-@dataclass(frozen=True)
-class AdoptRestored(Step):
-    """Move the restored data to where etcd looks for it."""
-
-
-@dataclass(frozen=True)
-class StartNew(Step):
-    """Start a container that was made from another node's, or without the force flag. It does not wait."""
-
-    spec: ContainerSpec
-    name: str
-    restart_policy: str
-    reason: str
-    replacements: tuple[str, ...] = ()
 
 
 # --- what the plan is made from ---
@@ -743,78 +690,3 @@ def restore_under_way(run: RunUnderWay) -> tuple[str, str] | None:
 
 
 # --- in words ---
-
-
-def _words(title: str, commands_: Sequence[str], after: str, undo: str) -> Explained:
-    return Explained(title, tuple(commands_), "", after, undo)
-
-
-@explain.register
-def _(step: NoteRestore, cli: str) -> Explained:
-    action = commands.write_note(step.paths, "restore.json", step.note)
-    return _words("note what is restored, with which token and members", [action.command.display], "", "a record")
-
-
-@explain.register
-def _(step: SendSnapshot, cli: str) -> Explained:
-    action = commands.receive(step.paths.at("snapshot.db"), step.size, step.sha256)
-    return _words(f"bring {step.name} there", [action.command.display], "size and SHA-256 are right", action.undo)
-
-
-@explain.register
-def _(step: TrialBoot, cli: str) -> Explained:
-    made = commands.restore_into(
-        cli,
-        step.image,
-        step.tool,
-        step.paths,
-        "trial",
-        trial_identity(step.paths.run),
-        size=step.size,
-        bump=0,
-        owner="",
-    )
-    boot = commands.boot_proof(cli, step.image, step.paths, step.container, step.environment)
-    return _words(
-        "restore into a scratch directory and boot it without network",
-        [made.command.display, boot.command.display],
-        f"it answers, at revision {step.revision}; its content hash is kept; then it is removed",
-        "nothing else is touched",
-    )
-
-
-@explain.register
-def _(step: RestoreData, cli: str) -> Explained:
-    action = commands.restore_into(
-        cli,
-        step.image,
-        step.tool,
-        step.paths,
-        "restored",
-        step.identity,
-        size=step.size,
-        bump=step.bump,
-        owner=step.owner,
-    )
-    return _words(
-        "restore beside the old data", [action.command.display], "a database and a WAL stand there", action.undo
-    )
-
-
-@explain.register
-def _(step: AdoptRestored, cli: str) -> Explained:
-    action = commands.adopt_restored(step.paths, step.data)
-    return _words("move the restored data in", [action.command.display], "", action.undo)
-
-
-@explain.register
-def _(step: StartNew, cli: str) -> Explained:
-    words = " ".join(to_argv(masked(step.spec), cli=cli, detach=True))
-    changed = [line for text in step.replacements for line in text.splitlines()]
-    return _words(f"start a new container {step.name}: {step.reason}", [words, *changed], "", "it is removed")
-
-
-def trial_identity(run: str) -> Identity:
-    """Who the trial is: alone, on its own loopback."""
-    url = "http://127.0.0.1:2380"
-    return Identity("trial", (url,), (("trial", (url,)),), f"trial-{run}")

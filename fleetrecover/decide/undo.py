@@ -17,65 +17,28 @@ from fleetrecover.decide.diagnosis import Remedy
 from fleetrecover.decide.kept import ahead_of_serving
 from fleetrecover.decide.managers import cannot_hold, remakes
 from fleetrecover.decide.run_names import LAST, match_run
-from fleetrecover.decide.steps import RESTORE, ROLLING, Fence, FenceTarget, Stage, Step, StopNeighbours, stage
 from fleetrecover.decide.taken_back import Change, Starting, change_by, moves, serving, who_starts
 from fleetrecover.decide.units import RELEASE, Units, units_of
 from fleetrecover.errors import Refused, Undetermined
 from fleetrecover.facts import Container, Keep, NodeFacts, Survey
-
-
-@dataclass(frozen=True)
-class BeginUndo(Step):
-    """Mark that the run is being taken back on the node, before anything is changed there."""
-
-
-@dataclass(frozen=True)
-class RemoveOurs(Step):
-    """Stop and remove the containers that the run made."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PutDataBack(Step):
-    """Move what the run put in place out of it, and the original back: byte for byte, since it is a rename."""
-
-
-@dataclass(frozen=True)
-class PutContainerBack(Step):
-    """Give a container its name and restart policy back, and start it if it ran; `wait` until it answers, before others."""
-
-    container_id: str
-    name: str
-    restart_policy: str
-    start: bool
-    wait: bool = False
-
-
-@dataclass(frozen=True)
-class StartStopped(Step):
-    """Start those of these neighbours (snapshots, apiservers) that the run had stopped; whether they stay up is theirs."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class MarkUndone(Step):
-    """Mark the run as undone on the node."""
-
-
-@dataclass(frozen=True)
-class RemoveKept(Step):
-    """Remove the containers that the run set aside and that are not needed: (id, name)."""
-
-    containers: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class RemoveRun(Step):
-    """Remove the run's directory. `frees` in bytes."""
-
-    frees: int
+from fleetrecover.steps import (
+    RESTORE,
+    ROLLING,
+    BeginUndo,
+    Fence,
+    FenceTarget,
+    MarkUndone,
+    PutContainerBack,
+    PutDataBack,
+    RemoveKept,
+    RemoveOurs,
+    RemoveRun,
+    Stage,
+    StartStopped,
+    Step,
+    StopNeighbours,
+    stage,
+)
 
 
 @dataclass(frozen=True)

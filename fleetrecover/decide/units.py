@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from fleetrecover import steps as s
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.aside import aside_targets
 from fleetrecover.decide.managers import cannot_hold, lines_about, remakes
 from fleetrecover.decide.own import own_name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fleetrecover.decide import steps as s
+from fleetrecover import steps as s
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.managers import held_by_others, manager_finding, manager_findings, unit_findings
 from fleetrecover.decide.own import own_container, unclear, wanted_name

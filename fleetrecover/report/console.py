@@ -16,8 +16,6 @@ from fleetrecover.decide.managers import held_by_others, unit_findings
 from fleetrecover.decide.own import own_container, own_name
 from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.rights import lacking, what_to_add
-from fleetrecover.decide.step_words import headline, limit_of, limit_text, name_of
-from fleetrecover.decide.steps import Stage, Step
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.verdict import Judgement
 from fleetrecover.facts import Certificate, NodeFacts, Survey
@@ -29,6 +27,8 @@ from fleetrecover.report.bars import Bars
 from fleetrecover.report.story import Story
 from fleetrecover.report.tables import Column, Row, print_table, prose
 from fleetrecover.report.waits import Waits
+from fleetrecover.steps import Stage, Step
+from fleetrecover.steps.words import headline, limit_of, limit_text, name_of
 
 _COLOURS = {
     Verdict.HEALTHY: "green",

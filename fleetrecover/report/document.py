@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fleetrecover.decide.diagnosis import Diagnosis, Finding
-from fleetrecover.decide.explain import explain
 from fleetrecover.decide.managers import manager_of
 from fleetrecover.decide.own import own_container, standing_container
 from fleetrecover.decide.plan import Plan, fingerprint
@@ -227,7 +226,7 @@ def plan_document(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> dict[str,
                         "undo": said.undo,
                     }
                     for step in part.steps
-                    for said in [explain(step, cli)]
+                    for said in [step.explain(cli)]
                 ],
             }
             for part in parts

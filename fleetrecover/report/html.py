@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from fleetrecover.decide.step_words import name_of
 from fleetrecover.plain import counted, visible
 from fleetrecover.report.story import Act, Session, Story
+from fleetrecover.steps.words import name_of
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #1c2024; }

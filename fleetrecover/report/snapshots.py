@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from fleetrecover.decide.step_words import headline
 from fleetrecover.plain import counted
 from fleetrecover.report.console import print_judgement
 from fleetrecover.report.document import SCHEMA
 from fleetrecover.report.tables import Column, print_table, prose
 from fleetrecover.report.tables import Row as TableRow
 from fleetrecover.snapshots.catalogue import Catalogue, Found, Row, State
+from fleetrecover.steps.words import headline
 
 if TYPE_CHECKING:
     from fleetrecover.decide.restore import RestorePlan

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetrecover import __version__, bounds, limits
+from fleetrecover import steps as s
 from fleetrecover.answers import load_json, understood
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
@@ -24,7 +25,6 @@ from fleetrecover.commands.base import MAY_RUN_STILL
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.snapshots import RestoreState, Tool
 from fleetrecover.decide import restore as r
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.own import own_of
@@ -391,25 +391,17 @@ class RestoreApplier(Applier):
     def do(self, step: s.Step) -> str | None:
         """Do one step; returns what is worth telling of it."""
         match step:
-            case r.NoteRestore():
-                self.act(step, commands.write_note(step.paths, "restore.json", step.note))
-                return f"token {step.note['token']}"
-            case r.SendSnapshot():
+            case s.SendSnapshot():
                 return self.send(step)
-            case r.TrialBoot():
+            case s.TrialBoot():
                 return self.trial(step)
-            case r.RestoreData():
-                return self.restore_data(step)
-            case r.AdoptRestored():
-                self.act(step, commands.adopt_restored(step.paths, step.data))
-                return step.data
-            case r.StartNew():
+            case s.StartNew():
                 return self.start_new(step)
             case _:
                 done: str | None = super().do(step)
                 return done
 
-    def send(self, step: r.SendSnapshot) -> str:
+    def send(self, step: s.SendSnapshot) -> str:
         """Bring the snapshot there; one that stands there whole is left."""
         file = self.looker.file
         if file is None:
@@ -431,7 +423,7 @@ class RestoreApplier(Applier):
         self.judge(step, command, self.retry(attempt))
         return f"{step.size / 1e6:,.1f} MB, SHA-256 checked there"
 
-    def told(self, step: r.SendSnapshot) -> Callable[[int], None]:
+    def told(self, step: s.SendSnapshot) -> Callable[[int], None]:
         """What an upload tells of its progress."""
         return lambda done: self.progress(f"to {step.node}", done, step.size)
 
@@ -444,32 +436,12 @@ class RestoreApplier(Applier):
             raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
         return super().judge(step, command, result)
 
-    def restore_data(self, step: r.RestoreData) -> str:
-        """Restore beside the old data."""
-        action = commands.restore_into(
-            self.cli,
-            step.image,
-            step.tool,
-            step.paths,
-            "restored",
-            step.identity,
-            size=step.size,
-            bump=step.bump,
-            owner=step.owner,
-        )
-        self.act(step, action)
-        return f"{step.tool.name}, as {step.identity.name}" + (f", revision raised by {step.bump}" if step.bump else "")
-
-    def trial(self, step: r.TrialBoot) -> str:
+    def trial(self, step: s.TrialBoot) -> str:
         """Restore aside, boot without network, ask; what it answers is kept as trial.json."""
-        identity = r.trial_identity(step.paths.run)
         self.remove_ours(step, step.container)
         self.act(step, commands.remove_part(step.paths, "trial", "trial.partial"))
-        made = commands.restore_into(
-            self.cli, step.image, step.tool, step.paths, "trial", identity, size=step.size, bump=0, owner=""
-        )
-        self.act(step, made)
-        boot = commands.boot_proof(self.cli, step.image, step.paths, step.container, step.environment)
+        self.act(step, step.make(self.cli))
+        boot = step.boot(self.cli)
         self.act(step, boot, look=lambda: self.is_ours(step, step.container))
         proof = self.ask_trial(step)
         self.remove_ours(step, step.container)
@@ -483,7 +455,7 @@ class RestoreApplier(Applier):
         self.act(step, commands.write_note(step.paths, "trial.json", asdict(proof)))
         return f"revision {proof.revision}, hash {proof.hash}, etcd {proof.version}"
 
-    def ask_trial(self, step: r.TrialBoot) -> Proof:
+    def ask_trial(self, step: s.TrialBoot) -> Proof:
         """Wait until the trial answers; its last words if it ends instead."""
         ctl = Etcdctl(self.cli, step.container, "http://127.0.0.1:2379")
 
@@ -517,7 +489,7 @@ class RestoreApplier(Applier):
             version=status.version,
         )
 
-    def start_new(self, step: r.StartNew) -> str:
+    def start_new(self, step: s.StartNew) -> str:
         """Start a container that was made from another one; it is not waited for."""
         rewrite.assert_no_force(step.spec)
         from fleetrecover.commands import actions
@@ -530,7 +502,7 @@ class RestoreApplier(Applier):
         self.know(step)
         return f"{step.name}: {step.reason}"
 
-    def know(self, step: r.StartNew) -> None:
+    def know(self, step: s.StartNew) -> None:
         """Remember how the etcd in a new container is asked."""
         config = EtcdConfig.of(step.spec)
         tls = tls_files(step.spec, config)

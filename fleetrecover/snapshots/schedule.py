@@ -10,12 +10,12 @@ from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.snapshots import LOOP, Neighbour, Schedule, SchedulePaths, ScheduleStatus
 from fleetrecover.decide.own import own_of
-from fleetrecover.decide.steps import ROLLING
 from fleetrecover.errors import CommandFailed, InputError, Refused, RemoteError, StoppedPartWay
 from fleetrecover.facts import NodeFacts
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import fan_out, look_at
 from fleetrecover.snapshots.rights import refuse_without_snapshots
+from fleetrecover.steps import ROLLING
 from fleetrecover.survey import Reader, etcdctl_for, take_survey
 
 LATE = 2.5

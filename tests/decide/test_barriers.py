@@ -11,10 +11,10 @@ from fleetrecover.decide.barriers import forbidding
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.finding import Severity
 from fleetrecover.decide.plan import make_plan
-from fleetrecover.decide.steps import Fence
 from fleetrecover.errors import Refused
 from fleetrecover.facts import Survey
 from fleetrecover.recover import refuse
+from fleetrecover.steps import Fence
 from tests.decide.test_resume import RUN, finish
 from tests.decide.test_taken_back import database
 from tests.fakes.nodes import FakeFleet

@@ -15,9 +15,9 @@ from fleetrecover.decide.placement import displaced
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.seen import Seen, best_seen
 from fleetrecover.decide.sides import ahead, beyond
-from fleetrecover.decide.steps import Fence, OpenRun, Promote, RemoveMember, StartOriginal
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, EtcdStatus, Keep, NodeFacts, Pin, Role, Survey
+from fleetrecover.steps import Fence, OpenRun, Promote, PutContainerBack, RemoveMember, StartOriginal
 from tests.decide.logs import log
 from tests.decide.surveys import container, database, members, node, status, survey
 from tests.decide.test_plan import degraded, of
@@ -113,7 +113,7 @@ def test_a_forced_container_is_not_started_by_an_undo_but_where_it_is_alone() ->
         recorded = keep(names={own.id: "etcd"}, policies={own.id: "always"}, ran=frozenset({own.id}))
         seen = survey(node(1, log(1, [(2, 20)], voters=voters), containers=(own,), keeps=(recorded,)))
         plan = u.make_undo(seen, RUN)
-        steps = [step for part in plan.stages for step in part.steps if isinstance(step, u.PutContainerBack)]
+        steps = [step for part in plan.stages for step in part.steps if isinstance(step, PutContainerBack)]
         assert [(step.start, step.restart_policy) for step in steps] == [
             (False, "no") if plan.held_back else (True, "always")
         ]

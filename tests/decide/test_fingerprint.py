@@ -9,8 +9,8 @@ import pytest
 from fleetrecover.decide.basis import basis, differences
 from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
-from fleetrecover.decide.steps import AddMember, KeepData, KeepElsewhere, Step
 from fleetrecover.facts import Hold, Survey
+from fleetrecover.steps import AddMember, KeepData, KeepElsewhere, Step
 from tests.decide.test_plan import changed, degraded
 from tests.decide.test_resume import finish, planned
 from tests.fakes.nodes import FakeFleet, make_log

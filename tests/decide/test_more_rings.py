@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fleetrecover.decide import steps as s
+from fleetrecover import steps as s
 from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.sides import never_written

@@ -10,9 +10,9 @@ from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.membership import Seat
 from fleetrecover.decide.placement import Change, Misplaced, can_elect, changes, misplaced
 from fleetrecover.decide.plan import Plan
-from fleetrecover.decide.steps import AddMember, RemoveMember, UpdateMember
 from fleetrecover.decide.verdict import judge
 from fleetrecover.facts import Problem, Survey
+from fleetrecover.steps import AddMember, RemoveMember, UpdateMember
 from fleetrecover.verify import whole_fleet
 from tests.decide.test_resume import all_steps, assert_whole, finish, interrupted_everywhere, planned
 from tests.fakes.nodes import FakeFleet, address, make_log

@@ -9,10 +9,10 @@ import pytest
 
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.plan import SPACE_MARGIN, Plan, make_plan
-from fleetrecover.decide.steps import CopyData, KeepElsewhere, ProbeReflink
 from fleetrecover.errors import Refused
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.facts import Survey, WorkDir
+from fleetrecover.steps import CopyData, KeepElsewhere, ProbeReflink
 from tests.decide.test_resume import RUN, all_steps, assert_whole, finish
 from tests.fakes.nodes import FakeFleet
 

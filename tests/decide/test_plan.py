@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import SPACE_MARGIN, Plan, check_plan, make_plan
 from fleetrecover.decide.policies import true_policy

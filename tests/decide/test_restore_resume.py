@@ -9,9 +9,9 @@ from typing import Self
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.commands.snapshots import RestoreState
 from fleetrecover.decide import restore as r
-from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Role
 from tests.decide.test_undo import UndoFleet, picture
@@ -44,13 +44,13 @@ class RestoreFleet(UndoFleet):
     def effects(self, step: s.Step) -> Iterator[Effect]:
         node, name = self.node(step.node), step.node
         match step:
-            case r.NoteRestore():
+            case s.NoteRestore():
                 yield lambda: self.mark(name, note=step.note)
-            case r.SendSnapshot():
+            case s.SendSnapshot():
                 yield lambda: self.part(name, "snapshot.db")
-            case r.TrialBoot():
+            case s.TrialBoot():
                 yield lambda: None
-            case r.RestoreData():
+            case s.RestoreData():
                 yield lambda: self.part(name, "restored")
             case s.StopNeighbours():
                 yield lambda: self.note_stopped(name, step.names)
@@ -58,13 +58,13 @@ class RestoreFleet(UndoFleet):
             case s.KeepData():
                 yield from super().effects(step)
                 yield lambda: self.part(name, "original")
-            case r.AdoptRestored():
+            case s.AdoptRestored():
                 yield lambda: self._wal_first(node)
                 yield lambda: self.move_in(node)
                 yield lambda: self.part(name, "adopted")
-            case r.StartNew():
+            case s.StartNew():
                 yield lambda: self.start_new(node, step)
-            case s.StartNeighbours() | u.StartStopped():
+            case s.StartNeighbours() | s.StartStopped():
                 yield lambda: self.running[name].update(self.states[name].stopped)
             case _:
                 yield from super().effects(step)
@@ -81,7 +81,7 @@ class RestoreFleet(UndoFleet):
         node.data, node.bare = make_log(node.number, len(self.nodes), 3), False
         self.part(node.name, remove="restored")
 
-    def start_new(self, node: Node, step: r.StartNew) -> None:
+    def start_new(self, node: Node, step: s.StartNew) -> None:
         labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.MEMBER.value}
         if not any(c.role is Role.MEMBER for c in node.others):
             made = make_container(node.number, len(self.nodes))

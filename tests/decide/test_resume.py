@@ -9,9 +9,9 @@ import pytest
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, close_stale, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
-from fleetrecover.decide.steps import AddMember, CloseEarlier, Join, KeepData, Promote, Step
 from fleetrecover.decide.units import HOLD
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Keep, Pin, Role
+from fleetrecover.steps import AddMember, CloseEarlier, Join, KeepData, Promote, Step
 from tests.fakes.nodes import FakeFleet, make_log, voters_only
 
 RUN, NEXT = "r20260101T000000Z-abcd", "r20260102T000000Z-abcd"

@@ -11,11 +11,11 @@ from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.richer import CODE
 from fleetrecover.decide.sides import histories, two_histories
-from fleetrecover.decide.steps import OpenRun
 from fleetrecover.decide.survivor import Choice, ProofKind, choose_survivor
 from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.membership import ConfChange
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Keep, NodeFacts, Pin, Role
+from fleetrecover.steps import OpenRun
 from tests.decide.logs import candidate, log
 from tests.decide.surveys import container, database, node, survey
 from tests.decide.test_resume import NEXT, RUN

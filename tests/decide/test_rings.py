@@ -16,9 +16,9 @@ from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.membership import Seat
 from fleetrecover.decide.policies import expectation
-from fleetrecover.decide.steps import RemoveMember
 from fleetrecover.errors import Degraded, InputError
 from fleetrecover.facts import Container, Keep, Pin, Problem, Survey
+from fleetrecover.steps import RemoveMember
 from tests.decide.logs import log
 from tests.decide.surveys import container, database, members, node, status, survey
 from tests.decide.test_diagnosis import DOWN, blocked, off

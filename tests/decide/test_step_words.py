@@ -7,32 +7,35 @@ from collections.abc import Iterator
 import pytest
 
 from fleetrecover import limits, single
-from fleetrecover.decide import restore, undo
+from fleetrecover.decide import undo
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.run_names import ENOUGH, LAST, match_run
-from fleetrecover.decide.step_words import NAMES, limit_of, name_of
-from fleetrecover.decide.steps import EnsureImage, OwnAffair, Step
 from fleetrecover.errors import InputError, Undetermined
 from fleetrecover.facts import Keep, Pin, Problem
 from fleetrecover.plain import counted
 from fleetrecover.remote.retry import MEMBER_ADD_POLICY, PROMOTE_POLICY
+from fleetrecover.steps import Deeds, EnsureImage, MarkUndone, OwnAffair, SendSnapshot, Step
+from fleetrecover.steps.words import kinds, limit_of, name_of
 from tests.decide.surveys import node, survey
 from tests.fakes.nodes import FakeFleet
 
 
-def kinds(of: type[Step] = Step) -> Iterator[type[Step]]:
-    for kind in of.__subclasses__():
-        yield kind
-        yield from kinds(kind)
-
-
 def test_every_step_has_a_name_of_its_own() -> None:
-    assert {restore.SendSnapshot, undo.MarkUndone} <= set(kinds())
-    ours = {kind.__name__ for kind in kinds() if kind.__module__.startswith("fleetrecover")}
-    assert ours <= set(NAMES), ours - set(NAMES)
-    assert len(set(NAMES.values())) == len(NAMES)
-    assert not any(name in " ".join(NAMES.values()) for name in ours - {"Fence", "Join", "Promote", "Adopt"})
+    assert {SendSnapshot, MarkUndone} <= set(kinds())
+    assert [kind for kind in kinds() if not kind.words] == []
+    names = [kind.words for kind in kinds()]
+    assert len(set(names)) == len(names)
+    ours = {kind.__name__ for kind in kinds()}
+    assert not any(name in " ".join(names) for name in ours - {"Fence", "Join", "Promote", "Adopt"})
+
+
+def test_every_step_explains_itself_and_a_task_of_fab_is_one_that_exists() -> None:
+    for kind in kinds():
+        assert kind.explain is not Step.explain, kind
+        assert set(kind.tasks) <= set(single.TASKS), kind
+        if issubclass(kind, Deeds):
+            assert kind.actions is not Deeds.actions and kind.told is not Deeds.told, kind
 
 
 def plans() -> Iterator[Plan]:
@@ -45,11 +48,10 @@ def plans() -> Iterator[Plan]:
 
 
 def test_every_step_of_every_plan_has_a_limit_and_a_task_of_fab() -> None:
-    tasks = tuple(kind for each in single.KINDS.values() for kind in each)
     for plan in plans():
         for step in plan.steps:
             assert isinstance(step, EnsureImage) or limit_of(step), name_of(step)
-            assert isinstance(step, tasks), name_of(step)
+            assert step.tasks, name_of(step)
 
 
 def test_the_limits_are_those_that_are_kept() -> None:
@@ -65,7 +67,7 @@ def test_a_plan_can_be_done_task_by_task_as_each_says_which_is_next() -> None:
             task = told.split("`")[1].removeprefix("fab ")
             left = [step for step in plan.steps if not any(step is each for each in done)]
             first = next((step for step in left if not isinstance(step, OwnAffair)), left[0])
-            assert isinstance(first, single.KINDS[task])
+            assert task in first.tasks
             done.append(first)
             told = single.what_next(plan, done)
         assert len(done) == len(plan.steps)
@@ -74,9 +76,9 @@ def test_a_plan_can_be_done_task_by_task_as_each_says_which_is_next() -> None:
 
 def test_what_must_come_first_is_told_as_a_task() -> None:
     for plan in plans():
-        _, first = single.ready(plan, single.KINDS["promote"], None)
+        _, first = single.ready(plan, "promote", None)
         assert first.startswith(("`fab fence` (", "`fab start` (")), first
-        assert not any(name in first for name in NAMES)
+        assert not any(kind.__name__ in first for kind in kinds())
 
 
 # --- runs ---

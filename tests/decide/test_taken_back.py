@@ -13,6 +13,7 @@ from fleetrecover.errors import Refused
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.etcd.log import Log
 from fleetrecover.facts import Keep, KeptData, NodeFacts, Survey
+from fleetrecover.steps import PutContainerBack
 from tests.decide.test_resume import RUN
 from tests.decide.test_undo import UndoFleet, recovered
 
@@ -160,7 +161,7 @@ def test_a_run_that_moved_nothing_takes_nothing_out() -> None:
 
 def started(plan: u.UndoPlan) -> list[list[str]]:
     return [
-        [s.node for s in part.steps if isinstance(s, u.PutContainerBack) and s.start]
+        [s.node for s in part.steps if isinstance(s, PutContainerBack) and s.start]
         for part in plan.stages
         if part.name.startswith("containers")
     ]
@@ -177,7 +178,7 @@ def test_empty_members_are_not_started_by_an_undo() -> None:
     """They would begin an empty quorum, and the one with the data would be the stranger. Their policy stays away, too."""
     plan = u.make_undo(running_before(recovered()).survey(), RUN)
     assert started(plan) == [["n1"]]
-    assert {s.node: s.restart_policy for p in plan.stages for s in p.steps if isinstance(s, u.PutContainerBack)} == {
+    assert {s.node: s.restart_policy for p in plan.stages for s in p.steps if isinstance(s, PutContainerBack)} == {
         "n1": "always",
         "n2": "no",
         "n3": "no",
@@ -208,7 +209,7 @@ def test_the_member_with_the_most_data_is_first_and_waited_for() -> None:
     plan = u.make_undo(three_originals(20, 23, 23), RUN)
     assert plan.held_back == {}
     assert started(plan) == [["n2"], ["n1", "n3"]]
-    first = [s for p in plan.stages for s in p.steps if isinstance(s, u.PutContainerBack) and s.wait]
+    first = [s for p in plan.stages for s in p.steps if isinstance(s, PutContainerBack) and s.wait]
     assert [s.node for s in first] == ["n2"]
 
 

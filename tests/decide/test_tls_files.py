@@ -15,11 +15,11 @@ from fleetrecover.commands.evidence import CertificateBytes, CertificateFiles
 from fleetrecover.decide.certificates import files_missing, read_certificate, start_blocked_by_files
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import make_plan
-from fleetrecover.decide.steps import StartOriginal
 from fleetrecover.errors import Refused
 from fleetrecover.facts import Certificate, FileFault, Survey
 from fleetrecover.model import Result
 from fleetrecover.recover import refuse
+from fleetrecover.steps import StartOriginal
 from tests.fakes.nodes import FakeFleet, make_log
 
 CA, CERT, KEY = "/etc/kubernetes/ssl/kube-ca.pem", "/etc/kubernetes/ssl/n.pem", "/etc/kubernetes/ssl/n-key.pem"

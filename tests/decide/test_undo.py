@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.commands.snapshots import RestoreState
-from fleetrecover.decide import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.errors import InputError, Refused
@@ -26,31 +26,31 @@ class UndoFleet(FakeFleet):
             case s.OpenRun():
                 yield lambda: self._begin(node, step)
                 yield lambda: self._record(node, step)
-            case u.BeginUndo():
+            case s.BeginUndo():
                 yield lambda: self._keep(node, step.paths, undoing=True, finished=False)
-            case u.RemoveOurs():
+            case s.RemoveOurs():
                 yield lambda: self._drop_ours(node)
-            case u.PutDataBack():
+            case s.PutDataBack():
                 yield lambda: self._together(node)
                 yield lambda: self._withdraw(node, step)
                 yield lambda: self._put_back(node, step)
                 yield lambda: self._together(node)
-            case u.PutContainerBack():
+            case s.PutContainerBack():
                 yield lambda: self._together(node)
                 yield lambda: self._change(node, step.container_id, name=step.name)
                 yield lambda: self._change(node, step.container_id, restart_policy=step.restart_policy)
                 if step.start:
                     yield lambda: self._start(node, step.container_id)
-            case u.StartStopped():
+            case s.StartStopped():
                 pass
-            case u.MarkUndone():
+            case s.MarkUndone():
                 yield lambda: self._together(node)
                 yield lambda: self._keep(node, step.paths, undone=True, undoing=False)
-            case u.RemoveKept():
+            case s.RemoveKept():
                 for cid, _ in step.containers:
                     node.others = [c for c in node.others if c.id != cid]
                 yield lambda: None
-            case u.RemoveRun():
+            case s.RemoveRun():
                 yield lambda: self._forget(node, step.paths.run)
             case _:
                 yield from super().effects(step)
@@ -70,7 +70,7 @@ class UndoFleet(FakeFleet):
             no_data=node.data is None,
         )
 
-    def _withdraw(self, node: Node, step: u.PutDataBack) -> None:
+    def _withdraw(self, node: Node, step: s.PutDataBack) -> None:
         assert node.serving is None, "data is moved while an etcd runs on it"
         keep = node.keeps[step.paths.run]
         if node.wal and not (keep.original or keep.no_data):
@@ -79,7 +79,7 @@ class UndoFleet(FakeFleet):
         self._keep(node, step.paths, proof=None)
         self.live = [] if not any(n.serving for n in self.nodes) else self.live
 
-    def _put_back(self, node: Node, step: u.PutDataBack) -> None:
+    def _put_back(self, node: Node, step: s.PutDataBack) -> None:
         if node.kept is not None:
             node.data, node.kept = node.kept, None
             node.parted = (step.paths.run, "original") if node.wal else None
@@ -207,10 +207,10 @@ def test_the_undo_of_a_restore_stops_what_watches_before_data_goes_back() -> Non
     plan = u.make_undo(restoring().survey(), RUN, {})
     [stop] = [part for part in plan.stages if part.name == "stop"]
     for lane in stop.lanes:
-        assert isinstance(lane[0], u.BeginUndo)
+        assert isinstance(lane[0], s.BeginUndo)
         assert isinstance(lane[1], s.StopNeighbours)
         assert "kube-apiserver" in lane[1].names
-    assert any(isinstance(step, u.StartStopped) for part in plan.stages for step in part.steps)
+    assert any(isinstance(step, s.StartStopped) for part in plan.stages for step in part.steps)
     assert not any(
         isinstance(x, s.StopNeighbours) for part in u.make_undo(recovered().survey(), RUN).stages for x in part.steps
     )

@@ -12,8 +12,8 @@ from fleetrecover.decide.barriers import HALF_UNDONE, half_undone
 from fleetrecover.decide.diagnosis import Remedy, Wish, close_stale, diagnose, find_open_run
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.regrown import adopted
-from fleetrecover.decide.steps import CloseEarlier, CopyData, FinishRun, OpenRun
 from fleetrecover.facts import Pin
+from fleetrecover.steps import BeginUndo, CloseEarlier, CopyData, FinishRun, OpenRun
 from tests.decide.test_resume import NEXT, RUN, all_steps, assert_whole, finish, planned
 from tests.decide.test_undo import UndoFleet, picture, put_back, recovered
 from tests.fakes.nodes import FakeFleet
@@ -81,7 +81,7 @@ def test_recover_or_undo_after_every_interruption_of_every_undo(nodes: int, wipe
 def test_an_undo_that_has_begun_is_told_and_who_ends_it() -> None:
     fleet = recovered()
     assert half_undone(fleet.survey()) is None
-    fleet.do([step for step in u.make_undo(fleet.survey(), RUN).stages[0].steps if isinstance(step, u.BeginUndo)][:1])
+    fleet.do([step for step in u.make_undo(fleet.survey(), RUN).stages[0].steps if isinstance(step, BeginUndo)][:1])
     finding = half_undone(fleet.survey())
     assert finding is not None
     assert (finding.node, f"fleetrecover undo {RUN}" in finding.advice) == ("n1", True)

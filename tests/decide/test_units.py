@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from fleetrecover.decide import steps as s
+from fleetrecover import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.basis import basis, differences
 from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.finding import Severity
 from fleetrecover.decide.managers import UNIT_HELD, cannot_hold, manager_findings, remakes
 from fleetrecover.decide.plan import Plan, make_plan
-from fleetrecover.decide.step_words import headline, limit_of
 from fleetrecover.decide.units import HOLD, RELEASE, TOUCHING, Units, made_by_unit, names_of, unheld, units_of
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.errors import Refused
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, NodeFacts, Survey
+from fleetrecover.steps.words import headline, limit_of
 from tests.decide import surveys
 from tests.decide.test_resume import RUN, all_steps, assert_whole, finish, interrupted_everywhere, planned
 from tests.decide.test_undo import UndoFleet, put_back

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.finding import Severity
 from fleetrecover.decide.plan import make_plan

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from fleetrecover.decide import steps as s
+from fleetrecover import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.by_hand import set_aside
 from fleetrecover.decide.diagnosis import Wish, diagnose
-from fleetrecover.decide.explain import explain
 from fleetrecover.decide.plan import JOIN_MARGIN, SPACE_MARGIN, Plan, make_plan
 from fleetrecover.decide.surroundings import surroundings
 from fleetrecover.decide.taken_back import moves
@@ -55,12 +54,12 @@ def test_every_step_knows_of_it() -> None:
         (s.Join, f"WAL directory {WAL}, empty"),
     ):
         step = next(each for each in plan.steps if isinstance(each, kind))
-        assert any(said in command for command in explain(step, "docker").commands), kind
+        assert any(said in command for command in step.explain("docker").commands), kind
 
 
 def test_where_there_is_none_no_script_speaks_of_it() -> None:
     plan = plan_of(FakeFleet.broken(3, wiped=2).survey())
-    shown = "".join(command for step in plan.steps for command in explain(step, "docker").commands)
+    shown = "".join(command for step in plan.steps for command in step.explain("docker").commands)
     assert "wal-of" not in shown and ".fleetrecover/r1/original" in shown
 
 

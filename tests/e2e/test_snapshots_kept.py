@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import fault_matrix as matrix
 from benchmarks.faulty import Point
-from fleetrecover.decide.steps import ROLLING
 from fleetrecover.lab import Lab, rke
+from fleetrecover.steps import ROLLING
 from tests.e2e.conftest import Fleet
 from tests.e2e.faults import killed
 from tests.e2e.snapshots import DIRECTORY, content, destroy, restored, saved

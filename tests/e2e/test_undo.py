@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.fault_matrix import CORRUPT, HOSTS, break_cluster, picture
 from benchmarks.faulty import SURVIVOR
-from fleetrecover.decide.steps import ROLLING
 from fleetrecover.lab import Lab, rke
+from fleetrecover.steps import ROLLING
 from tests.e2e.conftest import Fleet
 from tests.e2e.tool import Tool
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Self
 
+from fleetrecover import steps as s
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.units import TOUCHING
 from fleetrecover.docker.argv import from_argv
 from fleetrecover.docker.etcd_config import EtcdConfig

@@ -12,7 +12,6 @@ import pytest
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, diagnose
 from fleetrecover.decide.plan import Plan, make_plan
-from fleetrecover.decide.step_words import NAMES
 from fleetrecover.decide.verdict import Check, Judgement
 from fleetrecover.facts import Problem, Survey
 from fleetrecover.journal import PastRun
@@ -20,10 +19,12 @@ from fleetrecover.outcome import Outcome, Report
 from fleetrecover.report import console, story
 from fleetrecover.report.tables import Column, Row, arrange, print_table, prose, wrapped
 from fleetrecover.report.terminal import SafeConsole
+from fleetrecover.steps.words import kinds
 from tests.fakes.nodes import FakeFleet, make_log
 
 RUN = "r20260102T120000Z-ab12"
-CLASS_NAMES = re.compile(r"\b(" + "|".join(n for n in NAMES if n not in ("Fence", "Join", "Promote", "Adopt")) + r")\b")
+ALSO_WORDS = ("Fence", "Join", "Promote", "Adopt")
+CLASS_NAMES = re.compile(rf"\b({'|'.join(k.__name__ for k in kinds() if k.__name__ not in ALSO_WORDS)})\b")
 
 
 class Screen:
@@ -199,7 +200,7 @@ def test_the_plan_calls_a_step_what_the_story_calls_it() -> None:
     for step in plan.steps:
         events.step_begins(step)
         events.step_ends(step, Outcome(type(step).__name__, step.node, 0.1))
-        name = NAMES[type(step).__name__]
+        name = step.words
         assert f". {step.node}: {name}" in screen.text
         assert f"✓ {step.node}: {name} (0.1 s)" in told.getvalue()
     assert not CLASS_NAMES.search(told.getvalue())

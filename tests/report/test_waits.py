@@ -9,13 +9,13 @@ import pytest
 
 from fleetrecover import limits
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide.steps import AwaitQuorum, EnsureImage, Fence, FenceTarget, Promote
 from fleetrecover.errors import Unreachable
 from fleetrecover.model import Command, Host, Result
 from fleetrecover.outcome import Outcome
 from fleetrecover.report.console import ConsoleEvents
 from fleetrecover.report.terminal import SafeConsole
 from fleetrecover.report.waits import PatientTransport, Waits
+from fleetrecover.steps import AwaitQuorum, EnsureImage, Fence, FenceTarget, Promote
 from tests.fakes.transport import FakeTransport
 
 PATHS = RunPaths("/keep", "r1")

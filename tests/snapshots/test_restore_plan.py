@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.commands.snapshots import RestoreState, Tool
 from fleetrecover.decide import restore as r
-from fleetrecover.decide import steps as s
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
-from fleetrecover.decide.explain import explain
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import Keep, Pin, Survey
@@ -60,12 +59,12 @@ def test_the_order() -> None:
     stages = [stage.name for stage in plan.stages]
     assert stages == ["open", "prove", "prepare", "fence", "switch", "start", "quorum", "kubernetes"]
     for step in plan.steps:
-        assert explain(step, "docker").title
+        assert step.explain("docker").title
 
 
 def test_everybody_gets_the_same_token_and_members() -> None:
     plan = make(FakeFleet.broken(3).survey())
-    found = [step for step in plan.steps if isinstance(step, r.RestoreData)]
+    found = [step for step in plan.steps if isinstance(step, s.RestoreData)]
     assert len({(step.identity.token, step.identity.cluster) for step in found}) == 1
     assert [step.identity.name for step in found] == ["etcd-n1", "etcd-n2", "etcd-n3"]
     assert all(step.identity.peer_urls == (f"https://10.0.0.{n}:2380",) for n, step in enumerate(found, 1))
@@ -92,7 +91,7 @@ def test_a_node_that_is_away_blocks_until_it_is_declared_dead() -> None:
 def test_fewer_hosts_than_were_in_it() -> None:
     survey = FakeFleet.broken(5, dead=4).survey()
     plan = make(survey, dead=("n2", "n3", "n4", "n5"))
-    [step] = [step for step in plan.steps if isinstance(step, r.RestoreData)]
+    [step] = [step for step in plan.steps if isinstance(step, s.RestoreData)]
     assert [name for name, _ in step.identity.cluster] == ["etcd-n1"]
 
 
@@ -101,7 +100,7 @@ def test_a_host_without_a_container_gets_one_made_from_another() -> None:
     fleet = FakeFleet.broken(3, wiped=1)
     fleet.node("n3").container = None
     plan = make(fleet.survey())
-    [new] = [step for step in plan.steps if isinstance(step, r.StartNew)]
+    [new] = [step for step in plan.steps if isinstance(step, s.StartNew)]
     assert "--initial-advertise-peer-urls=https://10.0.0.3:2380" in new.spec.argv
     assert new.restart_policy == "always"
     assert any(kind == "CheckFiles" for kind in kinds(plan, "n3"))
@@ -116,7 +115,7 @@ def test_nobody_has_a_container() -> None:
     with pytest.raises(Refused, match="no node has an etcd container"):
         make(fleet.survey())
     plan = make(fleet.survey(), like=like.spec, like_hostname="n1")
-    assert sum(isinstance(step, r.StartNew) for step in plan.steps) == 2
+    assert sum(isinstance(step, s.StartNew) for step in plan.steps) == 2
 
 
 def test_a_serving_cluster_is_not_overwritten_unasked() -> None:
@@ -262,7 +261,7 @@ def test_the_invariants_are_checked() -> None:
     with pytest.raises(FleetRecoverError, match="invariant"):
         r.check_restore(late)
     changed = [
-        replace(step, sha256="c" * 64) if isinstance(step, r.SendSnapshot) and step.node == "n2" else step
+        replace(step, sha256="c" * 64) if isinstance(step, s.SendSnapshot) and step.node == "n2" else step
         for step in by_name["prepare"].steps
     ]
     other = s.Stage("prepare", "", (tuple(changed),))
@@ -274,7 +273,7 @@ def test_the_invariants_are_checked() -> None:
 def test_nodes_that_would_not_be_members_of_one_cluster_are_no_plan(what: str) -> None:
     plan = make(FakeFleet.broken(2).survey())
     r.check_restore(plan)
-    steps = [step for step in plan.steps if isinstance(step, r.RestoreData)]
+    steps = [step for step in plan.steps if isinstance(step, s.RestoreData)]
     other = replace(steps[1], bump=7)
     if what != "bump":
         value: Any = "other" if what == "token" else (("etcd-n9", ("https://10.0.0.9:2380",)),)

@@ -11,8 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fleetrecover.decide import steps as s
-from fleetrecover.decide import undo as u
+from fleetrecover import steps as s
 from fleetrecover.errors import CommandFailed, FleetRecoverError, Held, Unreachable
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, LiveMember, Proof, Role
@@ -148,19 +147,19 @@ def effects(world: World, host: Host, step: s.Step) -> Iterator[Effect]:
             yield partial(_mark, host, run, finished=True)
         case s.CloseEarlier():
             yield partial(_mark, host, step.earlier.run, finished=True)
-        case u.RemoveOurs():
+        case s.RemoveOurs():
             for name in step.names:
                 yield partial(_remove_named, world, host, name, run, "")
-        case u.PutDataBack():
+        case s.PutDataBack():
             yield partial(_withdraw, host, run)
             yield partial(_put_back, host, run)
-        case u.PutContainerBack():
+        case s.PutContainerBack():
             yield partial(_put_container_back, world, host, step)
-        case u.MarkUndone():
+        case s.MarkUndone():
             yield partial(_mark, host, run, undone=True)
-        case u.RemoveKept():
+        case s.RemoveKept():
             yield partial(_remove_kept, host, step)
-        case u.RemoveRun():
+        case s.RemoveRun():
             yield partial(_forget, host, run)
         case (
             s.EnsureImage()
@@ -168,7 +167,7 @@ def effects(world: World, host: Host, step: s.Step) -> Iterator[Effect]:
             | s.ProbeReflink()
             | s.StopNeighbours()
             | s.StartNeighbours()
-            | u.StartStopped()
+            | s.StartStopped()
         ):
             yield _nothing
         case _:
@@ -525,7 +524,7 @@ def _put_back(host: Host, run: str) -> None:
         host.disk = record.parts.pop("original")
 
 
-def _put_container_back(world: World, host: Host, step: u.PutContainerBack) -> None:
+def _put_container_back(world: World, host: Host, step: s.PutContainerBack) -> None:
     container = host.container(step.container_id)
     if container is None:
         raise _failed(host, "put-container-back: no such container")
@@ -536,7 +535,7 @@ def _put_container_back(world: World, host: Host, step: u.PutContainerBack) -> N
         world.start(host, step.container_id)
 
 
-def _remove_kept(host: Host, step: u.RemoveKept) -> None:
+def _remove_kept(host: Host, step: s.RemoveKept) -> None:
     for cid, _ in step.containers:
         container = host.container(cid)
         if container is not None and container.state == "running":

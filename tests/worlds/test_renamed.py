@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from fleetrecover.decide import steps as s
+from fleetrecover import steps as s
 from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.renamed import renamed
 from fleetrecover.facts import RUN_LABEL

@@ -1,0 +1,298 @@
+"""PURE: steps that concern an etcd's container, and the images and files that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fleetrecover import limits
+from fleetrecover.commands import actions
+from fleetrecover.commands.base import Action
+from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.facts import RUN_LABEL
+from fleetrecover.steps.base import Deeds, Explained, OwnAffair, Step, run_line, said, together
+
+
+@dataclass(frozen=True)
+class FenceTarget:
+    """A container to be stopped and set aside. `keep_as` is the name that it gets."""
+
+    id: str
+    name: str
+    keep_as: str
+    paused: bool = False
+
+
+@dataclass(frozen=True)
+class Fence(Deeds):
+    """Stop every etcd of the node gently, take restart policies away, set the containers aside."""
+
+    words: ClassVar[str] = "stop and set aside"
+    tasks: ClassVar[tuple[str, ...]] = ("fence",)
+    passing: ClassVar[bool] = True
+
+    targets: tuple[FenceTarget, ...]
+
+    def actions(self, cli: str) -> tuple[Action, ...]:
+        return tuple(actions.fence(cli, t.id, t.name, t.keep_as, paused=t.paused) for t in self.targets)
+
+    def explain(self, cli: str) -> Explained:
+        names = ", ".join(target.name for target in self.targets)
+        return self.said(
+            f"stop {names} gently, take its restart policy away, set it aside under another name",
+            "the survey right before",
+            "no etcd runs on the node, and its log is read once more",
+            cli=cli,
+        )
+
+    def told(self) -> str:
+        return ", ".join(target.keep_as for target in self.targets)
+
+
+@dataclass(frozen=True)
+class EnsureImage(Step, OwnAffair):
+    """See that the node has the image that it is to run; bring it from `source` if not."""
+
+    words: ClassVar[str] = "bring the image"
+    tasks: ClassVar[tuple[str, ...]] = (
+        "member-add",
+        "join",
+    )
+    moves: ClassVar[bool] = True
+
+    image: str
+    image_id: str
+    source: str
+
+    def explain(self, cli: str) -> Explained:
+        commands = (f"{cli} inspect --type image {self.image}", f"{cli} save … on {self.source} | {cli} load")
+        return Explained(
+            f"bring the image {self.image} from {self.source}", commands, "", "the image is there", "it stays"
+        )
+
+
+@dataclass(frozen=True)
+class CheckFiles(Step, OwnAffair):
+    """See that every file that the joiner's command names is on the node before it is added."""
+
+    words: ClassVar[str] = "check the files that etcd needs"
+    tasks: ClassVar[tuple[str, ...]] = (
+        "member-add",
+        "join",
+    )
+    patience: ClassVar[float] = limits.PEEK
+
+    files: tuple[str, ...]
+
+    def explain(self, cli: str) -> Explained:
+        return Explained(
+            "see that every file that its command names is there",
+            tuple(f"[ -e {path} ]" for path in self.files),
+            "",
+            "none is missing",
+            "",
+        )
+
+
+@dataclass(frozen=True)
+class StartOriginal(Step):
+    """Give a node's own container its name and restart policy back, and start it with its unchanged command.
+
+    `waits_for`: "health" (a linearizable read succeeds) or "nothing" (quorum will come with the others).
+    `replaces` is a container of ours that stands in its place and is removed first.
+    """
+
+    words: ClassVar[str] = "start its own container"
+    tasks: ClassVar[tuple[str, ...]] = ("start",)
+
+    container_id: str
+    name: str
+    restart_policy: str
+    replaces: str | None = None
+    waits_for: str = "health"
+
+    def explain(self, cli: str) -> Explained:
+        gone = [actions.remove_container(cli, self.replaces, RUN_LABEL, self.paths.run)] if self.replaces else []
+        return said(
+            f"start {self.name} with its own original command, restart policy {self.restart_policy}",
+            [*gone, *together(self, cli), self.start(cli)],
+            "no other container has the name",
+            "a linearizable read succeeds" if self.waits_for == "health" else "it runs",
+        )
+
+    def start(self, cli: str) -> Action:
+        """What starts it."""
+        return actions.start_original(cli, self.container_id, self.name, self.restart_policy)
+
+    def longest_wait(self) -> float:
+        return limits.HEALTHY if self.waits_for == "health" else 0.0
+
+
+@dataclass(frozen=True)
+class StartRebuilt(Step):
+    """Start a rebuilt container in place of an original that must not be started again (it carries the force flag)."""
+
+    words: ClassVar[str] = "start it rebuilt, without the force flag"
+    tasks: ClassVar[tuple[str, ...]] = ("start",)
+    patience: ClassVar[float] = limits.HEALTHY
+
+    spec: ContainerSpec
+    name: str
+    restart_policy: str
+    reason: str
+
+    def explain(self, cli: str) -> Explained:
+        return Explained(
+            f"start {self.name} rebuilt without the force flag: {self.reason}",
+            (run_line(self.spec, cli),),
+            "the force flag is not on it",
+            "a linearizable read succeeds",
+            "the container is removed; the original lies kept",
+        )
+
+
+@dataclass(frozen=True)
+class AwaitQuorum(Step):
+    """Wait until the started members have elected a leader."""
+
+    words: ClassVar[str] = "wait for a leader"
+    tasks: ClassVar[tuple[str, ...]] = ("start",)
+    patience: ClassVar[float] = limits.HEALTHY
+
+    nodes: tuple[str, ...]
+
+    def explain(self, cli: str) -> Explained:
+        return Explained(
+            f"wait until {', '.join(self.nodes)} have elected a leader", (), "", "a linearizable read succeeds", ""
+        )
+
+
+@dataclass(frozen=True)
+class GiveNameBack(Deeds):
+    """Give a container that serves under another name, `was`, its own one back; its etcd runs on meanwhile."""
+
+    words: ClassVar[str] = "give the container its name back"
+    tasks: ClassVar[tuple[str, ...]] = ("start",)
+    passing: ClassVar[bool] = True
+
+    container_id: str
+    was: str
+    name: str
+
+    def actions(self, cli: str) -> tuple[Action, ...]:
+        return (actions.give_name_back(cli, self.container_id, self.was, self.name),)
+
+    def explain(self, cli: str) -> Explained:
+        title = f"call container {self.was} {self.name} again; its etcd runs on"
+        return self.said(title, "no other container has the name", "it has it", cli=cli)
+
+    def told(self) -> str:
+        return f"{self.name}, was {self.was}"
+
+
+@dataclass(frozen=True)
+class RestorePolicy(Deeds):
+    """Give a container that stays its restart policy."""
+
+    words: ClassVar[str] = "give the restart policy back"
+    tasks: ClassVar[tuple[str, ...]] = ("start",)
+    passing: ClassVar[bool] = True
+
+    name: str
+    restart_policy: str
+
+    def actions(self, cli: str) -> tuple[Action, ...]:
+        return (actions.set_restart_policy(cli, self.name, self.restart_policy),)
+
+    def explain(self, cli: str) -> Explained:
+        return self.said(f"give {self.name} the restart policy {self.restart_policy}", after="it has it", cli=cli)
+
+    def told(self) -> str:
+        return self.restart_policy
+
+
+@dataclass(frozen=True)
+class RemoveLeftover(Deeds):
+    """Stop and remove a container that an earlier run, `made_by`, made for a while and left standing."""
+
+    words: ClassVar[str] = "remove what an earlier run left"
+    tasks: ClassVar[tuple[str, ...]] = ("start",)
+    passing: ClassVar[bool] = True
+
+    name: str
+    made_by: str
+
+    def actions(self, cli: str) -> tuple[Action, ...]:
+        return (actions.remove_container(cli, self.name, RUN_LABEL, self.made_by),)
+
+    def explain(self, cli: str) -> Explained:
+        title = f"stop and remove {self.name}, which run {self.made_by} left"
+        return self.said(title, "it carries that run's label", cli=cli)
+
+    def told(self) -> str:
+        return f"{self.name} of run {self.made_by}"
+
+
+@dataclass(frozen=True)
+class RemoveOurs(Deeds):
+    """Stop and remove the containers that the run made."""
+
+    words: ClassVar[str] = "remove what the run made"
+
+    names: tuple[str, ...]
+
+    def actions(self, cli: str) -> tuple[Action, ...]:
+        return tuple(actions.remove_container(cli, name, RUN_LABEL, self.paths.run) for name in self.names)
+
+    def explain(self, cli: str) -> Explained:
+        title = f"stop and remove {', '.join(self.names)}, which the run made"
+        return self.said(title, "they carry the run's label", cli=cli)
+
+    def told(self) -> str:
+        return ", ".join(self.names)
+
+
+@dataclass(frozen=True)
+class PutContainerBack(Deeds):
+    """Give a container its name and restart policy back, and start it if it ran; `wait` until it answers, before others."""
+
+    words: ClassVar[str] = "put the container back"
+
+    container_id: str
+    name: str
+    restart_policy: str
+    start: bool
+    wait: bool = False
+
+    def actions(self, cli: str) -> tuple[Action, ...]:
+        back = actions.put_container_back(cli, self.container_id, self.name, self.restart_policy, start=self.start)
+        return (*together(self, cli), back) if self.start else (back,)
+
+    def explain(self, cli: str) -> Explained:
+        end = "and start it" if self.start else "and leave it stopped"
+        title = f"give {self.name} its name and its restart policy {self.restart_policy} back, {end}"
+        return self.said(title, "no other container has the name", cli=cli)
+
+    def told(self) -> str:
+        return f"{self.name}, restart policy {self.restart_policy}, {'started' if self.start else 'stopped'}"
+
+    def longest_wait(self) -> float:
+        return limits.HEAD_START if self.wait else 0.0
+
+
+@dataclass(frozen=True)
+class RemoveKept(Deeds):
+    """Remove the containers that the run set aside and that are not needed: (id, name)."""
+
+    words: ClassVar[str] = "remove the containers that were set aside"
+
+    containers: tuple[tuple[str, str], ...]
+
+    def actions(self, cli: str) -> tuple[Action, ...]:
+        return tuple(actions.remove_kept_container(cli, cid, name) for cid, name in self.containers)
+
+    def explain(self, cli: str) -> Explained:
+        return self.said(f"remove {self.told()}", "it does not run", "it is gone", cli=cli)
+
+    def told(self) -> str:
+        return ", ".join(name for _, name in self.containers)

@@ -1,0 +1,60 @@
+"""PURE: one name for each step, in words, wherever a person reads it; and how long one may take.
+
+Programs (the journal, `--json`) know a step by its class; a person never sees that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fleetrecover import steps as s
+from fleetrecover.errors import FleetRecoverError
+
+
+def kinds(of: type[s.Step] = s.Step) -> Iterator[type[s.Step]]:
+    """Every kind of step that a plan may have."""
+    for kind in of.__subclasses__():
+        if kind is not s.Deeds and kind.__module__.startswith("fleetrecover."):
+            yield kind
+        yield from kinds(kind)
+
+
+def name_of(step: s.Step | str) -> str:
+    """What a person calls a step, or the class of that name; a class that is not known is shown in plain words.
+
+    >>> name_of("AwaitQuorum"), name_of("SomethingNew")
+    ('wait for a leader', 'something new')
+    """
+    if not isinstance(step, str):
+        return step.words
+    known = next((kind.words for kind in kinds() if kind.__name__ == step), "")
+    return known or "".join(f" {c.lower()}" if c.isupper() else c for c in step).strip()
+
+
+def headline(step: s.Step, cli: str) -> tuple[str, s.Explained]:
+    """A step's name and what it does, for a plan; and the rest of what is to be said of it."""
+    said, name = step.explain(cli), step.words
+    return (said.title if said.title.startswith(name) else f"{name}: {said.title}"), said
+
+
+def limit_of(step: s.Step, cli: str = "docker") -> float | None:
+    """How long a step may take at most, in seconds; None where that depends on how much there is to move."""
+    if step.moves:
+        return None
+    told = step.longest_wait()
+    try:
+        acts = step.explain(cli).seconds
+    except (FleetRecoverError, TypeError):  # whoever looks on must never stop a run
+        acts = 0.0
+    return told + acts or None
+
+
+def limit_text(seconds: float | None) -> str:
+    """The limit in words.
+
+    >>> limit_text(90.0), limit_text(3600.0), limit_text(None)
+    ('at most 90 s', 'at most 60 min', 'for as long as anything moves')
+    """
+    if seconds is None:
+        return "for as long as anything moves"
+    return f"at most {seconds / 60:.0f} min" if seconds > 300 else f"at most {seconds:.0f} s"
