@@ -12,7 +12,6 @@ from fleetrecover import limits
 from fleetrecover import steps as s
 from fleetrecover.apply import Applier, reason_of
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide.plan import stage
 from fleetrecover.errors import CommandFailed, FleetRecoverError
 from fleetrecover.facts import Container
 from fleetrecover.journal import Journal
@@ -47,9 +46,9 @@ class Bench:
             self.transport,
             "t",
             self.journal,
-            Silent(),
+            Silent(),  # type: ignore[arg-type]
             self.sleep,
-            lambda: self.now,  # type: ignore[arg-type]
+            lambda: self.now,
         )
         self.comes = True
 
@@ -192,7 +191,7 @@ def test_one_that_is_gone_is_not_promoted(bench: Bench) -> None:
 
 
 def failed_join(*, learner: bool = True) -> s.Stage:
-    made = stage("join", "Join", [[replace(ADD, learner=learner), JOIN, PROMOTE]])
+    made = s.stage("join", "Join", [[replace(ADD, learner=learner), JOIN, PROMOTE]])
     assert made is not None
     return made
 
@@ -218,7 +217,7 @@ def test_nothing_else_is_removed(bench: Bench, why: str) -> None:
 
 
 def test_the_journal_has_stage_intent_command_and_result(bench: Bench) -> None:
-    made = stage("start", "Start", [[START]])
+    made = s.stage("start", "Start", [[START]])
     assert made is not None
     bench.applier.stage(made)
     bench.journal.close()
