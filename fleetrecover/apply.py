@@ -297,9 +297,14 @@ class Applier:
             raise FleetRecoverError(f"{name}: it is not known how its etcd is asked")
         return replace(etcdctl_for(self.survey.fleet, own), container=self.container(name))
 
-    def healthy(self, node: str) -> bool:
+    def ctl_of(self, name: str, spec: ContainerSpec) -> Etcdctl:
+        """How to ask an etcd that was started from that spec."""
+        config = EtcdConfig.of(spec)
+        return Etcdctl(self.cli, name, client_endpoint(config), tls_files(spec, config))
+
+    def healthy(self, node: str, *, timeout: int = limits.STATUS) -> bool:
         """Whether the node's etcd answers a linearizable read now. Without a leader it is not asked: that takes 8 s."""
-        status = self.try_read(node, self.ctl(node).status())
+        status = self.try_read(node, self.ctl(node).status(timeout))
         return status is not None and status.leader != 0 and bool(self.try_read(node, self.ctl(node).health()))
 
     def wait(self, probe: Callable[[], T | None], *, what: str, timeout: float, host: str, **how: Any) -> T:
@@ -317,14 +322,25 @@ class Applier:
             probe, what=what, timeout=timeout, host=host, on_poll=tell, sleep=self.sleep, clock=self.clock, **how
         )
 
+    def coming(self, nodes: Sequence[str]) -> Callable[[], str | None]:
+        """Which of these nodes, whose etcd was just started, answers a linearizable read now; asked again and again."""
+        begun = self.clock()
+
+        def first() -> str | None:
+            timeout = limits.STATUS_SOON if self.clock() - begun < limits.SOON else limits.STATUS
+            return next((node for node in nodes if self.healthy(node, timeout=timeout)), None)
+
+        return first
+
     def wait_healthy(self, node: str, container: str) -> None:
         """Wait until the node's etcd has quorum behind it; says what it last saw."""
         self.wait(
-            lambda: self.healthy(node) or None,
+            self.coming([node]),
             what=f"etcd on {node} to answer a linearizable read",
             timeout=limits.HEALTHY,
             host=node,
             interval=limits.POLL_HEALTH,
+            longest=limits.POLL_HEALTH,
             describe=lambda: self.describe(node, container),
         )
 
@@ -512,14 +528,24 @@ class Applier:
         return f"{step.name}, rebuilt: {step.reason}"
 
     @do.register
+    def _(self, step: s.Reopen) -> str:
+        self._ctl[step.node] = self.ctl_of(step.name, step.spec)
+        if self.try_read(step.node, self.ctl(step.node).status()) is not None:
+            return "it takes clients"
+        self.act(step, step.restart(self.cli))
+        self.wait_healthy(step.node, step.name)
+        return f"{step.name}, started again"
+
+    @do.register
     def _(self, step: s.AwaitQuorum) -> str:
         try:
             self.wait(
-                lambda: next((node for node in step.nodes if self.healthy(node)), None),
+                self.coming(step.nodes),
                 what=f"a leader among {', '.join(step.nodes)}",
                 timeout=limits.HEALTHY,
                 host=step.node,
                 interval=limits.POLL_HEALTH,
+                longest=limits.POLL_HEALTH,
                 describe=lambda: "what each member says:\n" + "\n".join(self.says(node) for node in step.nodes),
             )
         except WaitTimeout as error:
@@ -674,8 +700,7 @@ class Applier:
             rewrite.assert_no_force(spec)
             self.remove_ours(step, step.name)
             self.run_container(step, step.name, spec)
-        config = EtcdConfig.of(step.spec)
-        self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls_files(step.spec, config))
+        self._ctl[step.node] = self.ctl_of(step.name, step.spec)
         self.await_joined(step)
         return f"started as {step.member_name}"
 

@@ -80,6 +80,10 @@ ETCDCTL = 5
 """For a question that needs a leader."""
 STATUS = 3
 """For `endpoint status` and `endpoint health`: a member that has started without quorum listens, but takes no client."""
+STATUS_SOON = 1
+"""The same, for an etcd that was started less than SOON ago and is looked at again and again."""
+SOON = 20.0
+"""Until then a started etcd is expected to answer within STATUS_SOON; a machine on which it takes longer gets STATUS."""
 MEMBER_CHANGE = 10
 """For one `member add`, `remove`, `update` or `promote`."""
 HASH = 120
@@ -134,7 +138,7 @@ TRIAL = 180.0
 """Until a restored snapshot answers in quarantine: it is opened for the first time."""
 JOINED = 120.0
 """Until a joiner's etcd runs, and the others have heard of it."""
-MEMBER = Tries(attempts=91, total=90.0, first=1.0, longest=1.0)
+MEMBER = Tries(attempts=361, total=90.0, first=0.25, longest=0.25)
 """A change of membership, which etcd refuses for some 5 s after the last join. Each try looks first whether it was done."""
 PROMOTE = Tries(attempts=1801, total=900.0, first=0.5, longest=0.5)
 """`member promote`, refused until the learner has caught up: long, because a database may be large."""
@@ -155,8 +159,8 @@ BUSY = 3.0
 """Between two looks at a script of ours that still runs on a node."""
 POLL = 1.0
 """Between two looks at whatever is waited for, where nothing else is said."""
-POLL_HEALTH = 0.5
-"""… at a member that was started, with a linearizable read that costs an `exec` in its container."""
+POLL_HEALTH = 0.2
+"""… at a member that was started; while it has no leader a look takes STATUS_SOON."""
 POLL_QUARANTINE = 0.2
 """… at a copy in quarantine, which answers within half a second."""
 POLL_JOIN = 0.3

@@ -161,6 +161,23 @@ def test_another_members_answer_is_not_the_joiners(bench: Bench) -> None:
     bench.applier.await_joined(JOIN)
 
 
+REOPEN = s.Reopen("etcd2", PATHS, "/d", JOIN.spec, "etcd-join")
+
+
+def test_one_that_takes_no_clients_is_started_again(bench: Bench) -> None:
+    """It came in by a raft snapshot: its port would open 15 s late."""
+
+    def restarts(host: Host, _: Command) -> str:
+        bench.cluster.serving[host.name] = 7
+        return ""
+
+    bench.transport.script("etcd2", "restart", restarts)
+    assert bench.applier.do(REOPEN) == "etcd-join, started again"
+    assert bench.names("etcd2") == ["restart", "endpoint-health"]
+    assert bench.applier.do(REOPEN) == "it takes clients"
+    assert bench.names("etcd2") == ["restart", "endpoint-health"]
+
+
 # --- promoting ---
 
 

@@ -73,12 +73,13 @@ class Etcdctl:
         script = " ".join(quote(word) for word in self.words(words, timeout=timeout, json=json))
         return Command(name, script + "\n", timeout=timeout + limits.ETCDCTL_MORE)
 
-    def status(self) -> Probe[answers.EndpointStatus]:
+    def status(self, timeout: int = limits.STATUS) -> Probe[answers.EndpointStatus]:
         """What the member says of itself; answers at once and without quorum.
 
-        Not one that has started without quorum: it listens, but takes no client until it is published. So it gets 3 s.
+        Not one that has started without quorum: it listens, but takes no client until it is published. So it gets
+        `timeout` seconds.
         """
-        command = self.command("endpoint-status", ["endpoint", "status"], timeout=limits.STATUS)
+        command = self.command("endpoint-status", ["endpoint", "status"], timeout=timeout)
         return Probe(command, lambda r: answers.parse_endpoint_status(r.text)[0])
 
     def health(self, timeout: int = limits.STATUS) -> Probe[bool]:

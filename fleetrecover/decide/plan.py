@@ -65,6 +65,7 @@ from fleetrecover.steps import (
     RaiseCommit,
     RemoveLeftover,
     RemoveMember,
+    Reopen,
     RestorePolicy,
     Stage,
     StartNeighbours,
@@ -344,7 +345,7 @@ class _Maker:
             None if pending else self.place_survivor(chief),
         ]
         stages += [self.grow(node, chief, pending.get(node.name)) for node in joiners]
-        stages.append(self.settle([(node, True) for node in joiners]))
+        stages.append(self.settle([(node, True) for node in joiners], chief))
         return stages, [node.name for node in joiners]
 
     def place_survivor(self, chief: NodeFacts) -> Stage | None:
@@ -827,7 +828,7 @@ class _Maker:
             )
         return config.name, config.advertise_peer_urls
 
-    def settle(self, joined: Sequence[tuple[NodeFacts, bool]]) -> Stage | None:
+    def settle(self, joined: Sequence[tuple[NodeFacts, bool]], chief: NodeFacts) -> Stage | None:
         """One after another: the node's own container takes over from the joining one, as it was."""
         steps: list[Step] = []
         for node, joins in joined:
@@ -844,6 +845,9 @@ class _Maker:
             else:
                 policy = self.fleet_policy()
                 if joins or (there is not None and there.restart_policy != policy):
+                    spec = there.spec if ours and there is not None else None
+                    spec = spec or self.join_spec(node, chief)[0]
+                    steps.append(Reopen(node.name, paths, data, spec, self.name(node)))
                     steps.append(RestorePolicy(node.name, paths, data, self.name(node), policy))
         return stage("settle", "Give every node its own container back", [steps])
 
@@ -885,7 +889,7 @@ class _Maker:
         touched = {step.node for part in stages if part for step in part.steps}
         joins = [node.name for node, _ in work.growing]
         settled = [(node, joining and node.name in joins) for node, joining in settled]
-        last = self.settle(settled)
+        last = self.settle(settled, chief)
         touched |= {step.node for step in last.steps} if last else set()
         touched |= {chief.name} if joins else set()
         done = [step for part in (*stages, last) if part for step in part.steps]

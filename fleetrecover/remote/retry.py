@@ -127,6 +127,7 @@ def wait_until(
     timeout: float,
     host: str = "cluster",
     interval: float = limits.POLL,
+    longest: float = limits.LONGEST_POLL,
     describe: Callable[[], str] | None = None,
     on_poll: Callable[[str], None] | None = None,
     sleep: Sleep = time.sleep,
@@ -136,8 +137,8 @@ def wait_until(
 
     `what` completes "waited for …". A lost connection is looked at again like a "not yet". After `timeout` seconds
     WaitTimeout says what was waited for, and what was seen last: `describe()` or the last lost connection. `on_poll` is
-    told of a lost connection, else "", before each pause. A pause is at least `interval`, and as long as the probe took (2 s
-    at most): a node that is slow to answer is not kept busy by being asked.
+    told of a lost connection, else "", before each pause. A pause is at least `interval`, and as long as the probe took
+    (`longest` at most): a node that is slow to answer is not kept busy by being asked.
     """
     deadline = clock() + timeout
     while True:
@@ -148,7 +149,7 @@ def wait_until(
                 return value
         except (Unreachable, OutcomeUnknown) as error:
             seen = error.message
-        pause = max(interval, min(clock() - asked, limits.LONGEST_POLL))
+        pause = max(interval, min(clock() - asked, longest))
         if clock() + pause > deadline:
             seen = seen or (describe() if describe is not None else "")
             raise WaitTimeout(

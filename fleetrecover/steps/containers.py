@@ -212,6 +212,34 @@ class RestorePolicy(Deeds):
 
 
 @dataclass(frozen=True)
+class Reopen(Step):
+    """See that a rebuilt member takes clients, and start it again if not.
+
+    One that came in by a raft snapshot opens its client port 15 s after its start, for it waits so long for an election that
+    it takes no part in; started as a voter, at once. `spec` says how it is asked.
+    """
+
+    words: ClassVar[str] = "see that it takes clients"
+    tasks: ClassVar[tuple[str, ...]] = ("start",)
+    patience: ClassVar[float] = limits.HEALTHY
+
+    spec: ContainerSpec
+    name: str
+
+    def restart(self, cli: str) -> Action:
+        """What starts it again."""
+        return actions.restart_container(cli, self.name)
+
+    def explain(self, cli: str) -> Explained:
+        return said(
+            f"see that {self.name} takes clients; if not, start it again, as the voter that it is now",
+            [self.restart(cli)],
+            "it does not answer `etcdctl endpoint status`",
+            "a linearizable read succeeds",
+        )
+
+
+@dataclass(frozen=True)
 class RemoveLeftover(Deeds):
     """Stop and remove a container that an earlier run, `made_by`, made for a while and left standing."""
 

@@ -331,6 +331,8 @@ class FakeFleet:
                 yield lambda: self._promote(step.peer_urls)
             case s.GiveNameBack():
                 yield lambda: self._change(node, step.container_id, name=step.name)
+            case s.Reopen():
+                pass  # it takes clients
             case s.RestorePolicy():
                 yield lambda: self._change_named(node, step.name, restart_policy=step.restart_policy)
             case s.CloseEarlier():

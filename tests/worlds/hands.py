@@ -141,6 +141,8 @@ def effects(world: World, host: Host, step: s.Step) -> Iterator[Effect]:
             yield partial(_promote, world, host, step)
         case s.GiveNameBack():
             yield partial(_give_name_back, host, step)
+        case s.Reopen():
+            pass  # it takes clients
         case s.RestorePolicy():
             yield partial(_policy, host, step.name, step.restart_policy)
         case s.FinishRun():
