@@ -7,6 +7,7 @@ that may still be running on the node is waited for.
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 import time
@@ -15,8 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
+from fleetrecover import seeding
 from fleetrecover.commands import actions, probes, snapshots, units
-from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
+from fleetrecover.commands.base import LOST_HOLD, MAY_RUN_STILL, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide import steps as s
@@ -100,6 +102,7 @@ class Applier:
     clock: Callable[[], float] = time.monotonic
     outcomes: list[Outcome] = field(default_factory=list)
     moments: dict[str, float] = field(default_factory=dict)
+    heritage: seeding.Heritage = field(default_factory=seeding.Heritage)
     _ctl: dict[str, Etcdctl] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -273,6 +276,19 @@ class Applier:
     def retry(self, work: Callable[[], T]) -> T:
         """Repeat what can be repeated until the node answers again, for a bounded time."""
         return RECONNECT_POLICY.with_sleep(self.sleep, self.clock).run(work)
+
+    def push(self, step: s.Step, action: Action, content: bytes) -> None:
+        """Run one action that takes a small file on its standard input, whole or not at all."""
+        command = action.guarded(step.paths.hold, self.token)
+        self.journal.write("command", node=step.node, name=command.name, shown=command.display)
+
+        def attempt() -> Result:
+            result = self.transport.upload(self.host(step.node), command, io.BytesIO(content))
+            if result.exit_code in MAY_RUN_STILL:
+                raise OutcomeUnknown(step.node, f"{command.name} has not ended in time")
+            return result
+
+        self.judge(step, command, self.retry(attempt))
 
     def update(self, step: s.Step, action: Action) -> Result:
         """Run an action that changes a container's restart policy, again where the engine refuses it in passing."""
@@ -538,6 +554,18 @@ class Applier:
         self.remove_quarantine(step)
         self.act(step, actions.adopt(step.paths, step.data))
         return step.data
+
+    @do.register
+    def _(self, step: s.SeedData) -> str:
+        return seeding.make(self, step)
+
+    @do.register
+    def _(self, step: s.ProveSeed) -> str:
+        return seeding.prove(self, step)
+
+    @do.register
+    def _(self, step: s.AdoptSeed) -> str:
+        return seeding.adopt(self, step)
 
     @do.register
     def _(self, step: s.StartOriginal) -> str:

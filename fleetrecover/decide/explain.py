@@ -6,11 +6,12 @@ a member's id) stands in angle brackets.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import singledispatch
 
-from fleetrecover.commands import actions, units
+from fleetrecover.commands import actions, seed, units
 from fleetrecover.commands import snapshots as snapshot_commands
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.shell import join
@@ -176,6 +177,58 @@ def _(step: s.Quarantine, cli: str) -> Explained:
 def _(step: s.Adopt, cli: str) -> Explained:
     did = [actions.adopt(step.paths, step.data)]
     return _said("move the proven copy into place", did, "the data directory is empty", "it is there")
+
+
+def _removed(step: s.SeedData | s.ProveSeed) -> str:
+    names = ", ".join(f"{member:x}" for member in step.seed.removed)
+    return f"removes {names}" if names else "removes nobody"
+
+
+@explain.register
+def _(step: s.SeedData, cli: str) -> Explained:
+    source, part = posixpath.join(step.kept.at("original"), "member"), step.paths.at("partial")
+    commands = (
+        seed.begin(step.paths, "partial", ("partial", "work", "booted"), need=step.need).command.display,
+        f"cat {source}/snap/db   (on {step.source}) > {part}/member/snap/db   (its SHA-256 is compared)",
+        f"write {part}/member/snap/*.snap and {part}/member/wal/*.wal: {step.source}'s, the log as member "
+        f"{step.seed.node_id:x}'s, its end in term {step.seed.term}: {_removed(step)}, commit {step.seed.end}",
+        actions.rename_part(step.paths, "partial", "work").command.display,
+    )
+    return Explained(
+        f"make new data beside the old: {step.source}'s, as that of member {step.seed.node_id:x}",
+        commands,
+        f"{step.need / 1e6:,.0f} MB and a margin are free",
+        f"its log, read again, has all that {step.source}'s has, and that end; the databases have one SHA-256",
+        f"rm -rf {part} (a copy of ours)",
+    )
+
+
+@explain.register
+def _(step: s.ProveSeed, cli: str) -> Explained:
+    booted = step.paths.at("booted")
+    commands = (
+        f"copy the new data to {booted}, its log in term {step.seed.term}: {_removed(step)}",
+        _run(step.spec, cli),
+        f"{cli} exec {step.container} etcdctl … endpoint health; endpoint status; member list; endpoint hashkv",
+        actions.stop_container(cli, step.container).command.display,
+        f"write {step.paths.proof}",
+        actions.remove_container(cli, step.container, RUN_LABEL, step.paths.run).command.display,
+        seed.throw_away(step.paths, "booted").command.display,
+    )
+    return Explained(
+        "boot a copy of the new data in quarantine: no network, no restart policy",
+        commands,
+        "every host's new data is whole",
+        f"one member, {step.member_id:x}; revision at least {step.min_revision}; its content hash is recorded",
+        "the copy is thrown away",
+    )
+
+
+@explain.register
+def _(step: s.AdoptSeed, cli: str) -> Explained:
+    did = [actions.adopt(step.paths, step.data, "work")]
+    before = f"the data directory is empty; the new data's log is member {step.member_id:x}'s, in term {step.term}"
+    return _said("move the new data into place", did, before, "it is there")
 
 
 @explain.register

@@ -25,6 +25,9 @@ NAMES: Mapping[str, str] = {
     "RaiseCommit": "raise the copy's commit",
     "Quarantine": "reset the copy in quarantine",
     "Adopt": "put the proven copy in place",
+    "SeedData": "make the survivor's data its own, beside what it has",
+    "ProveSeed": "boot a copy of the new data in quarantine",
+    "AdoptSeed": "put the new data in place",
     "StartOriginal": "start its own container",
     "StartRebuilt": "start it rebuilt, without the force flag",
     "AwaitQuorum": "wait for a leader",
@@ -70,6 +73,7 @@ PROMOTE_TIMEOUT = 900.0
 
 _LIMITS: Mapping[str, float] = {
     "Quarantine": QUARANTINE_TIMEOUT,
+    "ProveSeed": QUARANTINE_TIMEOUT,
     "StartRebuilt": HEALTH_TIMEOUT,
     "AwaitQuorum": HEALTH_TIMEOUT,
     "RemoveMember": MEMBER_TIMEOUT,
@@ -100,7 +104,7 @@ def headline(step: s.Step, cli: str) -> tuple[str, Explained]:
 def limit_of(step: s.Step, cli: str = "docker") -> float | None:
     """How long a step may take at most, in seconds; None where that depends on how much there is to move."""
     name = type(step).__name__
-    if name in ("EnsureImage", "SendSnapshot"):
+    if name in ("EnsureImage", "SendSnapshot", "SeedData"):
         return None
     told = _LIMITS.get(name)
     if (isinstance(step, s.StartOriginal) and step.waits_for == "health") or (

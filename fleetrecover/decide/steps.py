@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.etcd.log import Position
+from fleetrecover.etcd.seed import Seed
 from fleetrecover.etcd.wal import Append
 from fleetrecover.facts import Pin
 
@@ -131,6 +133,50 @@ class Quarantine(Step):
 @dataclass(frozen=True)
 class Adopt(Step):
     """Move the proven copy to where the survivor's etcd looks for its data."""
+
+
+@dataclass(frozen=True)
+class SeedData(Step):
+    """Make the node's new data beside what it has: the survivor's database, and its log as this node's member's.
+
+    `source` is the survivor's host, `kept` its paths; what is read there was moved aside. `end` is where its log ends, and
+    `voters` are those of the new log. `need` in bytes; `owner`, `mode` and `label` are for a directory that has to be made.
+    """
+
+    source: str
+    kept: RunPaths
+    seed: Seed
+    end: Position
+    voters: frozenset[int]
+    need: int
+    owner: str = ""
+    mode: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class ProveSeed(Quarantine):
+    """Boot a copy of the survivor's new data, in whose log it is alone, without network; record what it answers.
+
+    `seed` is that copy's log. The proof also says where the log of every host's data ends: `term` and `index`.
+    """
+
+    kept: RunPaths
+    seed: Seed
+    end: Position
+    term: int
+    index: int
+    need: int
+
+
+@dataclass(frozen=True)
+class AdoptSeed(Adopt):
+    """Move the node's new data to where its etcd looks for it, if it is the member's, and its log is of that term and commit."""
+
+    member_id: int
+    cluster_id: int
+    term: int
+    index: int
 
 
 @dataclass(frozen=True)
