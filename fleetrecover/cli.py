@@ -340,8 +340,10 @@ def plan(
         found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir, method))
     if made is None:
         if settings.json:
-            nothing = {"remedy": diagnosis.remedy.value, "method": None, "excluded": [], "stages": []}
-            print_json({"schema": 1, "cluster": fleet.cluster} | nothing)
+            remedy = diagnosis.remedy.value
+            nothing: list[str] = []
+            base = {"schema": 1, "cluster": fleet.cluster, "remedy": remedy, "method": None}
+            print_json(base | {"excluded": nothing, "stages": nothing})
         else:
             settings.out.print(f"Nothing to do: {diagnosis.why}.", markup=False)
         return

@@ -105,9 +105,10 @@ def _step(step: s.Step) -> str:
             return f"{name} of {', '.join(step.nodes)}"
         case s.SeedData() | s.ProveSeed():
             gone = ", ".join(f"{member:x}" for member in step.seed.removed) or "nobody"
-            return f"{name} on {step.node} as {step.seed.node_id:x}, term {step.seed.term}, without {gone}"
+            # the new term is not in it: members without a leader raise theirs all the while
+            return f"{name} on {step.node} as {step.seed.node_id:x}, without {gone}"
         case s.AdoptSeed():
-            return f"{name} on {step.node} as {step.member_id:x}, term {step.term}, index {step.index}"
+            return f"{name} on {step.node} as {step.member_id:x}"
         case s.RaiseCommit():
             return f"{name} on {step.node} to term {step.term}, index {step.last}"
     return f"{name} on {step.node}"

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fleetrecover.decide.certificates import files_missing
-from fleetrecover.decide.membership import Seat, host_of_url, port_of_url, quorum, seats_of
+from fleetrecover.decide.membership import Seat, host_of_url, port_of_url, seats_of
 from fleetrecover.decide.own import own_container
 from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.sides import begun_anew
@@ -141,13 +141,9 @@ def _fleet(survey: Survey, found: Reseeding) -> Iterator[Refusal]:
         yield Refusal(
             None, "term-too-high", f"a term of {found.term - MARGIN} is known, which leaves no room for a new one"
         )
-    voters = {heir.member.id for heir in found.heirs if not heir.member.learner}
-    if found.log.node_id not in voters:
-        text = f"{found.survivor} is no voter of its own configuration"
-        yield Refusal(found.survivor, "not-a-voter", text)
-    if len(voters) < quorum(len(found.voters)):
-        text = f"{len(voters)} of the {len(found.voters)} voters there would be are at hand, which is no quorum"
-        yield Refusal(None, "no-quorum", text)
+    # those who are at hand are all that will vote, so they are their own quorum
+    if found.log.node_id not in found.voters:
+        yield Refusal(found.survivor, "not-a-voter", f"{found.survivor} is no voter of its own configuration")
     yield from _versions(survey, found)
     wrong = misplaced(survey, [heir.member for heir in found.heirs])
     for one in wrong:

@@ -16,13 +16,14 @@ fenced, so that a power cut leaves nothing that starts by itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fleetrecover.decide.membership import Seat, seats_of
 from fleetrecover.decide.method import told
 from fleetrecover.decide.policies import true_policy
-from fleetrecover.decide.reseed import Heir, Reseeding, need
+from fleetrecover.decide.reseed import Heir, Reseeding, need, version_of
 from fleetrecover.decide.steps import (
     AdoptSeed,
     AwaitQuorum,
@@ -70,6 +71,7 @@ class ReseedStages:
             return self.go_on()
         if not isinstance(found, Reseeding):
             raise refuse(found)
+        self.tell()
         nodes = [self.survey.node(host) for host in found.hosts]
         seeding = [[self.seed(heir, found)] for heir in found.heirs]
         adopting = [[self.adopt(heir.host, heir.member, found.term, found.seed(heir).end)] for heir in found.heirs]
@@ -86,6 +88,19 @@ class ReseedStages:
             *self.start(nodes, standing=()),
         ]
         return stages, self.others(hosts)
+
+    def tell(self) -> None:
+        """What the operator should know of the survivor's data before everybody gets it."""
+        db, version = self.chief.db, version_of(self.survey, self.chief)
+        if re.match(r"3\.5\.[012](?!\d)", version):
+            self.maker.notes.append(
+                f"etcd {version} is known to lose writes of its database in a crash: `fleetrecover diagnose --trial` compares "
+                "the copies' hashes, and with --survivor another is chosen; then upgrade"
+            )
+        for alarm in db.alarms if db is not None else ():
+            self.maker.notes.append(
+                f"the alarm {alarm.kind} is raised in {self.chief.name}'s data, and stays so on all"
+            )
 
     def go_on(self) -> tuple[list[Stage | None], list[str]]:
         """The survivor's new data is in place: the others' too, or it lies ready."""
