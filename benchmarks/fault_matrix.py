@@ -9,6 +9,8 @@ mended and the same command is run again until it ends well. A client goes on wr
 acknowledged write is looked for on every member, the survivor's kept data is compared with what it was, and nothing of
 ours may be left running. Every cell is a line in benchmarks/results/fault-matrix.jsonl; the table is docs/fault-matrix.md.
 
+With `--reseed` it is `recover --method reseed` that is broken, and every host keeps its container.
+
 With `--restore` the same is done to `snapshot restore`: a snapshot is taken before more is written and the quorum lost, and
 Kubernetes' containers run beside etcd. Then every key of the snapshot, and every write that was acknowledged while it was
 restored, is looked for on every member; no key from after the snapshot may be there; Kubernetes' containers must run.
@@ -110,6 +112,21 @@ def damage(lab: Lab) -> None:
     flip_bits(lab.host(CORRUPT).path("/var/lib/etcd/member/wal"))
     clear(lab.host(WIPED).path("/var/lib/etcd"))
     lab.power_on(*HOSTS)
+
+
+def break_keeping_containers(lab: Lab) -> dict[str, str]:
+    """As `break_cluster`, but every host keeps its container: one disk corrupt, one wiped, and no etcd starts by itself."""
+    writer = lab.client().writer(prefix="/before/", threads=4, hosts=[SURVIVOR])
+    writer.start()
+    writer.wait_for(120)
+    for name in HOSTS:  # an emptied member that starts by itself would begin a quorum that has forgotten
+        lab.shell(name, "docker update --restart=no etcd")
+    lab.kill_all_at_once(power=True)
+    acknowledged = writer.stop()
+    damage(lab)
+    for name in HOSTS:
+        lab.shell(name, "docker update --restart=always etcd")
+    return acknowledged
 
 
 def break_after_snapshot(lab: Lab) -> dict[str, str]:
@@ -221,6 +238,7 @@ class Job:
 JOBS = {
     "recover": Job(("recover",), break_cluster),
     "restore": Job(("snapshot", "restore", SNAPSHOT), break_after_snapshot),
+    "reseed": Job(("recover", "--method", "reseed"), break_keeping_containers),
 }
 
 
@@ -504,8 +522,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """docs/fault-matrix.md."""
     bad = [row for row in rows if not row["good"]]
     of_job = {job: [row for row in rows if row.get("job", "recover") == job] for job in JOBS}
-    found, restored = ([row for row in of_job[job] if row.get("then", job) != "undo"] for job in JOBS)
-    undone, taken_back = ([row for row in of_job[job] if row.get("then", job) == "undo"] for job in JOBS)
+    found, restored, reseeded = ([row for row in of_job[job] if row.get("then", job) != "undo"] for job in JOBS)
+    undone, taken_back, unseeded = ([row for row in of_job[job] if row.get("then", job) == "undo"] for job in JOBS)
     lines = [
         "# The fault matrix",
         "",
@@ -532,6 +550,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             lines += [f"### {title}", "", *_rows(restored, of), ""]
     if taken_back:
         lines += ["### `snapshot restore` killed, then `undo`", "", UNDONE, "", *_rows(taken_back, _step_word), ""]
+    if reseeded:
+        lines += ["## `recover --method reseed`", "", *RESEEDED, "", _summary(reseeded), ""]
+        for title, of in BROKEN:
+            lines += [f"### {title}", "", *_rows(reseeded, of), ""]
+    if unseeded:
+        lines += ["### `recover --method reseed` killed, then `undo`", "", UNDONE, "", *_rows(unseeded, _step_word), ""]
     if bad:
         lines += ["## Not good", ""]
         lines += [f"- {row['etcd']} {row['point']}: {row['kind']} of {row['target']} {row['moment']}" for row in bad]
@@ -540,6 +564,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 UNDONE = "*Intact*: inspect of every container and the data of every host are as before the run, byte by byte."
+RESEEDED = (
+    "The same with `make fault-matrix ARGS=--reseed`: one node has its data, one a corrupt log, one is wiped; all have their",
+    "containers.",
+)
 RESTORED = (
     "The same with `make fault-matrix ARGS=--restore`: one node has its data, one a corrupt log, one is wiped and has lost its",
     "container; Kubernetes' containers run beside etcd. *Lost*: keys of the snapshot, and writes that were acknowledged since it",
@@ -581,7 +609,7 @@ RESTORE_NODES = {SURVIVOR: "the node with its data", CORRUPT: "the node with a c
 def _node_word(row: dict[str, Any], name: str) -> str:
     if row.get("job", "recover") == "restore":
         return RESTORE_NODES[name]
-    return "the survivor" if name == SURVIVOR else "a joiner"
+    return "the survivor" if name == SURVIVOR else "another" if row.get("job") == "reseed" else "a joiner"
 
 
 def _fault_word(row: dict[str, Any]) -> str:
@@ -625,6 +653,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="how many labs at once")
     parser.add_argument("--undo", action="store_true", help="kill at every command, then `undo` instead of `recover`")
     parser.add_argument("--restore", action="store_true", help="break `snapshot restore` instead of `recover`")
+    parser.add_argument("--reseed", action="store_true", help="break `recover --method reseed` instead of `recover`")
     parser.add_argument("--only", default="", help="only cells whose words contain this, or one of these: A,B")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", action="store_true", help="only write the table anew")
@@ -643,7 +672,7 @@ def main() -> None:
                     chosen.results,
                     only=chosen.only,
                     undo=chosen.undo,
-                    job="restore" if chosen.restore else "recover",
+                    job="restore" if chosen.restore else "reseed" if chosen.reseed else "recover",
                 )
                 for n, version in enumerate(versions)
             ]

@@ -121,6 +121,30 @@ class FaultyTransport(SshTransport):
         self._trace(point, time.monotonic() - begun)
         return result
 
+    def relay(
+        self,
+        source: Host,
+        read: Command,
+        destination: Host,
+        write: Command,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[Result, Result]:
+        """Bring what one host reads to another; at the fault's point, break what it says."""
+        step = getattr(_here, "step", None)
+        point = self._point(step, write) if step is not None else None
+        if point is None:
+            return super().relay(source, read, destination, write, progress)
+        begun = time.monotonic()
+        if point == self.fault.point and not _fired.is_set():
+            _fired.set()
+            first, second = self._break(
+                lambda: list(super(FaultyTransport, self).relay(source, read, destination, write, progress))
+            )
+        else:
+            first, second = super().relay(source, read, destination, write, progress)
+        self._trace(point, time.monotonic() - begun)
+        return first, second
+
     def _point(self, step: Any, command: Command) -> Point | None:
         writes = f"exit {LOST_HOLD}\n" in command.script
         if not writes and _here.seen:

@@ -7,6 +7,7 @@ that may still be running on the node is waited for.
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 import time
@@ -15,10 +16,10 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatchmethod
 from typing import Any, Protocol, TypeVar
 
-from fleetrecover import limits
+from fleetrecover import limits, seeding
 from fleetrecover import steps as s
 from fleetrecover.commands import actions, probes, snapshots, units
-from fleetrecover.commands.base import LOST_HOLD, TIMED_OUT, Action, Probe, busy_with
+from fleetrecover.commands.base import LOST_HOLD, MAY_RUN_STILL, TIMED_OUT, Action, Probe, busy_with
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.membership import own_id
@@ -38,7 +39,7 @@ from fleetrecover.errors import (
     Unsupported,
 )
 from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import RUN_LABEL, Proof, Survey
+from fleetrecover.facts import RUN_LABEL, Proof, Role, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
@@ -95,6 +96,7 @@ class Applier:
     clock: Callable[[], float] = time.monotonic
     outcomes: list[Outcome] = field(default_factory=list)
     moments: dict[str, float] = field(default_factory=dict)
+    heritage: seeding.Heritage = field(default_factory=seeding.Heritage)
     _ctl: dict[str, Etcdctl] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -269,6 +271,19 @@ class Applier:
         """Repeat what can be repeated until the node answers again, for a bounded time."""
         return RECONNECT_POLICY.with_sleep(self.sleep, self.clock).run(work)
 
+    def push(self, step: s.Step, action: Action, content: bytes) -> None:
+        """Run one action that takes a small file on its standard input, whole or not at all."""
+        command = action.guarded(step.paths.hold, self.token)
+        self.journal.write("command", node=step.node, name=command.name, shown=command.display)
+
+        def attempt() -> Result:
+            result = self.transport.upload(self.host(step.node), command, io.BytesIO(content))
+            if result.exit_code in MAY_RUN_STILL:
+                raise OutcomeUnknown(step.node, f"{command.name} has not ended in time")
+            return result
+
+        self.judge(step, command, self.retry(attempt))
+
     def update(self, step: s.Step, action: Action) -> Result:
         """Run an action that changes a container's restart policy, again where the engine refuses it in passing."""
         return FENCE_POLICY.with_sleep(self.sleep, self.clock).run(lambda: self.act(step, action))
@@ -402,6 +417,13 @@ class Applier:
         """Stop and remove a container of this run, if it stands."""
         self.update(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
 
+    def remove_quarantine(self, step: s.Step) -> None:
+        """Stop and remove what an interruption has left of this run's quarantine, also under an older version's name."""
+        node = self.survey.node(step.node)
+        seen = [c.name for c in node.containers if c.role is Role.QUARANTINE and c.made_by == step.paths.run]
+        for name in dict.fromkeys([step.paths.quarantine_name(self.container(step.node)), *seen]):
+            self.remove_ours(step, name)
+
     # --- the steps ---
 
     @singledispatchmethod
@@ -495,6 +517,18 @@ class Applier:
             cluster_id=status.header.cluster_id,
             version=status.version,
         )
+
+    @do.register
+    def _(self, step: s.SeedData) -> str:
+        return seeding.make(self, step)
+
+    @do.register
+    def _(self, step: s.ProveSeed) -> str:
+        return seeding.prove(self, step)
+
+    @do.register
+    def _(self, step: s.AdoptSeed) -> str:
+        return seeding.adopt(self, step)
 
     @do.register
     def _(self, step: s.StartOriginal) -> str:

@@ -106,6 +106,15 @@ WorkDir = Annotated[
         help="A directory of the survivor's node, on another filesystem, to keep its data in where a copy has no space.",
     ),
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help="How a lost quorum is brought back: reset (the survivor alone, the others join it), reseed (every host gets the "
+        "survivor's data under its own member id, and all start), or auto.",
+    ),
+]
 Yes = Annotated[str | None, typer.Option("--yes", metavar="CLUSTER", help="Confirm with the cluster's name.")]
 
 
@@ -191,13 +200,18 @@ def print_json(document: dict[str, Any]) -> None:
     sys.stdout.write(dumps(document, indent=2) + "\n")
 
 
-def wish_of(dead: Sequence[str] | None, survivor: str | None, work_dir: str | None = None) -> Wish:
+def wish_of(
+    dead: Sequence[str] | None, survivor: str | None, work_dir: str | None = None, method: str = "auto"
+) -> Wish:
     """The options as a wish."""
     from fleetrecover.decide.diagnosis import Wish
+    from fleetrecover.decide.method import METHODS
 
+    if method not in METHODS:
+        raise UsageError(f"--method {method}: there is no such method", hint=f"one of: {', '.join(METHODS)}")
     if work_dir is not None and not work_dir.startswith("/"):
         raise UsageError(f"--work-dir {work_dir}: a path on the node is meant, which begins with /")
-    return Wish(frozenset(dead or ()), survivor, work_dir)
+    return Wish(frozenset(dead or ()), survivor, work_dir, method=method)
 
 
 def means(fleet: Fleet, transport: Transport, yes: str | None, command: str = "recover") -> Recovery:
@@ -310,6 +324,7 @@ def tried(found: Survey, diagnosis: Diagnosis, transport: Transport) -> list[Tri
 def plan(
     dead: Dead = None,
     survivor: Survivor = None,
+    method: Method = "auto",
     work_dir: WorkDir = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Save it, for `recover --plan`.")
@@ -322,10 +337,13 @@ def plan(
     from fleetrecover.report.files import plan_text, write_private
 
     with reached() as (fleet, transport):
-        found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir))
+        found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir, method))
     if made is None:
         if settings.json:
-            print_json({"schema": 1, "cluster": fleet.cluster, "remedy": diagnosis.remedy.value, "stages": []})
+            remedy = diagnosis.remedy.value
+            nothing: list[str] = []
+            base = {"schema": 1, "cluster": fleet.cluster, "remedy": remedy, "method": None}
+            print_json(base | {"excluded": nothing, "stages": nothing})
         else:
             settings.out.print(f"Nothing to do: {diagnosis.why}.", markup=False)
         return
@@ -348,6 +366,7 @@ def recover(
     plan_file: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="Do just this saved plan, or nothing.")
     ] = None,
+    method: Method = "auto",
     work_dir: WorkDir = None,
     yes: Yes = None,
 ) -> None:
@@ -359,7 +378,7 @@ def recover(
 
     agreed = read_plan(plan_file) if plan_file else None
     with reached() as (fleet, transport):
-        report = run(means(fleet, transport, yes), wish_of(dead, survivor, work_dir), agreed=agreed)
+        report = run(means(fleet, transport, yes), wish_of(dead, survivor, work_dir, method), agreed=agreed)
     if settings.json:
         print_json(report_document(report))
     else:

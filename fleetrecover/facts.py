@@ -21,6 +21,8 @@ from fleetrecover.model import Fleet, Host
 RUN_LABEL = "fleetrecover.run"
 ROLE_LABEL = "fleetrecover.role"
 KEPT_INFIX = ".fleetrecover-"
+RESET, RESEED = "reset", "reseed"
+"""The methods: the survivor alone is reset and the others join it, or every host gets its data under its own member id."""
 
 
 class Role(StrEnum):
@@ -197,7 +199,8 @@ class LiveMember:
 class Proof:
     """What the reset's quarantine answered: what the recovered cluster must have, at least.
 
-    `hash` is hashkv's at `revision`, comparable where `compact_revision` is equal.
+    `hash` is hashkv's at `revision`, comparable where `compact_revision` is equal. Of a reseed, `term` and `index` are those
+    in which every host's log ends: the new term, and the commit.
     """
 
     revision: int
@@ -206,6 +209,8 @@ class Proof:
     member_id: int
     cluster_id: int
     version: str
+    term: int = 0
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,8 @@ class Pin:
 
     `survivor` is a host's name; `kind` the remedy; `mode` names what the node is in it. `meant`: words that were typed for the
     dead, and the ids of members that they stood for when the run began. `names_only`: the run gives containers their names
-    back and does nothing else, so that it can be taken back while the cluster serves.
+    back and does nothing else, so that it can be taken back while the cluster serves. `method`: how a run of the kind `reset`
+    brings the members back, RESET or RESEED.
     """
 
     run: str
@@ -226,6 +232,7 @@ class Pin:
     tool: str = ""
     meant: tuple[tuple[str, str], ...] = ()
     names_only: bool = False
+    method: str = RESET
 
 
 @dataclass(frozen=True)
@@ -455,6 +462,7 @@ class NodeFacts:
     log_wal: str | None = None  # where the WAL lies that was read, where that is not in `log_path`
     db: DbFacts | None = None
     db_problem: Problem | None = None
+    received: tuple[int, ...] = ()  # the indexes of databases (`*.snap.db`) that came from a leader and lie beside it
     status: EtcdStatus | None = None
     status_problem: Problem | None = None
     members: tuple[LiveMember, ...] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fleetrecover.decide.diagnosis import Remedy
+from fleetrecover.decide.excluded import Excluded
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.verdict import Judgement
 from fleetrecover.errors import FleetRecoverError
@@ -32,7 +33,8 @@ class Report:
     """What a recovery did. Seconds are counted from the confirmation; None where it never came to that.
 
     `missing` are those of the inventory's `hosts` that are no members at the end; `exit_code` is that of a recovery that ended
-    well, and `next` says what is left to be done, where something is.
+    well, and `next` says what is left to be done, where something is. `method` is the way in which quorum was brought back, if
+    it was lost for good; `excluded` says of each host why it was not chosen, or is left out.
     """
 
     run: str
@@ -51,6 +53,8 @@ class Report:
     hosts: int = 0
     exit_code: int = 0
     next: str = ""
+    method: str | None = None
+    excluded: tuple[Excluded, ...] = ()
 
     @property
     def keeps(self) -> bool:

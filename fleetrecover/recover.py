@@ -29,6 +29,7 @@ from fleetrecover.decide.diagnosis import (
     diagnose,
     find_open_run,
 )
+from fleetrecover.decide.excluded import Excluded, excluded
 from fleetrecover.decide.feasible import LEFT_OUT, left_out
 from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
@@ -47,7 +48,7 @@ from fleetrecover.errors import (
     Undetermined,
     changing,
 )
-from fleetrecover.facts import NodeFacts, Proof, Survey, WorkDir
+from fleetrecover.facts import RESEED, NodeFacts, Proof, Survey, WorkDir
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Fleet, Transport
@@ -310,6 +311,8 @@ class _Run:
     failures: dict[str, FleetRecoverError] = field(default_factory=dict)
     writable: float | None = None
     seen: Seen | None = None  # the best revision that was there before anything was changed
+    method: str | None = None
+    excluded: tuple[Excluded, ...] = ()
 
     def go(self, survey: Survey, diagnosis: Diagnosis, plan: Plan) -> Report:
         begun = self.means.clock()
@@ -347,8 +350,11 @@ class _Run:
             survey, diagnosis, plan = self.after_fence(plan, choice)
             choice = diagnosis.choice or choice
             applier = self.applier(survey)
+        self.method = plan.method.name if plan.method else None
+        self.excluded = excluded(survey, diagnosis, plan)
         self.apply(applier, plan)
-        if plan.remedy is Remedy.START:
+        if plan.remedy is Remedy.START or (self.method == RESEED and plan.joins):
+            # who was no member comes in when quorum stands, one at a time
             survey, diagnosis, rest = self.look_on(plan)
             if rest is not None and rest.remedy in (Remedy.REPAIR, Remedy.FINISH):
                 plan = rest
@@ -470,6 +476,8 @@ class _Run:
             hosts=len(seen.nodes),
             exit_code=told.exit_code if closed else 0,
             next="" if told.verdict is Verdict.HEALTHY else rest_to_do(told),
+            method=self.method,
+            excluded=self.excluded,
         )
 
     def verify(self, wanted: Callable[[Survey], Expectation]) -> tuple[Survey, Judgement]:

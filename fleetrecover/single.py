@@ -13,6 +13,7 @@ from fleetrecover.apply import Applier
 from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.errors import FleetRecoverError, Refused, StoppedPartWay, UsageError, changing
+from fleetrecover.facts import RESEED
 from fleetrecover.journal import Journal
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery, hold, look
@@ -34,6 +35,12 @@ def do_next(means: Recovery, wish: Wish, task: str, host: str | None = None) -> 
     survey, diagnosis, plan = look(means, wish)
     if plan is None:
         raise Refused(f"nothing is to be done: {diagnosis.why}")
+    if plan.method is not None and plan.method.name == RESEED:
+        # nothing may be put in place before all of it is whole, whatever fails meanwhile
+        raise Refused(
+            f"run {plan.run} goes by reseed, which is done as a whole; nothing was changed",
+            hint="`fleetrecover recover` goes on with it; single steps are for a reset",
+        )
     chosen, first = ready(plan, task, host)
     if not chosen:
         raise Refused(

@@ -7,6 +7,7 @@ segments and database pages that are needed to judge its log, and no more.
 from __future__ import annotations
 
 import posixpath
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -513,11 +514,18 @@ def _read_evidence(reader: Reader, node: NodeFacts, root: str, files: Sequence[p
         absent = not any(file.path.endswith(".wal") for file in files)
         bad = Problem("missing", "no WAL there") if absent else Problem("corrupt", bad.message)
     node = replace(node, log=log, log_problem=bad)
+    node = replace(node, received=received(file.path for file in files))
     database = next((file for file in files if file.path == posixpath.join(root, "snap", "db")), None)
     if database is None:
         return replace(node, db_problem=Problem("missing", "no database there"))
     db, bad = reader.tried("its database", lambda: read_remote_db(reader, database))
     return replace(node, db=db, db_problem=Problem("corrupt", bad.message) if bad else None)
+
+
+def received(paths: Iterable[str]) -> tuple[int, ...]:
+    """The indexes in the names of databases that a leader has sent, and that a crash has left beside the one in use."""
+    found = (re.fullmatch(r"([0-9a-f]{16})\.snap\.db", posixpath.basename(path)) for path in paths)
+    return tuple(int(match[1], 16) for match in found if match)
 
 
 # --- what etcd stands on ---

@@ -195,7 +195,7 @@ def _refuse_running(cli: str, data: str, wal: str = "") -> list[str]:
     ]
 
 
-def _as_data(data: str, target: str) -> list[str]:
+def as_data(data: str, target: str) -> list[str]:
     """Lines that give a copy's directory the owner, mode and SELinux label of the data directory."""
     return [
         f"chown --reference={quote(data)} {quote(target)} 2>/dev/null || true",
@@ -204,7 +204,7 @@ def _as_data(data: str, target: str) -> list[str]:
     ]
 
 
-def _enough(where: str, need: int) -> list[str]:
+def enough(where: str, need: int) -> list[str]:
     """Lines that exit with NO_SPACE unless so many bytes, and a little, are free."""
     kib = need // 1024 + 1024
     said = f'echo "{kib} KiB needed, $free KiB free in" {quote(where)} >&2; exit {NO_SPACE}'
@@ -257,7 +257,7 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
             f"  if [ -e {quote(there)} ]; then n={quote(away + '/superseded')};"
             f' while [ -e "$n" ]; do n=$n-; done; mv {quote(there)} "$n"; fi',
             f"  rm -rf -- {quote(there + '.new')}",
-            *(f"  {line}" for line in _enough(away, need)),
+            *(f"  {line}" for line in enough(away, need)),
             f"  mkdir {quote(there + '.new')}",
             f"  cp -a {quote(member)} {quote(there + '.new/member')}",
             f"  {_sync(away)}",
@@ -269,7 +269,7 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
             "fi",
             f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
             f"mkdir {quote(partial)}",
-            *_as_data(data, partial),
+            *as_data(data, partial),
             *wal_dir.into_copy(paths, "original", partial),
             f"mv {quote(member)} {quote(posixpath.join(partial, 'member'))}",
             *_wal_into_member(paths, partial),
@@ -302,13 +302,13 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
         "copy",
         [
             f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
-            *([] if reflink else _enough(paths.root, need)),
+            *([] if reflink else enough(paths.root, need)),
             f"mkdir {quote(partial)}",
             sharing if reflink else by_itself,
             f"diff -rq {original} {copy} >&2 || exit {DIFFERS}",
             *wal_dir.same_place(paths),
             *wal_dir.into_copy(paths, "original", posixpath.join(partial, "member")),
-            *_as_data(data, partial),
+            *as_data(data, partial),
             _sync(paths.root),
         ],
         timeout=limits.COMPARE,
@@ -430,18 +430,18 @@ def write_proof(paths: RunPaths, proof: Mapping[str, object]) -> Action:
     )
 
 
-def adopt(paths: RunPaths, data: str) -> Action:
-    """Move the proven copy to where the survivor's etcd looks for its data, its WAL first where that has its own place."""
-    source, member = posixpath.join(paths.at("reset"), "member"), posixpath.join(data, "member")
+def adopt(paths: RunPaths, data: str, part: str = "reset") -> Action:
+    """Move the proven copy to where the node's etcd looks for its data, its WAL first where that has its own place."""
+    source, member = posixpath.join(paths.at(part), "member"), posixpath.join(data, "member")
     # the engine makes a mount's place there where a WAL directory lies in the data directory
-    empty = f"rm -rf -- {quote(paths.at('reset'))}" if paths.wal else f"rmdir {quote(paths.at('reset'))}"
+    empty = f"rm -rf -- {quote(paths.at(part))}" if paths.wal else f"rmdir {quote(paths.at(part))}"
     return _action(
         "adopt",
         [
             f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] || exit {OCCUPIED};"
-            f" [ ! -d {quote(paths.at('reset'))} ] || {empty}; exit 0; fi",
+            f" [ ! -d {quote(paths.at(part))} ] || {empty}; exit 0; fi",
             *wal_dir.same_place(paths),
-            *wal_dir.put(paths, "reset"),
+            *wal_dir.put(paths, part),
             f"mv {quote(source)} {quote(member)}",
             empty,
             _sync(data),

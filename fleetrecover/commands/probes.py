@@ -19,7 +19,7 @@ from fleetrecover.commands.base import Probe
 from fleetrecover.commands.shell import quote
 from fleetrecover.commands.space import free_kib
 from fleetrecover.errors import FormatError
-from fleetrecover.facts import RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
+from fleetrecover.facts import RESEED, RESET, RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
 from fleetrecover.model import Command, Result
 
 KEEP_SUFFIX = ".fleetrecover"
@@ -537,6 +537,7 @@ def parse_pin(text: str) -> Pin:
             tool=str(value.get("tool", "")),
             meant=tuple((str(word), str(member)) for word, member in value.get("meant", [])),
             names_only=value.get("names_only") is True,
+            method=RESEED if value.get("method") == RESEED else RESET,
         ),
     )
 
@@ -553,6 +554,8 @@ def parse_proof(text: str) -> Proof:
             member_id=int(value["member_id"]),
             cluster_id=int(value["cluster_id"]),
             version=str(value["version"]),
+            term=int(value.get("term", 0)),
+            index=int(value.get("index", 0)),
         ),
     )
 

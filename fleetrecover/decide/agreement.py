@@ -21,6 +21,11 @@ def check_agreement(agreed: Plan, choice: Choice | None, fresh: Plan | None, jud
             "the etcds are stopped, no data was moved",
             hint=f"run the same command again to see and confirm the new plan, or {undo}",
         )
+    if fresh.method is not None and agreed.method is not None and fresh.method.name != agreed.method.name:
+        raise StoppedPartWay(
+            f"with every etcd stopped, it would go by {fresh.method.name}, not by {agreed.method.name}; no data was moved",
+            hint=f"run the same command again to see and confirm the new plan, or {undo}",
+        )
     was_proven = choice is not None and choice.proof is ProofKind.COMPLETE
     if was_proven and judged is not None and judged.proof is not ProofKind.COMPLETE:
         raise StoppedPartWay(

@@ -35,6 +35,7 @@ def basis(survey: Survey, plan: Plan) -> Basis:
         ("", "the cluster"): plan.cluster,
         ("", "the way"): _way(plan.remedy),
         ("", "the survivor"): plan.survivor or "none",
+        ("", "the method"): plan.method.name if plan.method is not None else "none",
         ("", "declared dead"): ", ".join(sorted(plan.dead)) or "none",
     }
     for node in survey.nodes:
@@ -102,6 +103,12 @@ def _step(step: s.Step) -> str:
             return f"{name} on {step.node}: {step.name} to {step.was}"
         case s.AwaitQuorum():
             return f"{name} of {', '.join(step.nodes)}"
+        case s.SeedData() | s.ProveSeed():
+            gone = ", ".join(f"{member:x}" for member in step.seed.removed) or "nobody"
+            # the new term is not in it: members without a leader raise theirs all the while
+            return f"{name} on {step.node} as {step.seed.node_id:x}, without {gone}"
+        case s.AdoptSeed():
+            return f"{name} on {step.node} as {step.member_id:x}"
         case s.RaiseCommit():
             return f"{name} on {step.node} to term {step.term}, index {step.last}"
     return f"{name} on {step.node}"

@@ -221,6 +221,7 @@ def _open_run(run: str, keeps: list[tuple[str, Keep]]) -> OpenRun:
         started=newest.started,
         dead=newest.dead,
         cluster=newest.cluster,
+        method=newest.method,
     )
 
 

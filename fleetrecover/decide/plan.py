@@ -26,11 +26,14 @@ from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Wish, superseded
 from fleetrecover.decide.diagnosis import OpenRun as UnderWay
 from fleetrecover.decide.leftovers import leftovers
 from fleetrecover.decide.membership import Seat, following, host_of_url, own_id, quorum, seats_of
+from fleetrecover.decide.method import Method, method_of
 from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.placement import changes, displaced, misplaced
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.renamed import in_place, renamed
+from fleetrecover.decide.reseed import reseeding
+from fleetrecover.decide.reseed_plan import ReseedStages, check_reseed
 from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.units import Units
 from fleetrecover.decide.untouchable import refusal
@@ -42,7 +45,19 @@ from fleetrecover.docker.spec import ContainerSpec, mounted_at
 from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.wal import raise_commit
-from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, Survey, WorkDir
+from fleetrecover.facts import (
+    RESEED,
+    RESET,
+    ROLE_LABEL,
+    RUN_LABEL,
+    Container,
+    Keep,
+    NodeFacts,
+    Pin,
+    Role,
+    Survey,
+    WorkDir,
+)
 from fleetrecover.steps import (
     ROLLING,
     AddMember,
@@ -87,7 +102,8 @@ JOIN_MARGIN = 2 * 64 * 1024 * 1024
 class Plan:
     """Everything that would be done. `stages` in order; `closing` after the final check was good.
 
-    Two plans with the same `fingerprint` are the same plan.
+    `joins` are the hosts that come in as new members; `method` is known where the remedy is a reset. Two plans with the same
+    `fingerprint` are the same plan.
     """
 
     run: str
@@ -101,6 +117,7 @@ class Plan:
     left_out: Mapping[str, str] = field(default_factory=dict)
     resumed: bool = False
     dead: tuple[str, ...] = ()
+    method: Method | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -146,7 +163,7 @@ def make_plan(
     if known is not None and diagnosis.remedy is Remedy.RESET and known.kind == Remedy.REPAIR and known.run != run:
         # a run that only changed a living membership and one that resets are taken back differently: they get two ids
         survey, diagnosis, known = superseded(survey, known.run), replace(diagnosis, open_run=None), None
-    maker = _Maker(
+    maker = Maker(
         survey=survey,
         diagnosis=diagnosis,
         wish=wish,
@@ -164,7 +181,9 @@ def make_plan(
 
 
 @dataclass
-class _Maker:
+class Maker:
+    """Makes one plan; `reseed_plan` uses it, too."""
+
     survey: Survey
     diagnosis: Diagnosis
     wish: Wish
@@ -175,6 +194,7 @@ class _Maker:
     notes: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     names_only: bool = False  # known once the steps are
+    method: Method | None = None
 
     def plan(self) -> Plan:
         remedy = self.diagnosis.remedy
@@ -186,7 +206,13 @@ class _Maker:
         if remedy is Remedy.RESET and choice is not None:
             pinned = open_run is not None and open_run.pinned and open_run.kind == Remedy.RESET
             survivor = open_run.survivor if open_run is not None and pinned else choice.survivor
-            stages, joins = self.reset(survivor)
+            found = reseeding(self.survey, self.wish, survivor)
+            self.method = method_of(self.wish, open_run, found)
+            if self.method.name == RESEED:
+                self.refuse_work_dir()
+                stages, joins = ReseedStages(self, survivor).stages(found)
+            else:
+                stages, joins = self.reset(survivor)
         elif remedy is Remedy.START:
             stages = self.start()
         elif remedy in (Remedy.REPAIR, Remedy.FINISH):
@@ -211,9 +237,18 @@ class _Maker:
             left_out=dict(self.left_out),
             resumed=self.open_run is not None,
             dead=tuple(sorted(self.wish.dead)),
+            method=self.method,
         )
 
     # --- what every plan needs ---
+
+    def refuse_work_dir(self) -> None:
+        """A reseed makes new data beside the old on every node; a directory on one of them does not help."""
+        if self.wish.work_dir is not None:
+            raise Refused(
+                "--work-dir is for a reset alone: a reseed makes new data beside the old on every node; nothing was changed",
+                hint="leave --work-dir out, or --method reseed",
+            )
 
     def around_units(self, stages: Sequence[Stage | None]) -> list[Stage | None]:
         """The stages, and what the units that start etcd need; they are given back by the plan that makes the cluster whole."""
@@ -244,6 +279,10 @@ class _Maker:
     def paths(self, node: NodeFacts) -> RunPaths:
         return RunPaths.of(node.data, self.run)
 
+    def where(self, node: NodeFacts) -> tuple[str, RunPaths, str]:
+        """What every step begins with: the node, the run's paths on it, its data directory."""
+        return node.name, self.paths(node), self.data(node)
+
     def keep(self, node: NodeFacts) -> Keep | None:
         return node.keep(self.run)
 
@@ -266,6 +305,7 @@ class _Maker:
             tool=self.tool,
             meant=tuple(sorted(self.wish.meant)),
             names_only=self.names_only,
+            method=self.method.name if self.method else self.open_run.method if self.open_run else RESET,
         )
 
     def open(self, node: NodeFacts, survivor: str | None) -> list[Step]:
@@ -276,7 +316,7 @@ class _Maker:
         left = {found.id for found in leftovers(node, self.run)}
         theirs = tuple(c.id for c in node.containers if c.role is None or c.id in left)
         if keep is not None and keep.containers and keep.pin is not None and not keep.undone:
-            same = (keep.pin.survivor, keep.pin.kind) == (pin.survivor, pin.kind)
+            same = (keep.pin.survivor, keep.pin.kind, keep.pin.method) == (pin.survivor, pin.kind, pin.method)
             # what it does, and what its words stood for, is looked up there later
             grown = (keep.pin.names_only and not pin.names_only) or not {*pin.meant} <= {*keep.pin.meant}
             if not grown and (same or self.diagnosis.remedy is not Remedy.RESET):
@@ -1089,6 +1129,8 @@ def chief_image(survey: Survey, chief: NodeFacts) -> str:
 
 def check_plan(plan: Plan) -> None:
     """Check the invariants in the module's docstring. Raises FleetRecoverError: a fault of the program itself."""
+    if plan.method is not None and plan.method.name == RESEED:
+        check_reseed(plan.stages)
     started = plan.remedy is not Remedy.RESET
     kept: set[str] = set()
     adding: str | None = None

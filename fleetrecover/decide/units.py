@@ -19,7 +19,7 @@ from fleetrecover.decide.managers import cannot_hold, lines_about, remakes
 from fleetrecover.decide.own import own_name
 from fleetrecover.facts import Container, NodeFacts, Starter, StarterKind, Survey
 
-TOUCHING = (s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.StartOriginal, s.StartRebuilt, s.Join)
+TOUCHING = (s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.AdoptSeed, s.StartOriginal, s.StartRebuilt, s.Join)
 """Steps in whose way a unit would be."""
 HOLD, RELEASE = "hold", "units"
 """The names of the stages."""

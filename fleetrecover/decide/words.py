@@ -9,6 +9,10 @@ from fleetrecover.decide.barriers import forbidding
 from fleetrecover.decide.finding import Finding
 from fleetrecover.decide.membership import Seat, quorum
 from fleetrecover.decide.survivor import Choice
+from fleetrecover.facts import RESET
+
+AUTO = "auto"
+"""The method that the plan chooses."""
 
 
 class Verdict(StrEnum):
@@ -46,6 +50,8 @@ class Wish:
     words that were resolved, each with what they stand for, to say of which word is spoken.
 
     `work_dir` is a directory on the survivor's node that takes the kept original, where there is no space for a copy.
+
+    `method` is how a cluster without quorum is brought back: AUTO, or facts' RESET or RESEED.
     """
 
     dead: frozenset[str] = frozenset()
@@ -53,6 +59,7 @@ class Wish:
     work_dir: str | None = None
     meant: frozenset[tuple[str, str]] = frozenset()
     spelt: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
+    method: str = AUTO
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class OpenRun:
     started: str
     dead: tuple[str, ...]
     cluster: str = ""
+    method: str = RESET
 
 
 @dataclass(frozen=True)

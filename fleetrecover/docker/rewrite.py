@@ -73,14 +73,18 @@ def _lenient(value: str | None) -> str:
 
 def check_quarantine(spec: ContainerSpec) -> None:
     """Refused unless a container with the force flag is cut off: no network, no ports, no restart policy."""
-    if not has_force(spec):
-        return
+    if has_force(spec):
+        assert_isolated(spec, "--force-new-cluster")
+
+
+def assert_isolated(spec: ContainerSpec, what: str = "a quarantine's copy") -> None:
+    """Refused unless a container is cut off: no network, no ports, no restart policy. `what` is on it."""
     if spec.network != "none" or spec.endpoint != NO_ENDPOINT or spec.more_networks or spec.links:
-        raise Refused(f"--force-new-cluster on {spec.name or spec.image} with --network={spec.network or 'default'}")
+        raise Refused(f"{what} on {spec.name or spec.image} with --network={spec.network or 'default'}")
     if spec.restart:
-        raise Refused(f"--force-new-cluster on {spec.name or spec.image} with --restart={spec.restart}")
+        raise Refused(f"{what} on {spec.name or spec.image} with --restart={spec.restart}")
     if spec.publish or spec.publish_all:
-        raise Refused(f"--force-new-cluster on {spec.name or spec.image} with published ports")
+        raise Refused(f"{what} on {spec.name or spec.image} with published ports")
 
 
 def assert_no_force(spec: ContainerSpec) -> None:
@@ -100,8 +104,9 @@ def quarantine(
     labels: Mapping[str, str],
     wal_host_path: str | None = None,
     extra: Mapping[str, str] | None = None,
+    force: bool = True,
 ) -> ContainerSpec:
-    """The container in which the copy of the data at `data_host_path` is made a cluster of one.
+    """The container in which the copy of the data at `data_host_path` is made a cluster of one; without `force` it is one.
 
     It sees that copy at the data directory's own path, everything else read-only; speaks plain HTTP on its loopback, so
     that certificates, expired or not, do not matter; and has no network and no restart policy. `wal_host_path` is the
@@ -126,8 +131,8 @@ def quarantine(
         "election-timeout": "200",
         **(extra or {}),
     }
-    spec = _set_force(_without_variables(change(spec, settings), _ETCDCTL))
-    spec = _on_copies(spec, copies)
+    spec = _without_variables(change(spec, settings), _ETCDCTL)
+    spec = _on_copies(_set_force(spec) if force else _without_force(spec), copies)
     result = replace(
         spec,
         name=name,
@@ -146,7 +151,7 @@ def quarantine(
         pid="" if spec.pid.startswith("container:") else spec.pid,
         ipc="" if spec.ipc.startswith("container:") else spec.ipc,
     )
-    check_quarantine(result)
+    assert_isolated(result)
     return result
 
 

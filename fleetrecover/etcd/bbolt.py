@@ -85,6 +85,7 @@ class DbFacts:
     - `storage_version`: from 3.6 on, else empty.
     - `keys`: number of keys in the bucket `key` (revisions, not names), when it was asked for.
     - `stable`: False when etcd wrote to the file while it was read; the facts may then be of two moments.
+    - `downgrade`: a downgrade of the cluster was enabled (3.5 on) and not ended.
     """
 
     page_size: int
@@ -105,6 +106,7 @@ class DbFacts:
     buckets: tuple[str, ...]
     keys: int | None = None
     stable: bool = True
+    downgrade: bool = False
 
 
 @dataclass(frozen=True)
@@ -519,7 +521,14 @@ def _facts(
         alarms=tuple(_alarm(key, source) for key in found.get("alarm", {})),
         auth_enabled=found.get("auth", {}).get(b"authEnabled") == b"\x01",
         buckets=buckets,
+        downgrade=_downgrade(cluster.get(b"downgrade"), source),
     )
+
+
+def _downgrade(value: bytes | None, source: str) -> bool:
+    """Parse `cluster/downgrade`: JSON {"target-version": "3.4.0", "enabled": true} (membership.DowngradeInfo, v3.5.16)."""
+    parsed = parse_json(value, source=source) if value else None
+    return isinstance(parsed, dict) and parsed.get("enabled") is True
 
 
 def _id(key: bytes, source: str) -> int:

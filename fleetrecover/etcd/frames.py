@@ -36,9 +36,14 @@ class Damage(Exception):
         self.reason = reason
 
 
-def frame_record(kind: int, data: bytes, crc: int) -> bytes:
-    """Frame one record as etcd's encoder does (server/wal/encoder.go): length, record, padding to 8 bytes."""
-    record = b"\x08" + write_varint(kind) + b"\x10" + write_varint(crc) + b"\x1a" + write_varint(len(data)) + data
+def frame_record(kind: int, data: bytes | None, crc: int) -> bytes:
+    """Frame one record as etcd's encoder does (server/wal/encoder.go): length, record, padding to 8 bytes.
+
+    A crc record has no data, not even empty ones: None.
+    """
+    record = b"\x08" + write_varint(kind) + b"\x10" + write_varint(crc)
+    if data is not None:
+        record += b"\x1a" + write_varint(len(data)) + data
     padding = -len(record) % 8
     length = len(record) | ((0x80 | padding) << 56 if padding else 0)
     return length.to_bytes(8, "little") + record + bytes(padding)

@@ -195,6 +195,8 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
     """Every step with its commands, its checks and how it is undone."""
     cli = survey.fleet.etcd.cli
     out.print(f"\n[bold]Plan {escape(plan.run)}[/]{' (goes on with that run)' if plan.resumed else ''}")
+    if plan.method is not None:
+        prose(out, f"Method: {plan.method.name}: {plan.method.why}.")
     number = 0
     for part in [*plan.stages, *([plan.closing] if plan.closing else [])]:
         out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
@@ -219,6 +221,8 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
 def print_outline(out: Console, plan: Plan) -> None:
     """The plan on a screen: a line for each node of a stage; `fleetrecover plan` has the commands."""
     out.print(f"\n[bold]What will be done[/] (run {escape(plan.run)}{', which goes on' if plan.resumed else ''})")
+    if plan.method is not None:
+        prose(out, f"Method: {plan.method.name}: {plan.method.why}.", first=" ")
     for number, part in enumerate([*plan.stages, *([plan.closing] if plan.closing else [])], 1):
         print_stage(out, part, f" {number}. ")
     for name, why in plan.left_out.items():

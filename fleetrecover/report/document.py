@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fleetrecover.decide.diagnosis import Diagnosis, Finding
+from fleetrecover.decide.excluded import Excluded, excluded
 from fleetrecover.decide.managers import manager_of
 from fleetrecover.decide.own import own_container, standing_container
 from fleetrecover.decide.plan import Plan, fingerprint
@@ -209,6 +210,9 @@ def plan_document(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> dict[str,
         "survivor": choice_document(diagnosis.choice),
         "fingerprint": fingerprint(survey, plan),
         "resumes": plan.resumed,
+        "method": plan.method.name if plan.method else None,
+        "method_why": plan.method.why if plan.method else None,
+        "excluded": [excluded_document(each) for each in excluded(survey, diagnosis, plan)],
         "left_out": dict(plan.left_out),
         "notes": list(plan.notes),
         "stages": [
@@ -234,6 +238,11 @@ def plan_document(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> dict[str,
     }
 
 
+def excluded_document(found: Excluded) -> dict[str, Any]:
+    """Why a host was not chosen, or is left out."""
+    return {"host": found.host, "code": found.code, "reason": found.reason}
+
+
 def judgement_document(judgement: Judgement) -> dict[str, Any]:
     """`verify --json`, without the findings."""
     return {
@@ -254,7 +263,9 @@ def report_document(report: Report) -> dict[str, Any]:
         "run": report.run or None,
         "outcome": report.outcome,
         "remedy": report.remedy.value,
+        "method": report.method,
         "survivor": choice_document(report.survivor),
+        "excluded": [excluded_document(each) for each in report.excluded],
         "revision_before": report.revision_before,
         "revision_after": report.revision_after,
         "hash_equal": judgement.hash_equal if judgement else None,

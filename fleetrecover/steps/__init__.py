@@ -31,6 +31,7 @@ from fleetrecover.steps.data import (
 )
 from fleetrecover.steps.members import AddMember, Join, Promote, RemoveMember, UpdateMember
 from fleetrecover.steps.neighbours import ROLLING, StartNeighbours, StartStopped, StopNeighbours
+from fleetrecover.steps.reseed import AdoptSeed, ProveSeed, SeedData
 from fleetrecover.steps.runs import BeginUndo, CloseEarlier, FinishRun, MarkUndone, OpenRun, RemoveRun
 from fleetrecover.steps.snapshots import (
     RESTORE,
@@ -50,6 +51,7 @@ __all__ = [
     "AddMember",
     "Adopt",
     "AdoptRestored",
+    "AdoptSeed",
     "AwaitQuorum",
     "BeginUndo",
     "CheckFiles",
@@ -72,6 +74,7 @@ __all__ = [
     "OwnAffair",
     "ProbeReflink",
     "Promote",
+    "ProveSeed",
     "PutContainerBack",
     "PutDataBack",
     "Quarantine",
@@ -85,6 +88,7 @@ __all__ = [
     "Reopen",
     "RestoreData",
     "RestorePolicy",
+    "SeedData",
     "SendSnapshot",
     "Stage",
     "StartNeighbours",

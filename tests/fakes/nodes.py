@@ -14,10 +14,14 @@ from typing import Self
 
 from fleetrecover import steps as s
 from fleetrecover.commands.paths import RunPaths
+from fleetrecover.decide.reseed import MARGIN
 from fleetrecover.decide.units import TOUCHING
 from fleetrecover.docker.argv import from_argv
 from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.log import HardState, Position
 from fleetrecover.etcd.membership import Configuration, Member
+from fleetrecover.etcd.seed import Seed
 from fleetrecover.etcd.wal import Log, read_log
 from fleetrecover.facts import (
     ROLE_LABEL,
@@ -99,6 +103,12 @@ def make_container(number: int, nodes: int, *, version: str = "3.4.23", wal: boo
     )
 
 
+def make_db(log: Log, version: str) -> DbFacts:
+    """The database of a member whose log that is; it has applied what is decided."""
+    stored = f"{version.rpartition('.')[0]}.0"
+    return DbFacts(4096, 7, 10**5, log.commit, None, 30, -1, -1, None, (), frozenset(), stored, "", (), False, ("key",))
+
+
 def voters_only(log: Log, *ids: int) -> Configuration:
     """The log's configuration with just these voters, the others removed; new ones have the address of their number."""
     known = {member.id: member for member in log.configuration.members}
@@ -159,6 +169,7 @@ class Node:
     wal: bool = False  # its WAL has a directory of its own
     parted: tuple[str, str] | None = None  # the run and the part where its WAL lies aside, its data being in place
     bare: bool = False  # a WAL is in place, and its data not yet
+    seed: Log | None = None  # the log of the new data that lies beside, in a reseed
 
     @property
     def name(self) -> str:
@@ -181,6 +192,7 @@ class FakeFleet:
     version: str = "3.4.23"
     live: list[LiveMember] = field(default_factory=list)
     next_id: int = 100
+    databases: bool = False  # whether a survey shows them
 
     @classmethod
     def broken(
@@ -236,6 +248,7 @@ class FakeFleet:
             keeps=tuple(self._as_seen(node, keep) for keep in node.keeps.values()),
             log=log,
             log_problem=None if log else Problem("missing", "no WAL there"),
+            db=make_db(log, self.version) if self.databases and log is not None else None,
             status=status,
             members=tuple(self.live) if healthy else None,
             alarms=() if healthy else None,
@@ -300,6 +313,14 @@ class FakeFleet:
                 yield lambda: self._keep(node, step.paths, partial=True, work=False, booted=False)
             case s.RaiseCommit():
                 yield lambda: self._keep(node, step.paths, partial=False, work=True)
+            case s.SeedData():
+                yield lambda: self._begin_seed(node, step)
+                yield lambda: self._seeded(node, step)
+            case s.ProveSeed():
+                yield from self._prove(node, step)
+            case s.AdoptSeed():
+                yield lambda: self._drop_ours(node)
+                yield lambda: self._adopt_seed(node, step)
             case s.Quarantine():
                 yield from self._quarantine(node, step)
             case s.Adopt():
@@ -484,6 +505,72 @@ class FakeFleet:
         yield lambda: self._keep(node, step.paths, booted=False, reset=True)
         yield lambda: self._drop_ours(node)
 
+    # --- a reseed ---
+
+    def _begin_seed(self, node: Node, step: s.SeedData) -> None:
+        """What an earlier attempt has made is thrown away; but if it is just this it is left."""
+        assert not self.live, "data is made while etcd serves"
+        if node.seed is None or node.seed != self._log_of(step.source, step.seed):
+            node.seed = None
+            self._keep(node, step.paths, partial=True, work=False, booted=False)
+
+    def _seeded(self, node: Node, step: s.SeedData) -> None:
+        node.seed = self._log_of(step.source, step.seed)
+        assert node.seed.configuration_at_end.voters == step.voters
+        self._keep(node, step.paths, partial=False, work=True)
+
+    def _log_of(self, source: str, seed: Seed) -> Log:
+        """The survivor's log as the seed makes it another member's."""
+        log = self.node(source).kept
+        assert log is not None, "it is read where it was moved aside"
+        left = log.configuration_at_end.voters - set(seed.removed)
+        now = replace(voters_only(log, *sorted(left)), voters=left & log.configuration_at_end.voters)
+        last = Position(seed.term, seed.end) if seed.removed else log.last
+        state = HardState(seed.term, 0, seed.end)
+        beyond = dict.fromkeys(now.removed, seed.end)
+        return replace(
+            log,
+            node_id=seed.node_id,
+            hard_state=state,
+            last=last,
+            configuration=now,
+            configuration_at_end=now,
+            removed_at=beyond,
+        )
+
+    def _prove(self, node: Node, step: s.ProveSeed) -> Iterator[Effect]:
+        assert all(n.seed is not None for n in self.nodes if n.accessible and step.paths.run in n.keeps)
+        assert node.container is not None
+        labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.QUARANTINE.value}
+        container = replace(
+            node.container,
+            id="quarantine",
+            name=step.container,
+            network="none",
+            labels=labels,
+            state="running",
+            restart_policy="no",
+        )
+        proof = Proof(30, 7, 0, step.member_id, CLUSTER, self.version, step.term, step.index)
+        yield lambda: self._drop_ours(node)
+        yield lambda: self._keep(node, step.paths, booted=True)
+        yield lambda: node.others.append(container)
+        yield lambda: self._change(node, "quarantine", state="exited")
+        yield lambda: self._drop_ours(node)
+        yield lambda: self._keep(node, step.paths, booted=False)
+        yield lambda: self._keep(node, step.paths, proof=proof)
+
+    def _adopt_seed(self, node: Node, step: s.AdoptSeed) -> None:
+        assert node.data is None and node.seed is not None
+        assert (node.seed.node_id, node.seed.hard_state) == (step.member_id, HardState(step.term, 0, step.index))
+        run = step.paths.run
+        mine = [n for n in self.nodes if n.accessible and run in n.keeps]
+        assert all(n.seed is not None or (n.data and n.data.hard_state.term >= step.term) for n in mine), (
+            "one is put in place before the last one is whole"
+        )
+        node.data, node.seed = node.seed, None
+        self._keep(node, step.paths, work=False)
+
     def _adopt(self, node: Node, step: s.Adopt) -> None:
         assert node.data is None and node.kept is not None
         alone = voters_only(node.kept, node.kept.node_id)
@@ -498,8 +585,15 @@ class FakeFleet:
         assert sum(1 for c in node.containers if c.state == "running") == 1, "two etcds run on one node"
         if self.live or node.data is None:
             return
+        if node.data.hard_state.term > MARGIN:
+            assert all(n.seed is None for n in self.nodes if n.accessible), "one is started before all have their data"
+            assert not any(n.data and n.data.hard_state.term < MARGIN for n in self.nodes if n.serving), (
+                "an old one runs"
+            )
         reset = any(keep.proof for keep in node.keeps.values())
         voters = [node.data.node_id] if reset else [n.number for n in self.nodes]
+        if node.data.hard_state.term > MARGIN:
+            voters = sorted(node.data.configuration_at_end.voters)
         up = [n for n in self.nodes if n.serving and n.data is not None]
         if len(up) > len(voters) // 2:
             self.live = [self._seat(node.data, number) for number in voters]
