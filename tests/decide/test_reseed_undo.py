@@ -1,4 +1,4 @@
-"""A reseed taken back from anywhere, and an undo of one that was interrupted anywhere: all is as it was, or goes on to the end."""
+"""A reseed taken back from anywhere, and its undo interrupted anywhere: all is as it was, or goes on to the end."""
 
 from __future__ import annotations
 
