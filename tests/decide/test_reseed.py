@@ -21,6 +21,7 @@ from fleetrecover.errors import FleetRecoverError, Refused
 from fleetrecover.etcd.bbolt import Alarm
 from fleetrecover.etcd.log import Entries, HardState
 from fleetrecover.facts import RESEED, Certificate, FileFault, NodeFacts, Starter, StarterKind, Survey
+from fleetrecover.report.document import plan_document
 from tests.fakes.nodes import FakeFleet, make_container, make_log, voters_only
 
 ALL = Wish(method=RESEED)
@@ -226,7 +227,9 @@ def test_every_step_of_it_is_told_and_bounded() -> None:
         if isinstance(step, ProveSeed):
             assert not has_force(step.spec)
             assert (step.spec.network, step.spec.restart) == ("none", "")
-    assert [(each.host, each.code) for each in excluded(survey, diagnose(survey, wish), plan)] == [
+    told = plan_document(survey, diagnose(survey, wish), plan)
+    assert (told["method"], told["method_why"]) == (RESEED, "asked for with --method")
+    assert [(each["host"], each["code"]) for each in told["excluded"]] == [
         ("n2", "shorter-log"),
         ("n3", "log-missing"),
         ("n4", "log-missing"),
