@@ -140,7 +140,9 @@ def _database(applier: Applier, step: s.SeedData, legacy: Legacy) -> None:
 
     read = commands.send_database(legacy.database, legacy.size)
     try:
-        applier.transport.relay(applier.host(step.source), read, applier.host(step.node), write, tell)
+        applier.retry(
+            lambda: applier.transport.relay(applier.host(step.source), read, applier.host(step.node), write, tell)
+        )
     finally:
         applier.events.moved(what, moved, ended=True)
 
@@ -176,6 +178,8 @@ def _flaw(applier: Applier, step: s.SeedData, legacy: Legacy, part: str) -> str:
     wanted = (step.seed.node_id, step.seed.cluster_id, last, HardState(step.seed.term, 0, step.seed.end))
     if (log.node_id, log.cluster_id, log.last, log.hard_state) != wanted:
         return f"it is the log of member {log.node_id:x}, ends at {log.last}, and its state is {log.hard_state}"
+    if (log.snap_name, log.segments) != (legacy.log.snap_name, legacy.log.segments):
+        return f"it begins at {log.snap_name or 'no snapshot'}, not at {legacy.log.snap_name or 'none'}"
     if compare_logs(legacy.log, log).differ_from is not None:
         return f"its log differs from that of {step.source}"
     if log.configuration.voters != step.voters:

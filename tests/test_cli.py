@@ -159,3 +159,11 @@ def test_a_report_by_the_last_four_characters(tmp_path: Path) -> None:
 def test_options_that_may_stand_anywhere_are_moved_to_the_front() -> None:
     assert cli.hoist(["diagnose", "-V", "--json"]) == ["-V", "--json", "diagnose"]
     assert cli.command_of(cli.hoist(["undo", "r1", "--inventory", "x"])) == "undo"
+
+
+def test_a_method_that_is_not_there(tmp_path: Path) -> None:
+    for command in ("plan", "recover"):
+        done = run(tmp_path, command, "--method", "reseat")
+        assert done.returncode == 2
+        assert "--method reseat: there is no such method" in done.stderr
+        assert "auto, reseed, reset" in done.stderr

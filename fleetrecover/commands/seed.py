@@ -48,13 +48,13 @@ def send_database(path: str, size: int) -> Command:
 
 
 def settle(paths: RunPaths, part: str, data: str, lengths: Mapping[str, int]) -> Action:
-    """Fill the segments of new data with zeros to their lengths, bytes; give it the data directory's owner; flush it."""
-    whole = quote(paths.at(part))
+    """Fill the segments of new data with zeros to their lengths, bytes; give it the owner of what was before; flush it."""
+    whole, before = quote(paths.at(part)), quote(posixpath.join(paths.at("original"), "member"))
     lines = [f"truncate -s {size} {quote(posixpath.join(paths.at(part), WAL, name))}" for name, size in lengths.items()]
     lines += [
         *as_data(data, paths.at(part)),
-        f"chown -R --reference={quote(data)} {whole}/member 2>/dev/null || true",
-        f"chcon -R --reference={quote(data)} {whole}/member 2>/dev/null || true",
+        f'like={before}; [ -e "$like" ] || like={quote(data)}',
+        *(f'{tool} -R --reference="$like" {whole}/member 2>/dev/null || true' for tool in ("chown", "chcon")),
         f"sync -f {whole} 2>/dev/null || sync",
     ]
     return _action("seed-settle", lines, timeout=600.0, undo="only the copy is changed")

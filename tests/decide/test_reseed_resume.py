@@ -15,7 +15,7 @@ from fleetrecover.errors import Refused
 from fleetrecover.facts import RESEED, Pin
 from fleetrecover.steps import AddMember, AdoptSeed, Join, SeedData, StartOriginal
 from tests.decide.test_resume import BY_SIZE, all_steps, assert_whole, finish, interrupted_everywhere, planned
-from tests.fakes.nodes import FakeFleet
+from tests.fakes.nodes import FakeFleet, make_log
 
 CASES = [
     (nodes, wiped, dead, version)
@@ -126,6 +126,23 @@ def test_clones_of_another_membership_are_made_anew() -> None:
     assert plan is not None
     assert {step.seed.removed for step in plan.steps if isinstance(step, SeedData)} == {(3,)}
     assert interrupted_everywhere(fleet, lost) > 3
+
+
+@pytest.mark.parametrize("wiped", [1, 2])
+def test_a_host_that_was_no_member_comes_in_when_quorum_stands(wiped: int) -> None:
+    """Three members, and a fourth host that has only its container: it is told in the plan, and added afterwards."""
+    fleet = FakeFleet.broken(4, 1)
+    fleet.databases = True
+    for node in fleet.nodes[:3]:
+        node.data = make_log(node.number, 3, 20 - node.number) if node.number <= 3 - wiped else None
+    wish = Wish(method=RESEED, survivor="n1")
+    _, plan = planned(fleet, wish)
+    assert plan is not None
+    assert {step.node for step in plan.steps if isinstance(step, SeedData)} == {"n1", "n2", "n3"}
+    assert (plan.joins, plan.left_out) == (("n4",), {})
+    assert any("n4 is brought in as new" in note for note in plan.notes)
+    assert interrupted_everywhere(fleet, wish) > 10
+    assert {member.id for member in fleet.live} == {1, 2, 3, 101}
 
 
 def test_what_is_pinned() -> None:

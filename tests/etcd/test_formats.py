@@ -163,6 +163,21 @@ def test_compaction_of_everything_keeps_the_revision() -> None:
     assert (facts.revision, facts.compact_revision, facts.scheduled_compact_revision) == (40, 40, 41)
 
 
+@pytest.mark.parametrize(
+    ("value", "enabled"),
+    [
+        (b'{"target-version":"3.4.0","enabled":true}', True),
+        (b'{"target-version":"","enabled":false}', False),
+        (b"", False),
+    ],
+)
+def test_a_downgrade_that_was_enabled(value: bytes, enabled: bool) -> None:
+    """As 3.5.16 writes it (membership.DowngradeInfo)."""
+    data = DbWriter().build({b"key": {}, b"meta": {}, b"cluster": {b"clusterVersion": b"3.5.0", b"downgrade": value}})
+    facts = bbolt.read_facts(Recorder(data))
+    assert (facts.downgrade, facts.cluster_version) == (enabled, "3.5.0")
+
+
 def test_older_meta_counts_when_the_newer_is_damaged() -> None:
     data = bytearray(etcd_db())
     assert bbolt.read_facts(Recorder(bytes(data))).txid == 7

@@ -519,6 +519,12 @@ class FakeFleet:
         assert node.seed.configuration_at_end.voters == step.voters
         self._keep(node, step.paths, partial=False, work=True)
 
+    def _heirs(self, chief: Node) -> list[Node]:
+        """Those at hand who are members by the log that was moved aside on the survivor."""
+        assert chief.kept is not None
+        members = chief.kept.configuration_at_end.voters
+        return [node for node in self.nodes if node.accessible and node.number in members]
+
     def _log_of(self, source: str, seed: Seed) -> Log:
         """The survivor's log as the seed makes it another member's."""
         log = self.node(source).kept
@@ -539,7 +545,7 @@ class FakeFleet:
         )
 
     def _prove(self, node: Node, step: s.ProveSeed) -> Iterator[Effect]:
-        assert all(n.seed is not None for n in self.nodes if n.accessible and step.paths.run in n.keeps)
+        assert all(n.seed is not None for n in self._heirs(node)), "it is proven before the last one is whole"
         assert node.container is not None
         labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.QUARANTINE.value}
         container = replace(
@@ -563,8 +569,8 @@ class FakeFleet:
     def _adopt_seed(self, node: Node, step: s.AdoptSeed) -> None:
         assert node.data is None and node.seed is not None
         assert (node.seed.node_id, node.seed.hard_state) == (step.member_id, HardState(step.term, 0, step.index))
-        run = step.paths.run
-        mine = [n for n in self.nodes if n.accessible and run in n.keeps]
+        chief = next(n for n in self.nodes if any(keep.proof for keep in n.keeps.values()))
+        mine = self._heirs(chief)
         assert all(n.seed is not None or (n.data and n.data.hard_state.term >= step.term) for n in mine), (
             "one is put in place before the last one is whole"
         )

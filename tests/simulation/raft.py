@@ -229,6 +229,7 @@ class Cluster:
     decided: dict[tuple[int, int], Entry] = field(default_factory=dict)
     branches: int = 0
     tampered: list[str] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)  # who never comes back
 
     def __post_init__(self) -> None:
         for member in range(1, self.size + 1):
@@ -259,7 +260,7 @@ class Cluster:
                 self.stop(node)
 
     def some(self, *, up: bool = True) -> Node | None:
-        found = [node for node in self.nodes.values() if node.up is up]
+        found = [node for node in self.nodes.values() if node.up is up and node.id not in self.gone]
         return found[int(self.dice.random() * len(found))] if found else None
 
     def flush(self) -> None:
