@@ -119,6 +119,8 @@ IMAGE = 3600.0
 """An image that is saved or loaded."""
 MOVE = 1800.0
 """A move that may cross file systems, or the removal of what was kept."""
+SETTLED = 600.0
+"""New data beside the old: its directories, its lengths and its owner; and until the disk has it."""
 REMOVE = 300.0
 """The removal of a copy of ours."""
 BEAT = 10.0

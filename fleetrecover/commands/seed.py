@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from fleetrecover import limits
 from fleetrecover.commands.actions import as_data, enough
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.codes import DIFFERS
@@ -17,11 +18,11 @@ from fleetrecover.commands.shell import copied, quote
 from fleetrecover.model import Command
 
 SNAP, WAL = "member/snap", "member/wal"
-_RATE = 20e6
-"""Bytes a second that a slow disk is expected to do at least."""
 
 
-def _action(name: str, lines: Sequence[str], *, timeout: float = 60.0, shown: str = "", undo: str = "") -> Action:
+def _action(
+    name: str, lines: Sequence[str], *, timeout: float = limits.CHANGE, shown: str = "", undo: str = ""
+) -> Action:
     script = "\n".join(["set -eu", "umask 077", *lines, ""])
     return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo, ends_alone=True)
 
@@ -31,20 +32,28 @@ def begin(paths: RunPaths, part: str, gone: Sequence[str], *, need: int) -> Acti
     made = " ".join(quote(posixpath.join(paths.at(part), each)) for each in (SNAP, WAL))
     away = " ".join(quote(paths.at(each)) for each in gone)
     lines = [f"rm -rf -- {away}", *enough(paths.root, need), f"mkdir -p {made}"]
-    return _action("seed-begin", lines, timeout=600.0, undo=f"rm -rf {quote(paths.at(part))} (a copy of ours)")
+    return _action("seed-begin", lines, timeout=limits.SETTLED, undo=f"rm -rf {quote(paths.at(part))} (a copy of ours)")
 
 
 def copy_database(paths: RunPaths, source: str, part: str, size: int) -> Action:
     """On the survivor itself: copy a database into new data, and compare. `source` is a path."""
     target = quote(posixpath.join(paths.at(part), SNAP, "db"))
     lines = [copied(quote(source), target), f"cmp {quote(source)} {target} >&2 || exit {DIFFERS}"]
-    return _action("seed-database", lines, timeout=120.0 + 3 * size / _RATE, undo="only the copy is changed")
+    return _action(
+        "seed-database", lines, timeout=limits.RUN + 3 * size / limits.BYTES_A_SECOND, undo="only the copy is changed"
+    )
 
 
 def send_database(path: str, size: int) -> Command:
     """Write the survivor's database to standard output; a read, though a long one."""
     script = f"cat {quote(path)}\n"
-    return Command("seed-send", script, timeout=120.0 + size / _RATE, most=size + (1 << 20), shown=f"cat {quote(path)}")
+    return Command(
+        "seed-send",
+        script,
+        timeout=limits.RUN + size / limits.BYTES_A_SECOND,
+        most=size + (1 << 20),
+        shown=f"cat {quote(path)}",
+    )
 
 
 def settle(paths: RunPaths, part: str, data: str, lengths: Mapping[str, int]) -> Action:
@@ -57,9 +66,11 @@ def settle(paths: RunPaths, part: str, data: str, lengths: Mapping[str, int]) ->
         *(f'{tool} -R --reference="$like" {whole}/member 2>/dev/null || true' for tool in ("chown", "chcon")),
         f"sync -f {whole} 2>/dev/null || sync",
     ]
-    return _action("seed-settle", lines, timeout=600.0, undo="only the copy is changed")
+    return _action("seed-settle", lines, timeout=limits.SETTLED, undo="only the copy is changed")
 
 
 def throw_away(paths: RunPaths, part: str) -> Action:
     """Remove a copy of ours."""
-    return _action("seed-remove", [f"rm -rf -- {quote(paths.at(part))}"], timeout=600.0, undo="it was a copy of ours")
+    return _action(
+        "seed-remove", [f"rm -rf -- {quote(paths.at(part))}"], timeout=limits.SETTLED, undo="it was a copy of ours"
+    )

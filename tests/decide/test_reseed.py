@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from fleetrecover.decide.explain import explain
+from fleetrecover.decide.step_words import limit_of, name_of
+from fleetrecover.decide.steps import AdoptSeed, ProveSeed, SeedData, StartOriginal, stage
 
 from fleetrecover.decide.basis import basis, differences
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.excluded import excluded
-from fleetrecover.decide.explain import explain
 from fleetrecover.decide.plan import check_plan, make_plan
 from fleetrecover.decide.reseed import HIGHEST_TERM, MARGIN, Refusal, Reseeding, new_term, reseeding
 from fleetrecover.decide.reseed_plan import check_reseed
-from fleetrecover.decide.step_words import limit_of, name_of
-from fleetrecover.decide.steps import AdoptSeed, ProveSeed, SeedData, StartOriginal, stage
 from fleetrecover.docker.rewrite import has_force
 from fleetrecover.errors import FleetRecoverError, Refused
 from fleetrecover.etcd.bbolt import Alarm
