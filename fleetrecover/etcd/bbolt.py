@@ -83,6 +83,7 @@ class DbFacts:
     - `members` and `removed` are etcd's own copy of the membership. 3.3 to 3.5 load the membership from snapshot and
       log instead; ghosts in here are a known fault of 3.5 before 3.5.22.
     - `storage_version`: from 3.6 on, else empty.
+    - `downgrade`: the version that a downgrade under way leads to, "3.5.0"; empty where none is enabled.
     - `keys`: number of keys in the bucket `key` (revisions, not names), when it was asked for.
     - `stable`: False when etcd wrote to the file while it was read; the facts may then be of two moments.
     """
@@ -105,6 +106,7 @@ class DbFacts:
     buckets: tuple[str, ...]
     keys: int | None = None
     stable: bool = True
+    downgrade: str = ""
 
 
 @dataclass(frozen=True)
@@ -519,7 +521,16 @@ def _facts(
         alarms=tuple(_alarm(key, source) for key in found.get("alarm", {})),
         auth_enabled=found.get("auth", {}).get(b"authEnabled") == b"\x01",
         buckets=buckets,
+        downgrade=_downgrade(cluster.get(b"downgrade"), source),
     )
+
+
+def _downgrade(value: bytes | None, source: str) -> str:
+    """Parse `cluster/downgrade`: JSON {"target-version": "3.5.0", "enabled": true} (3.5 on)."""
+    parsed = parse_json(value, source=source) if value else {}
+    if not isinstance(parsed, dict):
+        raise FormatError("the downgrade is not an object", source=source)
+    return str(parsed.get("target-version") or "unknown") if parsed.get("enabled") else ""
 
 
 def _id(key: bytes, source: str) -> int:
