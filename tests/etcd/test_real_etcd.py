@@ -289,3 +289,20 @@ def test_snapshot_of_some_size(version: str, tmp_path: Path) -> None:
     assert said.total_key > 1000
     if version_tuple(version) < (3, 6):
         assert facts.status.total_keys == said.total_key
+
+
+def test_a_downgrade_that_is_enabled_is_read(version: str, tmp_path: Path) -> None:
+    if version_tuple(version) < (3, 6):
+        pytest.skip("its etcdctl has no downgrade")
+    target = {"3.6": "3.5.0", "3.7": "3.6.0"}[version[:3]]
+    with Cluster(version, tmp_path) as cluster:
+        cluster.start_all()
+        for expected, words in ((target, ("enable", target)), ("", ("cancel",))):
+            deadline = time.monotonic() + 20  # not before the cluster has agreed on its version
+            while cluster.ctl("downgrade", *words, check=False).returncode != 0 and time.monotonic() < deadline:
+                time.sleep(0.2)
+            cluster.ctl("put", "x", "y")
+            time.sleep(0.5)  # etcd commits every 100 ms
+            db = inspect(cluster.nodes[0].data).db
+            assert isinstance(db, bbolt.DbFacts)
+            assert db.downgrade == expected
