@@ -167,7 +167,8 @@ def _log_lines(log: Log) -> list[str]:
     if log.above_commit:
         lines.append("  above it    " + ", ".join(f"{count} {kind}" for kind, count in log.above_commit.items()))
     if log.snapshot.index:
-        lines.append(f"  snapshot    at index {log.snapshot.index} ({log.snap_name})")
+        where = log.snap_name or "a record of the WAL alone, no .snap file"
+        lines.append(f"  snapshot    at index {log.snapshot.index} ({where})")
     lines += [f"  unusable    {name}: {reason}" for name, reason in log.unusable_snaps]
     if log.torn:
         lines.append(

@@ -13,8 +13,10 @@ written and never read. What 3.5 left wrong there is noticed when 3.6 reads it (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
+from fleetrecover.errors import FormatError
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.membership import Configuration, Member
@@ -58,6 +60,31 @@ def differences(log: Log, db: DbFacts, forgets: bool = False) -> Differences:
         missing=tuple(missing),
         moved=tuple(moved) if log.commit <= db.consistent_index <= log.last.index else (),
     )
+
+
+WITHOUT_SNAP = (3, 7)
+"""The first version that starts without a .snap file."""
+
+
+def named(log: Log, db: DbFacts | None) -> Log:
+    """A log that is read by a snapshot record alone, with the names and URLs that the database has for its members.
+
+    Raises FormatError where the database is not of a version that starts so: for that etcd, and for a reset, the log is lost.
+    """
+    if not log.by_record:
+        return log
+    version = tuple(int(part) for part in re.findall(r"\d+", db.storage_version if db is not None else ""))
+    if db is None or version < WITHOUT_SNAP:
+        raise FormatError(
+            "no .snap file goes with it, and before 3.7 etcd does not start without", source="member/snap"
+        )
+    known = {member.id: member for member in db.members}
+
+    def fill(configuration: Configuration) -> Configuration:
+        members = (m if m.peer_urls else replace(known.get(m.id, m), learner=m.learner) for m in configuration.members)
+        return replace(configuration, members=tuple(members), removed=configuration.removed | db.removed)
+
+    return replace(log, configuration=fill(log.configuration), configuration_at_end=fill(log.configuration_at_end))
 
 
 def _as_known(log: Log, member: Member) -> Member:

@@ -11,16 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from fleetrecover.errors import FormatError
 from fleetrecover.etcd import bbolt, snapshot
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.etcd.local import inspect
 from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.membership import ConfChange, Member, VoterChange
-from fleetrecover.etcd.stores import Differences, differences
+from fleetrecover.etcd.stores import Differences, differences, named
+from fleetrecover.etcd.wal import load_log
 from tests.decide.logs import log
 from tests.decide.surveys import database
 from tests.etcd import binaries, cases
 from tests.etcd.cluster import Cluster, Node
+from tests.etcd.writers import cluster as cluster_of_three
+from tests.etcd.writers import conf_change
 
 
 def member(number: int, *, learner: bool = False) -> Member:
@@ -91,6 +95,49 @@ def test_recorded_etcds_agree_with_themselves(version: str) -> None:
     for directory in cases.directories(version, "three").values():
         facts = bbolt.read_facts(snapshot.reader(directory.db))
         assert differences(directory.log(), facts) == Differences()
+
+
+# --- a log without its .snap file ---
+
+
+def without_snap(commit: int = 20) -> Log:
+    """A second segment alone, in which a record says who votes at 15; member 2 is removed after it."""
+    writer = cluster_of_three().entries(2, 4, 10).open(11).entries(2, 11, 18)
+    writer.snapshot(2, 15, voters=(1, 2, 3), learners=(4,))
+    writer.change(2, 19, conf_change(1, 2)).entries(2, 20, 20).state(2, 1, commit)
+    segments = dict(writer.done()[1:])
+    sizes = {name: len(data) for name, data in segments.items()}
+    return load_log(sizes, {}, lambda needed: ([(name, segments[name]) for name in needed.segments], []))
+
+
+def test_the_newest_snapshot_record_is_a_base_and_the_database_has_the_names() -> None:
+    found = without_snap()
+    assert (found.by_record, found.snapshot.index, found.last.index, found.complete) == (True, 15, 20, False)
+    assert found.configuration.voters == {1, 3}
+    assert found.configuration.learners == {4}
+    assert found.configuration.removed == {2}
+    stored = db(member(1), member(3), member(4, learner=True), removed=frozenset({2, 7}))
+    filled = named(found, replace(stored, storage_version="3.7.0"))
+    assert [(m.id, m.name, m.learner) for m in filled.configuration.members] == [
+        (1, "etcd1", False),
+        (3, "etcd3", False),
+        (4, "etcd4", True),
+    ]
+    assert filled.configuration.removed == {2, 7}
+    assert filled.configuration_at_end == filled.configuration
+
+
+@pytest.mark.parametrize("version", ["", "3.6.0"])
+def test_an_etcd_before_3_7_does_not_start_so(version: str) -> None:
+    with pytest.raises(FormatError, match=r"before 3\.7"):
+        named(without_snap(), replace(db(*WHOLE), storage_version=version))
+    with pytest.raises(FormatError, match=r"before 3\.7"):
+        named(without_snap(), None)
+
+
+def test_a_record_above_commit_is_no_base() -> None:
+    with pytest.raises(FormatError, match="no usable snapshot"):
+        without_snap(commit=14)
 
 
 # --- real etcd ---

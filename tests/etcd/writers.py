@@ -79,8 +79,9 @@ class WalWriter:
     def state(self, term: int, vote: int, commit: int) -> WalWriter:
         return self.record(STATE, varint_field(1, term) + varint_field(2, vote) + varint_field(3, commit))
 
-    def snapshot(self, term: int, index: int, voters: Sequence[int] = ()) -> WalWriter:
+    def snapshot(self, term: int, index: int, voters: Sequence[int] = (), learners: Sequence[int] = ()) -> WalWriter:
         state = b"".join(varint_field(1, voter) for voter in voters)
+        state += b"".join(varint_field(2, learner) for learner in learners)
         more = bytes_field(3, state) if voters else b""
         return self.record(SNAPSHOT, varint_field(1, index) + varint_field(2, term) + more)
 
