@@ -253,7 +253,7 @@ def test_snapshot_with_and_without_checksum() -> None:
     facts = snapshot.read_snapshot(io.BytesIO(whole), full=True)
     assert facts.status is not None
     assert facts.status.revision == 301
-    assert facts.status.total_keys == 300 + 8
+    assert facts.status.total_keys == 300 + 9
 
 
 def test_cut_snapshot() -> None:
