@@ -648,7 +648,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=60, help="how many of each version")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--etcd", action="append", help="repeatable; 3.4.23, 3.5.16 and 3.3.25 if not said")
+    parser.add_argument("--etcd", action="append", help="repeatable; 3.4.23, 3.5.30 and 3.3.25 if not said")
     parser.add_argument("--lab", default="faults", help="the beginning of the labs' names")
     parser.add_argument("--jobs", type=int, default=1, help="how many labs at once")
     parser.add_argument("--undo", action="store_true", help="kill at every command, then `undo` instead of `recover`")
@@ -659,7 +659,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only write the table anew")
     chosen = parser.parse_args()
     if not chosen.table:
-        versions = chosen.etcd or ["3.4.23", "3.5.16", "3.3.25"]
+        versions = chosen.etcd or ["3.4.23", "3.5.30", "3.3.25"]
         print(f"seed {chosen.seed}", flush=True)
         with ThreadPoolExecutor(max_workers=chosen.jobs) as pool:
             work = [

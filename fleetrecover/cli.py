@@ -483,6 +483,10 @@ def inspect(
 def drill(
     nodes: Annotated[int, typer.Option("--nodes", min=2, max=7, help="How many hosts.")] = 3,
     etcd: Annotated[str, typer.Option("--etcd", metavar="VERSION", help="etcd's version.")] = "3.4.23",
+    etcd_binaries: Annotated[
+        Path | None,
+        typer.Option("--etcd-binaries", metavar="DIR", help="In place of --etcd: where etcd and etcdctl lie."),
+    ] = None,
     lose: Annotated[
         int | None, typer.Option("--lose", metavar="N", help="How many disks are lost; else a majority.")
     ] = None,
@@ -492,6 +496,7 @@ def drill(
     """The rehearsal: builds a real fleet here, breaks it, recovers it, shows the proof."""
     from fleetrecover import drill as rehearsal
     from fleetrecover.decide.diagnosis import Wish
+    from fleetrecover.lab.packages import version_of
     from fleetrecover.outcome import Report
     from fleetrecover.recover import recover as run
 
@@ -505,7 +510,7 @@ def drill(
         bring_back,
         lambda text: settings.err.print(text, markup=False, soft_wrap=True),
         nodes=nodes,
-        version=etcd,
+        version=version_of(etcd, etcd_binaries),
         lose=lose,
         keep=keep,
         name=name,

@@ -37,6 +37,7 @@ from fleetrecover.decide.seen import Seen, best_seen
 from fleetrecover.decide.sides import ahead
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.units import HOLD
+from fleetrecover.decide.upgrade import FIRST, running_version
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.errors import (
     CheckFailed,
@@ -456,7 +457,8 @@ class _Run:
         if closed and plan.closing is not None:
             applier.stage(plan.closing)
         # a member that was removed by its name or id is nobody's name any more
-        told = conclude(seen, Wish(self.wish.dead & {node.name for node in seen.nodes}))
+        judged = self.with_databases(seen) if closed else seen
+        told = conclude(judged, Wish(self.wish.dead & {node.name for node in seen.nodes}))
         proof = proof_of(seen, plan)
         revisions = [*([proof.revision] if proof else []), *([self.seen.revision] if self.seen else [])]
         return Report(
@@ -488,6 +490,12 @@ class _Run:
                 break
             self.means.sleep(limits.VERIFY_PAUSE)
         return seen, judgement
+
+    def with_databases(self, seen: Survey) -> Survey:
+        """The same with logs and databases, where these tell what `verify` would find: what our joins left in them."""
+        if running_version(seen) < FIRST:
+            return seen
+        return take_survey(self.means.fleet, self.means.transport)
 
     def still_missing(self, plan: Plan) -> dict[str, str]:
         return {name: why for name, why in plan.left_out.items() if why != "declared dead"}

@@ -32,7 +32,7 @@ from fleetrecover.docker.config_file import MOST_BYTES
 from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, config_file, etcdctl_tls, is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect, host_path
 from fleetrecover.errors import FleetRecoverError, FormatError, OddAnswer, RemoteError, TooMuch
-from fleetrecover.etcd import bbolt, wal
+from fleetrecover.etcd import bbolt, stores, wal
 from fleetrecover.etcd.etcdctl import EndpointStatus
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import (
@@ -517,9 +517,18 @@ def _read_evidence(reader: Reader, node: NodeFacts, root: str, files: Sequence[p
     node = replace(node, received=received(file.path for file in files))
     database = next((file for file in files if file.path == posixpath.join(root, "snap", "db")), None)
     if database is None:
-        return replace(node, db_problem=Problem("missing", "no database there"))
+        return _with_names(reader, replace(node, db_problem=Problem("missing", "no database there")))
     db, bad = reader.tried("its database", lambda: read_remote_db(reader, database))
-    return replace(node, db=db, db_problem=Problem("corrupt", bad.message) if bad else None)
+    return _with_names(reader, replace(node, db=db, db_problem=Problem("corrupt", bad.message) if bad else None))
+
+
+def _with_names(reader: Reader, node: NodeFacts) -> NodeFacts:
+    """The node; a log without a .snap file gets its members' names from the database, or is none for its etcd."""
+    log, db = node.log, node.db
+    if log is None or not log.by_record:
+        return node
+    found, bad = reader.tried("its log", lambda: stores.named(log, db))
+    return replace(node, log=found, log_problem=Problem("corrupt", bad.message) if bad else None)
 
 
 def received(paths: Iterable[str]) -> tuple[int, ...]:

@@ -11,10 +11,10 @@ from typing import IO
 
 import pytest
 
+from fleetrecover import steps as s
 from fleetrecover.apply import Applier
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.decide import steps as s
 from fleetrecover.errors import CommandFailed, FleetRecoverError, OutcomeUnknown
 from fleetrecover.etcd.local import inspect
 from fleetrecover.etcd.log import HardState, Log

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from fleetrecover.decide.finding import Finding, Severity
+from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, version_barriers
 from fleetrecover.facts import NodeFacts, Survey
 
 AUTO_REMOVE, AUTH, OTHER_NAME, HALF_UNDONE = "auto-remove", "auth-enabled", "other-name", "undo-open"
@@ -18,6 +19,9 @@ _FORBIDS = {
     AUTO_REMOVE: ("reset", "repair"),
     AUTH: ("reset", "repair"),
     OTHER_NAME: ("reset", "repair", "start", "finish"),
+    DOWNGRADE: ("reset", "repair", "start"),
+    IMAGE: ("reset", "repair", "start"),
+    FLAG: ("reset", "repair", "start"),
 }
 """For each code the remedies that it forbids."""
 
@@ -45,6 +49,7 @@ def barriers(survey: Survey, run: RunNamed | None) -> Iterator[Finding]:
     if run is not None and run.cluster and run.cluster != survey.fleet.cluster:
         yield _other_name(survey, run)
     yield from _authentication(survey)
+    yield from version_barriers(survey)
     for node in survey.nodes:
         yield from _auto_remove(survey, node)
 

@@ -42,6 +42,7 @@ from fleetrecover.decide.surroundings import ALARMS, surroundings
 from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, ProofKind, choose_survivor, rank
 from fleetrecover.decide.unlogged import unlogged_finding
 from fleetrecover.decide.untouchable import IN_CONTAINER, forbidden, node_kinds, unclear_finding
+from fleetrecover.decide.upgrade import upgrade_findings
 from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
@@ -103,6 +104,7 @@ def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
         *_leftover_findings(survey, run.run if run is not None else None),
         *barriers(survey, run),
         *node_kinds(survey),
+        *upgrade_findings(survey),
     ]
     twice = same_machine(survey)
     if twice:

@@ -83,6 +83,7 @@ class DbFacts:
     - `members` and `removed` are etcd's own copy of the membership. 3.3 to 3.5 load the membership from snapshot and
       log instead; ghosts in here are a known fault of 3.5 before 3.5.22.
     - `storage_version`: from 3.6 on, else empty.
+    - `downgrade`: the version that a downgrade under way leads to, "3.5.0"; empty where none is enabled.
     - `keys`: number of keys in the bucket `key` (revisions, not names), when it was asked for.
     - `stable`: False when etcd wrote to the file while it was read; the facts may then be of two moments.
     - `downgrade`: a downgrade of the cluster was enabled (3.5 on) and not ended.
@@ -106,7 +107,7 @@ class DbFacts:
     buckets: tuple[str, ...]
     keys: int | None = None
     stable: bool = True
-    downgrade: bool = False
+    downgrade: str = ""
 
 
 @dataclass(frozen=True)
@@ -525,10 +526,12 @@ def _facts(
     )
 
 
-def _downgrade(value: bytes | None, source: str) -> bool:
-    """Parse `cluster/downgrade`: JSON {"target-version": "3.4.0", "enabled": true} (membership.DowngradeInfo, v3.5.16)."""
-    parsed = parse_json(value, source=source) if value else None
-    return isinstance(parsed, dict) and parsed.get("enabled") is True
+def _downgrade(value: bytes | None, source: str) -> str:
+    """Parse `cluster/downgrade`: JSON {"target-version": "3.5.0", "enabled": true} (3.5 on)."""
+    parsed = parse_json(value, source=source) if value else {}
+    if not isinstance(parsed, dict):
+        raise FormatError("the downgrade is not an object", source=source)
+    return str(parsed.get("target-version") or "unknown") if parsed.get("enabled") else ""
 
 
 def _id(key: bytes, source: str) -> int:

@@ -117,6 +117,7 @@ def _db_json(db: DbFacts) -> dict[str, Any]:
         "removed": sorted(map(hex_id, db.removed)),
         "clusterVersion": db.cluster_version,
         "storageVersion": db.storage_version,
+        "downgrade": db.downgrade,
         "alarms": [{"id": hex_id(alarm.member_id), "alarm": alarm.kind} for alarm in db.alarms],
         "authEnabled": db.auth_enabled,
         "stable": db.stable,
@@ -166,7 +167,8 @@ def _log_lines(log: Log) -> list[str]:
     if log.above_commit:
         lines.append("  above it    " + ", ".join(f"{count} {kind}" for kind, count in log.above_commit.items()))
     if log.snapshot.index:
-        lines.append(f"  snapshot    at index {log.snapshot.index} ({log.snap_name})")
+        where = log.snap_name or "a record of the WAL alone, no .snap file"
+        lines.append(f"  snapshot    at index {log.snapshot.index} ({where})")
     lines += [f"  unusable    {name}: {reason}" for name, reason in log.unusable_snaps]
     if log.torn:
         lines.append(
@@ -208,6 +210,8 @@ def _db_lines(db: DbFacts) -> list[str]:
     ]
     if db.cluster_version:
         lines.append(f"  version     {db.storage_version or db.cluster_version}")
+    if db.downgrade:
+        lines.append(f"  DOWNGRADE   to {db.downgrade} is enabled")
     lines += [f"  ALARM       {alarm.kind} on {hex_id(alarm.member_id)}" for alarm in db.alarms]
     if db.auth_enabled:
         lines.append("  auth        enabled")

@@ -71,17 +71,19 @@ def kind_name(kind: int) -> str:
 def parse_entry(name: str, data: bytes, start: int, end: int) -> tuple[int, int, int, int, int]:
     """Parse raftpb.Entry: (type, term, index, start and end of the payload in the file).
 
-    Fast for what etcd writes, 08 type 10 term 18 index 22 length payload; anything else goes the slow way.
+    Fast for what etcd writes, 08 type 10 term 18 index 22 length payload, of which 3.7 leaves out a type of 0; anything
+    else goes the slow way.
     """
     slow = True
     kind = term = index = 0
-    payload = end
-    if end - start >= 6 and data[start] == 0x08 and data[start + 1] < 0x80 and data[start + 2] == 0x10:
-        kind = data[start + 1]
-        term = data[start + 3]
-        at = start + 4
+    payload, at = end, start
+    if end - start >= 6 and data[start] == 0x08 and data[start + 1] < 0x80:
+        kind, at = data[start + 1], start + 2
+    if end - start >= 6 and data[at] == 0x10:
+        term = data[at + 1]
+        at += 2
         if term >= 0x80:
-            term, at = read_varint(data, start + 3, end, source=name)
+            term, at = read_varint(data, at - 1, end, source=name)
         if at + 1 < end and data[at] == 0x18:
             index, at = read_varint(data, at + 1, end, source=name)
             if at == end:

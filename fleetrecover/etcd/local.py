@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetrecover.errors import FormatError, InputError
-from fleetrecover.etcd import bbolt, snapshot, wal
+from fleetrecover.etcd import bbolt, snapshot, stores, wal
 from fleetrecover.etcd import snap as snap_format
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.etcd.frames import CRC
@@ -77,9 +77,8 @@ def inspect(path: Path, *, full: bool = False) -> Inspection:
 def _inspect_directory(path: Path) -> Inspection:
     root = path / "member" if (path / "member").is_dir() else path
     if (root / "wal").is_dir() or (root / "snap").is_dir():
-        return Inspection(
-            path, "data directory", log=_log(root / "wal", root / "snap"), db=_database(root / "snap" / "db")
-        )
+        log, db = _log(root / "wal", root / "snap"), _database(root / "snap" / "db")
+        return Inspection(path, "data directory", log=_named(log, db), db=db)
     if any(wal.parse_name(each.name) for each in root.iterdir()):
         beside = root.parent / "snap"
         return Inspection(path, "WAL directory", log=_log(root, beside))
@@ -104,6 +103,13 @@ def _log(wal_directory: Path, snap_directory: Path) -> Log | Broken:
 
     try:
         return wal.load_log(_sizes(wal_directory), _sizes(snap_directory), fetch)
+    except FormatError as error:
+        return Broken(error.reason, error.source, error.offset)
+
+
+def _named(log: Log | Broken, db: DbFacts | Broken | None) -> Log | Broken:
+    try:
+        return stores.named(log, db if isinstance(db, DbFacts) else None) if isinstance(log, Log) else log
     except FormatError as error:
         return Broken(error.reason, error.source, error.offset)
 

@@ -120,6 +120,8 @@ class Log:
     - `removed_at`: for ids in `removed`, the index by which they had been, as far as it is known.
     - `writes`: how many of the entries that were read are of clients: neither empty, nor a change of membership, nor the
       name or version that etcd itself publishes. None where nobody has counted.
+    - `by_record`: the base is a snapshot record of the WAL, and no .snap file goes with it: only 3.7 and later start so. It
+      tells the ids of voters and learners; `stores.named` takes the names from the database. Who was removed is not known.
     - `grafted`: the first index at which a term begins with an entry of a client, 0 for none. A leader opens its term with
       an empty entry, before all others (raft.becomeLeader), and a forced reset with changes of membership: so the entry that
       was before it when it was written is not the one that is there now.
@@ -147,6 +149,7 @@ class Log:
     voter_changes: tuple[VoterChange, ...] = ()
     removed_at: Mapping[int, int] = field(default_factory=dict)
     grafted: int = 0
+    by_record: bool = False
 
     @property
     def terms(self) -> tuple[TermRun, ...]:

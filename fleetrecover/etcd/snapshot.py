@@ -34,7 +34,8 @@ class Checksum:
 class Status:
     """What `etcdctl snapshot status` prints, from the same walk over the whole file.
 
-    `hash` is the CRC-32C over every bucket's name, keys and values; `total_keys` counts the keys of all buckets;
+    `hash` is the CRC-32C over every bucket's name, keys and values; `total_keys` counts the keys of all buckets (from
+    3.6 on etcdutl counts the names that live instead, for which it holds all of them in memory);
     `total_size` is in bytes, without the checksum; `revision` is the last in the key bucket, 0 when it is empty.
     """
 

@@ -75,6 +75,7 @@ from fleetrecover.etcd.log import (
 from fleetrecover.etcd.membership import (
     Change,
     ConfChange,
+    Member,
     Roster,
     changes_behind,
     conf_change,
@@ -93,6 +94,7 @@ __all__ = [
     "HardState",
     "Log",
     "Needed",
+    "NoSnapshot",
     "Position",
     "SnapshotRecord",
     "SnapshotUnusable",
@@ -122,6 +124,10 @@ class SnapshotUnusable(FormatError):
     def __init__(self, snap: str, reason: str) -> None:
         super().__init__(reason, source=snap)
         self.snap = snap
+
+
+class NoSnapshot(FormatError):
+    """The first segments are gone and no `.snap` file stands for them: up to 3.6 etcd does not start on this."""
 
 
 def parse_name(name: str) -> tuple[int, int] | None:
@@ -164,13 +170,17 @@ def needed_files(wal: Mapping[str, int], snaps: Mapping[str, int], unusable: Ite
     start = _search(segments, index)
     if start is None:
         what = f"the snapshot {chosen} at index {index}" if chosen else "index 0, and there is no usable snapshot"
-        raise FormatError(f"the first segment starts after {what}", source=segments[0])
-    picked = segments[start:]
+        raise NoSnapshot(f"the first segment starts after {what}", source=segments[0])
+    picked = _contiguous(segments[start:])
+    size = sum(wal[name] for name in picked) + (snaps[chosen] if chosen else 0)
+    return Needed(tuple(picked), chosen, size)
+
+
+def _contiguous(picked: Sequence[str]) -> Sequence[str]:
     for before, after in pairwise(picked):
         if _name(after)[0] != _name(before)[0] + 1:
             raise FormatError(f"the segment between {before} and {after} is missing", source="wal")
-    size = sum(wal[name] for name in picked) + (snaps[chosen] if chosen else 0)
-    return Needed(tuple(picked), chosen, size)
+    return picked
 
 
 def _name(name: str) -> tuple[int, int]:
@@ -194,12 +204,16 @@ def load_log(
 ) -> Log:
     """Read a log through `fetch`, which is asked again when a .snap file turns out to be unusable.
 
-    `wal` and `snaps` are as in `needed_files`; `fetch` returns (segments, snaps), each as (name, content).
+    `wal` and `snaps` are as in `needed_files`; `fetch` returns (segments, snaps), each as (name, content). Where no .snap
+    will do, the newest snapshot record is the base, as for etcd 3.7: `Log.by_record`.
     Raises FormatError when the log proves nothing.
     """
     unusable: dict[str, str] = {}
     while True:
-        needed = needed_files(wal, snaps, unusable)
+        try:
+            needed = needed_files(wal, snaps, unusable)
+        except NoSnapshot as error:
+            return _by_record(wal, fetch, error)
         segments, contents = fetch(needed)
         try:
             return read_log(segments, contents)
@@ -207,6 +221,20 @@ def load_log(
             if error.snap in unusable or error.snap not in snaps:
                 raise
             unusable[error.snap] = error.reason
+
+
+def _by_record(
+    wal: Mapping[str, int],
+    fetch: Callable[[Needed], tuple[Iterable[tuple[str, bytes]], Iterable[tuple[str, bytes]]]],
+    why: NoSnapshot,
+) -> Log:
+    """Read all the segments that there are; raises `why` where no snapshot record in them is a base either."""
+    names = tuple(_contiguous(sorted(name for name in wal if parse_name(name))))
+    segments, _ = fetch(Needed(names, None, sum(wal[name] for name in names)))
+    log = read_log(segments, by_record=True)
+    if not log.by_record:
+        raise why
+    return log
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -224,13 +252,18 @@ def try_read_log(segments: Iterable[tuple[str, bytes]], snaps: Iterable[tuple[st
 
 
 def read_log(
-    segments: Iterable[tuple[str, bytes]], snaps: Iterable[tuple[str, bytes]] = (), *, partial: bool = False
+    segments: Iterable[tuple[str, bytes]],
+    snaps: Iterable[tuple[str, bytes]] = (),
+    *,
+    partial: bool = False,
+    by_record: bool = False,
 ) -> Log:
     """Read a member's log from its segments, oldest first, and its .snap files, each as (name, content).
 
     One segment at a time is held when `segments` is a generator. Of the snapshots the newest is used that etcd would
     use: undamaged, with a record of the same term and index in the WAL, and not above commit. With `partial`, the
-    beginning may be missing: for looking at a single segment.
+    beginning may be missing: for looking at a single segment. With `by_record`, the newest snapshot record at or below
+    commit stands for a beginning that is missing; it tells ids alone.
 
     Raises SnapshotUnusable when the log cannot be understood without a snapshot and none of `snaps` will do, and
     FormatError when the log is damaged: in both cases with the file and offset.
@@ -238,7 +271,7 @@ def read_log(
     reader = _Reader()
     for name, data, is_last in _with_last(segments):
         reader.segment(name, data, is_last)
-    return reader.finish(list(snaps), partial)
+    return reader.finish(list(snaps), partial or by_record, by_record)
 
 
 def _with_last(segments: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes, bool]]:
@@ -449,7 +482,7 @@ class _Reader:
 
     # -- the end
 
-    def finish(self, snaps: Sequence[tuple[str, bytes]], partial: bool) -> Log:
+    def finish(self, snaps: Sequence[tuple[str, bytes]], partial: bool, by_record: bool = False) -> Log:
         """Put together what the records say."""
         name = self.names[0]
         if self.metadata is None:
@@ -459,20 +492,21 @@ class _Reader:
         self._undo_invalid_snapshots(state.commit)
         usable, snap, unusable = self._choose(snaps, state.commit)
         stretch = self.stretch
-        base = usable or Position(0, 0)
+        record = self._record_base(state.commit) if by_record else None
+        base = usable or (Position(record.term, record.index) if record else Position(0, 0))
         complete = stretch.first <= base.index + 1 and (usable is not None or _name(name)[1] == 0)
         if not complete and not partial:
             self._explain_gap(stretch, base, unusable, snaps)
         last = base
         if stretch.digests and stretch.next - 1 > base.index:
             last = Position(stretch.runs[-1][0], stretch.next - 1)
-        if state.commit > last.index and (complete or stretch.digests):
+        if state.commit > last.index and (complete or record or stretch.digests):
             raise FormatError(
                 f"commit is {state.commit}, but the log ends at {last.index}: it has lost entries",
                 source=self.tail.segment,
                 offset=self.tail.offset,
             )
-        roster = snap.roster() if snap else self._roster_from_records(state.commit, complete)
+        roster = snap.roster() if snap else self._roster_from_records(state.commit, complete, base)
         behind = bisect_right(stretch.changes, base.index, key=lambda change: change.index)
         hidden = changes_behind(roster.voters, stretch.changes[:behind])
         roster.removed_at = removals_behind(roster, stretch.changes[:behind])
@@ -501,6 +535,7 @@ class _Reader:
             voter_changes=voter_changes,
             removed_at=roster.removed_at,
             grafted=stretch.grafted(base),
+            by_record=record is not None,
         )
 
     def _hard_state(self) -> HardState:
@@ -550,15 +585,24 @@ class _Reader:
             f"the entries start at {stretch.first}, after {known}: the log has a gap", source=self.names[0]
         )
 
-    def _roster_from_records(self, commit: int, complete: bool) -> Roster:
-        """For a log without its snapshot: 3.5 keeps the voters in the WAL's snapshot records."""
+    def _record_base(self, commit: int) -> SnapshotRecord | None:
+        """The newest snapshot record at or below commit, with the voters, behind which no entry is missing."""
+        valid = [record for record in self.records if 0 < record.index <= commit and record.conf_state is not None]
+        first = self.stretch.first if self.stretch.digests else 0
+        return valid[-1] if valid and first <= valid[-1].index + 1 else None
+
+    def _roster_from_records(self, commit: int, complete: bool, base: Position) -> Roster:
+        """For a log without its snapshot: 3.5 keeps the voters in the WAL's snapshot records, without their names."""
         if complete:
             return Roster()
         valid = [record for record in self.records if record.index <= commit and record.conf_state is not None]
         if not valid or valid[-1].conf_state is None:
             return Roster()
         state = valid[-1].conf_state
-        return Roster(voters=set(state.voters), learners=set(state.learners))
+        if not base.index:
+            return Roster(voters=set(state.voters), learners=set(state.learners))
+        members = {each: Member(each, learner=each in state.learners) for each in (*state.voters, *state.learners)}
+        return Roster(members, set(state.voters), set(state.learners), base=base.index)
 
     def _writes(self) -> int:
         """How many entries are of clients: not etcd's own, of which the changes that are no conf changes tell a part."""

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ import fleetrecover.lab as rehearsal
 from fleetrecover.cli_group import Group
 from fleetrecover.errors import UsageError
 from fleetrecover.lab.layout import MAX_NODES
-from fleetrecover.lab.packages import DEFAULT_VERSION
+from fleetrecover.lab.packages import DEFAULT_VERSION, version_of
 
 if TYPE_CHECKING:
     from fleetrecover.lab.fleet import Lab, LabStatus
@@ -30,6 +31,10 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Option("--name", help="The lab's name; several can live side by side.")]
+Binaries = Annotated[
+    Path | None,
+    typer.Option("--etcd-binaries", metavar="DIR", help="In place of --etcd: where etcd and etcdctl lie."),
+]
 
 
 #: what `lab break` can do to a host
@@ -57,10 +62,12 @@ def up(
     name: Name = "lab",
     nodes: Annotated[int, typer.Option("--nodes", min=1, max=MAX_NODES, help="How many hosts.")] = 3,
     etcd: Annotated[str, typer.Option("--etcd", help="etcd's version.", metavar="VERSION")] = DEFAULT_VERSION,
+    etcd_binaries: Binaries = None,
     kubernetes: Annotated[bool, typer.Option("--kubernetes", help="Add stand-ins for the control plane.")] = False,
 ) -> None:
     """Build hosts and a healthy cluster; print the path of its hosts.toml."""
-    lab = rehearsal.Lab.up(name, nodes, etcd, progress=_tell, kubernetes=kubernetes)
+    version = version_of(etcd, etcd_binaries)
+    lab = rehearsal.Lab.up(name, nodes, version, progress=_tell, kubernetes=kubernetes)
     print(lab.inventory)
     _tell(f"next: export FLEETRECOVER_INVENTORY={lab.inventory}; fleetrecover diagnose")
     _tell(

@@ -1,9 +1,13 @@
-"""etcd's programs in several versions, unpacked from the distribution's packages into a cache; nothing is installed."""
+"""etcd's programs in several versions, in a cache; nothing is installed.
+
+Up to 3.5 they are unpacked from the distribution's packages, from 3.6 on built (`gobuild`); or someone gives a build.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -13,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetrecover.errors import InputError
-from fleetrecover.lab import apt
+from fleetrecover.lab import apt, gobuild
 from fleetrecover.lab.apt import Package
 from fleetrecover.lab.rke import version_tuple
 from fleetrecover.lab.system import run
@@ -22,6 +26,7 @@ Progress = Callable[[str], None]
 
 DEFAULT_VERSION = "3.4.23"
 NAMES = ("etcd-server", "etcd-client")
+PROGRAMS = tuple(gobuild.PROGRAMS)
 
 #: searched after apt's own suites; a mirror without one of them (Ubuntu's) just has no such index
 DEBIAN_SUITES = ("bullseye", "bookworm", "trixie", "forky", "sid")
@@ -100,14 +105,55 @@ def cache_directory() -> Path:
 
 def etcd_programs(version: str, progress: Progress) -> Programs:
     """The programs of one etcd version: from the cache, else from the pinned packages, else through the indexes."""
-    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+    if not re.fullmatch(r"\d+\.\d+\.\d+(\+[0-9a-f]{8})?", version):
         raise InputError(f"{version!r} is no etcd version", hint=f"such as {DEFAULT_VERSION}")
-    target = cache_directory() / f"etcd-{version}-{apt.architecture()}"
-    if not target.is_dir():
+    target = _home(version)
+    if not target.is_dir() and "+" in version:
+        raise InputError(
+            f"the build etcd {version} is not here any more", hint="give it again with --etcd-binaries DIR"
+        )
+    if not target.is_dir() and version_tuple(version) >= gobuild.FIRST:
+        gobuild.build(version, target, progress)
+    elif not target.is_dir():
         progress(f"fetching etcd {version} from this machine's package mirror")
         _unpack_into(target, _fetch_version(version))
     files = tuple(sorted((target / "usr/bin").glob("etcd*")))
     return Programs(version, files, _newer_libc(files, progress))
+
+
+def _home(version: str) -> Path:
+    return cache_directory() / f"etcd-{version}-{apt.architecture()}"
+
+
+def version_of(etcd: str, binaries: Path | None) -> str:
+    """The version to build a lab with: the one asked for, or that of the programs in a directory."""
+    return adopt(binaries) if binaries else etcd
+
+
+def adopt(directory: Path) -> str:
+    """Take etcd and etcdctl (and etcdutl) from `directory` into the cache; return the version to ask for them by.
+
+    That is etcd's own and the beginning of a checksum, "3.6.8+0a1b2c3d": another build of the same version is another one.
+    """
+    missing = [name for name in ("etcd", "etcdctl") if not (directory / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{directory} has no {' and no '.join(missing)}", hint="--etcd-binaries wants a directory of both"
+        )
+    said = run([str(directory.absolute() / "etcd"), "--version"], check=False).stdout.decode("utf-8", "replace")
+    version = re.search(r"^etcd Version: (\d+\.\d+\.\d+)", said, re.MULTILINE)
+    if not version:
+        raise InputError(f"{directory / 'etcd'} does not say which version it is", hint="try it: etcd --version")
+    bodies = {path.name: path.read_bytes() for path in sorted(directory.glob("etcd*")) if path.name in PROGRAMS}
+    digest = hashlib.sha256(b"".join(hashlib.sha256(body).digest() for body in bodies.values())).hexdigest()
+    label = f"{version[1]}+{digest[:8]}"
+    if not _home(label).is_dir():
+        with _renamed_into(_home(label)) as tree:
+            (tree / "usr/bin").mkdir(parents=True)
+            for name, body in bodies.items():
+                (tree / "usr/bin" / name).write_bytes(body)
+                (tree / "usr/bin" / name).chmod(0o755)
+    return label
 
 
 def _fetch_version(version: str) -> list[bytes]:
@@ -158,14 +204,20 @@ def _indexed(sources: Sequence[apt.Source], names: Sequence[str]) -> Iterator[tu
 
 
 def _unpack_into(target: Path, packages: Sequence[bytes]) -> None:
-    """Unpack beside the target and rename: a killed download leaves nothing that looks complete."""
+    with _renamed_into(target) as tree:
+        for number, body in enumerate(packages):
+            archive = tree.with_name(f"{number}.deb")
+            archive.write_bytes(body)
+            run(["dpkg-deb", "-x", str(archive), str(tree)])
+
+
+@contextlib.contextmanager
+def _renamed_into(target: Path) -> Iterator[Path]:
+    """A place to fill beside the target, renamed at the end: what was killed leaves nothing that looks complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
     try:
-        for number, body in enumerate(packages):
-            archive = place / f"{number}.deb"
-            archive.write_bytes(body)
-            run(["dpkg-deb", "-x", str(archive), str(place / "tree")])
+        yield place / "tree"
         with contextlib.suppress(FileExistsError):  # another process was quicker
             _rename(place / "tree", target)
     finally:

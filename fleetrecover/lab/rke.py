@@ -18,13 +18,13 @@ CIPHERS = ",".join(
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
-    """ "3.4.23" → (3, 4, 23)."""
-    return tuple(int(part) for part in version.split("."))
+    """ "3.4.23" → (3, 4, 23); what follows a "+" tells builds of one version apart."""
+    return tuple(int(part) for part in version.partition("+")[0].split("."))
 
 
 def image_name(version: str) -> str:
-    """As RKE names it."""
-    return f"rancher/mirrored-coreos-etcd:v{version}-rancher1"
+    """As RKE names it; a tag has no "+"."""
+    return f"rancher/mirrored-coreos-etcd:v{version.replace('+', '-')}-rancher1"
 
 
 def etcd_flags(

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fleetrecover.decide.explain import explain
-from fleetrecover.decide.step_words import limit_of, name_of
-from fleetrecover.decide.steps import AdoptSeed, ProveSeed, SeedData, StartOriginal, stage
 
 from fleetrecover.decide.basis import basis, differences
 from fleetrecover.decide.diagnosis import Wish, diagnose
@@ -22,6 +19,8 @@ from fleetrecover.etcd.bbolt import Alarm
 from fleetrecover.etcd.log import Entries, HardState
 from fleetrecover.facts import RESEED, Certificate, FileFault, NodeFacts, Starter, StarterKind, Survey
 from fleetrecover.report.document import plan_document
+from fleetrecover.steps import AdoptSeed, ProveSeed, SeedData, StartOriginal, stage
+from fleetrecover.steps.words import limit_of, name_of
 from tests.fakes.nodes import FakeFleet, make_container, make_log, voters_only
 
 ALL = Wish(method=RESEED)
@@ -219,7 +218,7 @@ def test_every_step_of_it_is_told_and_bounded() -> None:
     kinds = {type(step) for step in plan.steps}
     assert {SeedData, ProveSeed, AdoptSeed, StartOriginal} <= kinds
     for step in plan.steps:
-        told = explain(step, "docker")
+        told = step.explain("docker")
         assert told.title and name_of(step)
         assert isinstance(step, SeedData) or limit_of(step), name_of(step)
         if isinstance(step, SeedData | ProveSeed):
@@ -227,9 +226,9 @@ def test_every_step_of_it_is_told_and_bounded() -> None:
         if isinstance(step, ProveSeed):
             assert not has_force(step.spec)
             assert (step.spec.network, step.spec.restart) == ("none", "")
-    told = plan_document(survey, diagnose(survey, wish), plan)
-    assert (told["method"], told["method_why"]) == (RESEED, "asked for with --method")
-    assert [(each["host"], each["code"]) for each in told["excluded"]] == [
+    document = plan_document(survey, diagnose(survey, wish), plan)
+    assert (document["method"], document["method_why"]) == (RESEED, "asked for with --method")
+    assert [(each["host"], each["code"]) for each in document["excluded"]] == [
         ("n2", "shorter-log"),
         ("n3", "log-missing"),
         ("n4", "log-missing"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from fleetrecover.lab import Lab
+from fleetrecover.lab.gobuild import NoGo
+from fleetrecover.lab.image import etcd_image
 from tests.e2e.tool import Tool
 
 Fleet = Callable[..., tuple[Lab, Tool]]
@@ -31,6 +33,10 @@ def fleet(labs: dict[str, Lab], tmp_path: Path) -> Fleet:
     """`fleet(nodes, etcd)`: a lab with a fresh, healthy cluster, and the program on its inventory."""
 
     def make(nodes: int = 3, etcd: str = "3.4.23", *, kubernetes: bool = False) -> tuple[Lab, Tool]:
+        try:
+            etcd_image(etcd, lambda _: None)
+        except NoGo as error:
+            pytest.skip(f"{error.message}: {error.hint}")
         kind = f"{'k' if kubernetes else 't'}{nodes}"
         for other, unused in labs.items():
             running = [host.name for host in unused.hosts if host.running]

@@ -13,7 +13,7 @@ from benchmarks.faulty import Fault, Point
 from fleetrecover.lab import Lab
 from tests.conftest import SEED
 
-VERSIONS = ("3.4.23", "3.5.16")
+VERSIONS = ("3.4.23", "3.5.30")
 
 
 def killed(lab: Lab, point: Point, *words: str) -> None:

@@ -25,7 +25,7 @@ def lose(lab: Lab, *names: str) -> None:
 
 def test_a_node_that_was_brought_in_survives_the_next_time(fleet: Fleet) -> None:
     """Its container is one that we made, and it is its own now; `undo` of the second run puts it back as it was."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     keys = lab.client().fill("/before/", 200)
     lose(lab, "etcd2", "etcd3")
     assert tool.recover(lab.name).document["survivor"]["name"] == "etcd1"
@@ -46,7 +46,7 @@ def test_a_node_that_was_brought_in_survives_the_next_time(fleet: Fleet) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["3.3.25", "3.5.16"])
+@pytest.mark.parametrize("version", ["3.3.25", "3.5.30"])
 def test_a_voter_that_was_added_and_never_comes_back(fleet: Fleet, version: str) -> None:
     """The run's new cluster has lost its quorum in turn: the same command, told who is dead, keeps what was written since."""
     lab, tool = fleet(3, version)

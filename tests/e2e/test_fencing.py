@@ -64,7 +64,7 @@ def test_fenced_nodes_stay_down_whoever_tries(fleet: Fleet) -> None:
 
 def test_rke_that_makes_the_container_anew_in_the_middle(fleet: Fleet) -> None:
     """`rke up` finds no container named etcd and runs a new one, on the emptied directory: that one is set aside, too."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     keys = lab.client().fill("/before/", 200)
     made = tool.run("run-config", "etcd1").out
     lose_two_and_kill_the_recovery(lab, tool)
@@ -80,7 +80,7 @@ def test_rke_that_makes_the_container_anew_in_the_middle(fleet: Fleet) -> None:
 
 def test_two_that_were_declared_dead_come_back(fleet: Fleet) -> None:
     """Found, said loudly, not taken for members; the same command makes new ones of them, and the old data is kept."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     keys = lab.client().fill("/before/", 200)
     lab.power_off("etcd2", "etcd3")
     done = tool.recover(lab.name, "--dead", "etcd2", "--dead", "etcd3").document

@@ -88,7 +88,7 @@ def roll_back(lab: Lab, name: str, count: int) -> dict[str, str]:
 
 def test_a_disk_that_was_rolled_back_is_not_started_into_a_quorum(fleet: Fleet) -> None:
     """Started, the two that lack 200 acknowledged writes could elect one of them: the third is reset instead."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     written = lab.client().fill("/before/", 100) | roll_back(lab, "etcd2", 200)
     ran = tool.run("diagnose", "--json")
     assert ran.code == 11, ran.err

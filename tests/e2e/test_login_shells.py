@@ -88,7 +88,7 @@ def test_every_host_with_another_login_shell(fleet: Fleet, odd: list[Lab]) -> No
     missing = sorted({shell for shell in SHELLS.values() if not have(shell)})
     if missing:
         pytest.skip(f"not installed here, and not to be had: {', '.join(missing)}")
-    lab, tool = fleet(5, "3.5.16")
+    lab, tool = fleet(5, "3.5.30")
     before = original_containers(lab)
     odd.append(lab)
     make_odd(lab)

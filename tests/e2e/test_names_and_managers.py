@@ -38,7 +38,7 @@ def back_to_etcd(lab: Lab) -> None:
 
 def test_each_container_under_its_own_name(fleet: Fleet) -> None:
     """etcd1, etcd2, etcd3, and the inventory says nothing: found by what runs, recovered whole, and called so again."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     leader = leader_of(lab)
     named_by_member(lab)
     try:
@@ -62,7 +62,7 @@ def test_each_container_under_its_own_name(fleet: Fleet) -> None:
 
 def test_a_container_that_cron_starts_is_left_alone(fleet: Fleet) -> None:
     """It would come back on the directory that was just moved: refused before the first change, with what to do."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     _, _, others = write_and_kill(lab)
     for name in others:
         lab.wipe(name)

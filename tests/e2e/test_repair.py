@@ -13,8 +13,8 @@ from tests.e2e.tool import Tool, original_containers
 pytestmark = pytest.mark.lab
 
 # the newest with every change, the oldest, without learners, where a member is replaced; the others at night
-VERSIONS = (*(pytest.param(each, marks=pytest.mark.slow) for each in ("3.3.25", "3.4.23", "3.5.16")), "3.5.30")
-REPLACED = ("3.3.25", *(pytest.param(each, marks=pytest.mark.slow) for each in ("3.4.23", "3.5.16")), "3.5.30")
+VERSIONS = (*(pytest.param(each, marks=pytest.mark.slow) for each in ("3.3.25", "3.4.23", "3.6.14")), "3.5.30")
+REPLACED = ("3.3.25", *(pytest.param(each, marks=pytest.mark.slow) for each in ("3.4.23", "3.6.14")), "3.5.30")
 
 
 def written(lab: Lab, count: int = 300) -> dict[str, str]:

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from fleetrecover.lab.rke import version_tuple
 from tests.e2e.conftest import Fleet
 from tests.e2e.snapshots import DIRECTORY, content, destroy, hash_at, restored, saved
 from tests.e2e.tool import original_containers
 
 pytestmark = pytest.mark.lab
 
-VERSIONS = ("3.3.25", *(pytest.param(each, marks=pytest.mark.slow) for each in ("3.4.23", "3.5.16")), "3.5.30")
+VERSIONS = (
+    "3.3.25",
+    *(pytest.param(each, marks=pytest.mark.slow) for each in ("3.4.23", "3.5.16", "3.5.30", "3.7.1")),
+    "3.6.14",
+)
 """The oldest and the newest; those between them at night."""
 
 
@@ -51,7 +56,7 @@ def test_everything_lost(fleet: Fleet, version: str, tmp_path: Path) -> None:
     new_cluster = json.loads(lab.etcdctl("etcd1", "endpoint", "status", "-w", "json").stdout)[0]
     ids = [status["Status"]["header"]["cluster_id"] for status in (old_cluster, new_cluster)]
     assert ids[0] != ids[1], "a fresh token gives a fresh cluster"
-    bumps = version in ("3.5.16", "3.5.30")
+    bumps = version_tuple(version) >= (3, 5)
     assert (done["revision_raised_by"] > 0) is bumps
     old = lab.etcdctl("etcd1", "get", "/load/", "--prefix", f"--rev={taken['revision']}")
     assert (old.returncode != 0) is bumps, "old revisions are compacted away where the tool can"
@@ -77,9 +82,10 @@ def test_ours_passes_theirs_and_theirs_ours(fleet: Fleet, version: str, tmp_path
         plain = archive.read(entry)
     lab.host("etcd1").path("/var/lib/etcd/ours.db").write_bytes(plain)
     inside = "/var/lib/rancher/etcd"
+    their = "etcdctl" if version_tuple(version) < (3, 6) else "etcdutl"
     lab.shell(
         "etcd1",
-        f"docker exec -e ETCDCTL_API=3 etcd etcdctl snapshot restore {inside}/ours.db --data-dir {inside}/theirs",
+        f"docker exec -e ETCDCTL_API=3 etcd {their} snapshot restore {inside}/ours.db --data-dir {inside}/theirs",
     )
     lab.shell(
         "etcd1", "[ -s /var/lib/etcd/theirs/member/snap/db ] && rm -rf /var/lib/etcd/theirs /var/lib/etcd/ours.db"

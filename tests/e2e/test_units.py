@@ -130,7 +130,7 @@ def lose(lab: Lab) -> tuple[dict[str, str], str, list[str]]:
     ],
 )
 def test_recovered_whole_and_the_units_given_back(fleet: Fleet, managed: list[Lab], unit: str, policy: str) -> None:
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     managed.append(lab)
     manage(lab, unit)
     whole = dict.fromkeys(HOSTS, f"active /etcd {policy} running")
@@ -165,7 +165,7 @@ def interrupt(lab: Lab, tool: Tool, when: str) -> None:
 
 def test_a_power_cut_in_the_middle_starts_no_unit(fleet: Fleet, managed: list[Lab]) -> None:
     """The drop-in holds through a boot, a restart by hand, and until the same command has finished."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     managed.append(lab)
     manage(lab, MAKES)
     acknowledged, leader, _ = lose(lab)
@@ -185,7 +185,7 @@ def test_a_power_cut_in_the_middle_starts_no_unit(fleet: Fleet, managed: list[La
 
 def test_undo_gives_data_and_units_back(fleet: Fleet, managed: list[Lab]) -> None:
     """After a recovery that came to its end: the survivor's old data under its unit; who had none is not let begin anew."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     managed.append(lab)
     manage(lab, MAKES)
     leader = leader_of(lab)

@@ -69,7 +69,7 @@ def everything_is_there(lab: Lab, tool: Tool, written: dict[str, str]) -> None:
 @pytest.mark.parametrize("survivor", [pytest.param("etcd1", marks=pytest.mark.slow), "etcd3"])
 def test_quorum_lost_recovered_undone_and_recovered(fleet: Fleet, survivor: str) -> None:
     """One member is left, one's log is garbage, one has nothing: whole, nothing lost; undo gives back both directories."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     with ExitStack() as stack:
         stack.enter_context(mounted(lab, "etcd1"))
         begun_with_wal_directories(lab)
@@ -107,7 +107,7 @@ def test_quorum_lost_recovered_undone_and_recovered(fleet: Fleet, survivor: str)
 
 def test_a_snapshot_is_restored(fleet: Fleet) -> None:
     """Each host gets its new log where its etcd looks for it; undo brings back what was."""
-    lab, tool = fleet(3, "3.5.16")
+    lab, tool = fleet(3, "3.5.30")
     with mounted(lab, "etcd1"):
         begun_with_wal_directories(lab)
         written = lab.client().fill("/before/", 200)

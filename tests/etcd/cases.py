@@ -13,7 +13,7 @@ from pathlib import Path
 from fleetrecover.etcd.wal import Log, Needed, load_log
 
 FIXTURES = Path(__file__).parent / "fixtures"
-VERSIONS = ("3.3.25", "3.4.23", "3.5.16", "3.5.30")
+VERSIONS = ("3.3.25", "3.4.23", "3.5.16", "3.5.30", "3.6.14", "3.7.1")
 
 
 @dataclass

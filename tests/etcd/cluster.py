@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fleetrecover.lab.rke import version_tuple
 from tests.etcd import binaries
 
 
@@ -156,6 +157,13 @@ class Cluster:
         if check and done.returncode != 0:
             raise RuntimeError(f"etcdctl {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done
+
+    def snapshot_status(self, path: Path) -> str:
+        """What etcd's own tool says of a snapshot, as JSON: from 3.6 on it is etcdutl."""
+        if version_tuple(self.version) < (3, 6):
+            return self.ctl("snapshot", "status", str(path), "-w", "json").stdout
+        argv = [str(binaries.find(self.version, "etcdutl")), "snapshot", "status", str(path), "-w", "json"]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
     def json(self, *arguments: str, node: Node | None = None) -> Any:
         return json.loads(self.ctl(*arguments, "-w", "json", node=node).stdout)

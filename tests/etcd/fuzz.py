@@ -15,14 +15,15 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd import bbolt, etcdctl, snapshot
 from fleetrecover.etcd.crc import crc32c
-from fleetrecover.etcd.frames import CRC, FRAME, Damage, frame_record, parse_record, span_of
+from fleetrecover.etcd.frames import CRC, ENTRY, FRAME, Damage, frame_record, parse_record, span_of
 from fleetrecover.etcd.log import compare_logs
 from fleetrecover.etcd.snap import read_snap
+from fleetrecover.etcd.stores import differences, named
 from fleetrecover.etcd.wal import raise_commit, read_log
 from tests.etcd import writers
 
@@ -78,7 +79,10 @@ def wal_seed() -> bytes:
     writer = writers.cluster(2).entries(2, 3, 5).state(2, 1, 4).snapshot(2, 4, [1, 2])
     writer.entry(2, 6, published).entry(2, 7, v3).entry(2, 8, version).change(2, 9, writers.conf_change(3, 4, learner))
     writer.entry(3, 8).change(3, 9, writers.conf_change(1, 2)).state(3, 1, 8).snapshot(4, 20).state(4, 1, 20)
-    return writer.entry(4, 21, b"\x22\x00").state(4, 1, 20).done()[0][1][:1600]
+    writer.record(
+        ENTRY, writers.varint_field(2, 4) + writers.varint_field(3, 21) + b"\x22\x02\x22\x00"
+    )  # as 3.7 writes it
+    return writer.state(4, 1, 20).done()[0][1][:1600]
 
 
 def reseal(chance: random.Random, data: bytes) -> bytes:
@@ -124,8 +128,11 @@ def read_wal(data: bytes) -> object:
         read_log([(FIRST, data[:middle]), (SECOND, data[middle:])], [SNAP], partial=True)
     with contextlib.suppress(FormatError):
         read_log([(SECOND, data)], partial=True)
+    with contextlib.suppress(FormatError):
+        differences(named(read_log([(SECOND, data)], by_record=True), FACTS), FACTS)
     log = read_log([(FIRST, data)], [SNAP])
     raise_commit(log)
+    differences(log, FACTS)
     return compare_logs(log, REFERENCE)
 
 
@@ -134,7 +141,8 @@ def reader(data: bytes) -> Callable[[bbolt.Ranges], list[bytes]]:
 
 
 def read_db(data: bytes) -> object:
-    return bbolt.read_facts(reader(data), count_keys=True, attempts=1)
+    facts = bbolt.read_facts(reader(data), count_keys=True, attempts=1)
+    return differences(REFERENCE, facts)
 
 
 def reseal_db(chance: random.Random, data: bytes) -> bytes:
@@ -178,6 +186,7 @@ SNAP_BODY = writers.bytes_field(1, writers.v2store([(1, "n1", False)], [2])) + w
 WAL = wal_seed()
 REFERENCE = read_log([(FIRST, WAL)], [SNAP])
 DB = writers.etcd_db(60, inline=False)
+FACTS = replace(bbolt.read_facts(reader(DB)), storage_version="3.7.0")
 SNAPSHOT = DB + hashlib.sha256(DB).digest()
 ROWS = (
     b'[{"Endpoint":"http://1:2379","endpoint":"x","health":true,"took":"1.5ms","Status":{"header":{"cluster_id":1,'

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from fleetrecover.errors import FormatError
-from fleetrecover.etcd import wal
+from fleetrecover.etcd import entries, wal
 from fleetrecover.etcd.frames import SECTOR
 from fleetrecover.etcd.log import HardState, Position
+from fleetrecover.etcd.protobuf import write_varint
 from fleetrecover.etcd.wal import (
     Broken,
     SnapshotUnusable,
@@ -653,3 +654,23 @@ def test_search_for_later_flushes_is_bounded() -> None:
     block = small.ljust(24, b".") + head.ljust(24, b".")
     log = try_read_log([(FIRST, start + bytes(512) + block * (2 * size // len(block)))])
     assert isinstance(log, Broken | wal.Log)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("term", [1, 127, 128, 2**63 - 1])
+@pytest.mark.parametrize("index", [1, 127, 128, 2**40])
+@pytest.mark.parametrize("payload", [None, b"", b"x", b"y" * 300])
+@pytest.mark.parametrize("absent", [False, True])
+def test_an_entry_without_its_type_is_read_as_quickly_and_as_right(
+    kind: int, term: int, index: int, payload: bytes | None, absent: bool
+) -> None:
+    """Up to 3.6 every number is written; 3.7 leaves a type of 0 out. Whatever is before and after is none of it."""
+    numbers = [(0x08, kind)] if kind or not absent else []
+    body = b"".join(bytes([tag]) + write_varint(value) for tag, value in (*numbers, (0x10, term), (0x18, index)))
+    if payload is not None:
+        body += b"\x22" + write_varint(len(payload)) + payload
+    data = b"\x08\x10" + body + b"\x22\x01z"
+    found = entries.parse_entry("x", data, 2, 2 + len(body))
+    assert found[:3] == (kind, term, index)
+    assert data[found[3] : found[4]] == (payload or b"")
+    assert found == entries._slow_entry(body, "x", 2)

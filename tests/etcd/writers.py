@@ -79,8 +79,9 @@ class WalWriter:
     def state(self, term: int, vote: int, commit: int) -> WalWriter:
         return self.record(STATE, varint_field(1, term) + varint_field(2, vote) + varint_field(3, commit))
 
-    def snapshot(self, term: int, index: int, voters: Sequence[int] = ()) -> WalWriter:
+    def snapshot(self, term: int, index: int, voters: Sequence[int] = (), learners: Sequence[int] = ()) -> WalWriter:
         state = b"".join(varint_field(1, voter) for voter in voters)
+        state += b"".join(varint_field(2, learner) for learner in learners)
         more = bytes_field(3, state) if voters else b""
         return self.record(SNAPSHOT, varint_field(1, index) + varint_field(2, term) + more)
 
@@ -233,7 +234,10 @@ def etcd_db(keys: int = 10, consistent_index: int = 12, **options: Any) -> bytes
                 b"term": (3).to_bytes(8, "big"),
                 b"confState": b'{"voters":[1],"auto_leave":false}',
             },
-            b"cluster": {b"clusterVersion": b"3.5.0"},
+            b"cluster": {
+                b"clusterVersion": b"3.5.0",
+                b"downgrade": b'{"target-version":"3.4.0","enabled":true}',
+            },
             b"members": {b"1": json.dumps(member).encode()},
             b"members_removed": {b"2": b"removed"},
             b"alarm": {varint_field(1, 1) + varint_field(2, 1): b""},

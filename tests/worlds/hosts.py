@@ -9,6 +9,7 @@ from typing import Any
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.facts import (
     Container,
     DataDir,
@@ -220,7 +221,7 @@ class Host:
             keeps=keeps,
             log=disk.log if disk is not None and disk.sound else None,
             log_problem=_log_problem(disk) if logs else None,
-            db=disk.db if disk is not None else None,
+            db=_written_by(version, disk) if disk is not None else None,
             db_problem=None if disk is not None or not logs else Problem("missing", "no database there"),
             status=status,
             status_problem=problem,
@@ -255,6 +256,11 @@ _PROBLEMS = {
         "login", f"{name}: did not let root in: no key was accepted", "see [ssh] user and key in hosts.toml"
     ),
 }
+
+
+def _written_by(version: str, disk: Disk) -> DbFacts:
+    """Its database, with the version of the cluster that wrote it."""
+    return replace(disk.db, cluster_version=f"{version.rpartition('.')[0]}.0")
 
 
 def _log_problem(disk: Disk | None) -> Problem | None:

@@ -1,0 +1,111 @@
+"""PURE: an etcd that cannot start on the data that it would be given, by its version or its command: said before anything stops.
+
+Tried with etcd's own programs. An older one than the data exits; 3.7 on what 3.5 wrote panics ("unmarshal should never
+fail"), since a minor version reads its own data and that of the one before. 3.6 has no `--enable-v2` and no `--proxy`, 3.7
+no `--experimental-` flag any more: an unknown flag ends etcd, an unknown variable is only warned of. With a downgrade that
+is enabled no 3.5 starts again (`mustDetectDowngrade`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from fleetrecover.decide.finding import Finding, Severity
+from fleetrecover.decide.own import own_container
+from fleetrecover.docker.etcd_config import variable
+from fleetrecover.facts import Container, NodeFacts, Survey
+
+DOWNGRADE, IMAGE, FLAG = "downgrade-enabled", "image-version", "unknown-flag"
+
+_GONE = (
+    ((3, 6), re.compile(r"enable-v2|experimental-enable-v2v3|proxy(-.*)?")),
+    ((3, 7), re.compile(r"experimental-.*")),
+)
+"""Since which version which flags are unknown, as `etcd --help` of 3.5.30, 3.6.14 and 3.7.1 lists them."""
+
+
+def version_barriers(survey: Survey) -> Iterator[Finding]:
+    """All of them, node by node; of a node whose etcd serves only what forbids a change of membership."""
+    yield from _downgrade(survey)
+    written = data_version(survey)
+    for node in survey.nodes:
+        own = own_container(survey, node)
+        if own is None or node.status is not None:
+            continue
+        found = image_version(own)
+        if found and written and not written <= found <= (written[0], written[1] + 1):
+            yield _image(node, own, found, written)
+        unknown = unknown_flags(own, found)
+        if unknown:
+            yield _flags(node, own, found, unknown)
+
+
+def data_version(survey: Survey) -> tuple[int, ...]:
+    """The newest minor version that any database was written by, such as (3, 6); () where none tells."""
+    told = [node.db.storage_version or node.db.cluster_version for node in survey.nodes if node.db is not None]
+    return max((_minor(each) for each in told), default=())
+
+
+def image_version(container: Container) -> tuple[int, ...]:
+    """The minor version by the tag of its image, such as (3, 6); () for a tag that tells none."""
+    found = re.search(r":v?(\d+)\.(\d+)(?![\d])", container.image.rpartition("/")[2])
+    return (int(found[1]), int(found[2])) if found else ()
+
+
+def unknown_flags(container: Container, version: tuple[int, ...]) -> tuple[str, ...]:
+    """The flags of its command that this version of etcd does not know any more. What stands in a variable is no flag."""
+    config, spec = container.config, container.spec
+    if config is None or spec is None or config.opaque or not version:
+        return ()
+    flags = [name for name in config.given if variable(name) not in spec.environment]
+    return tuple(n for n in flags if any(version >= since and gone.fullmatch(n) for since, gone in _GONE))
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _image(node: NodeFacts, own: Container, found: tuple[int, ...], written: tuple[int, ...]) -> Finding:
+    why = (
+        "an older etcd does not read what a newer one wrote" if found < written else "etcd reads one version back only"
+    )
+    between = f" or {_text((written[0], written[1] + 1))}"
+    return Finding(
+        Severity.ERROR,
+        node.name,
+        IMAGE,
+        f"{node.name}: its image {own.image} is etcd {_text(found)}, and the data are of {_text(written)}: {why}",
+        f"give {node.name} a container with an image of {_text(written)}{between}, then give the same command again",
+    )
+
+
+def _flags(node: NodeFacts, own: Container, found: tuple[int, ...], unknown: tuple[str, ...]) -> Finding:
+    told = ", ".join(f"--{name}" for name in unknown)
+    return Finding(
+        Severity.ERROR,
+        node.name,
+        FLAG,
+        f"{node.name}: container {own.name} starts etcd {_text(found)} with {told}, which it does not know: it exits at once",
+        f"`fleetrecover run-config {node.name} --container {own.name}` prints its command: make the container anew without "
+        "(--experimental-X became --X or --feature-gates=X=true), then give the same command again",
+    )
+
+
+def _downgrade(survey: Survey) -> Iterator[Finding]:
+    targets = {node.name: node.db.downgrade for node in survey.nodes if node.db is not None and node.db.downgrade}
+    if targets:
+        target = max(targets.values())
+        yield Finding(
+            Severity.ERROR,
+            None,
+            DOWNGRADE,
+            f"a downgrade to {target} is enabled (by the data of {', '.join(targets)}): an etcd that is stopped now may not "
+            "start again",
+            "while the cluster serves: `etcdctl downgrade cancel`, or end the downgrade; without a quorum: bring back enough "
+            f"members with etcd {target}, or restore a snapshot",
+        )
