@@ -227,9 +227,9 @@ def test_every_step_of_it_is_told_and_bounded() -> None:
         if isinstance(step, ProveSeed):
             assert not has_force(step.spec)
             assert (step.spec.network, step.spec.restart) == ("none", "")
-    told = plan_document(survey, diagnose(survey, wish), plan)
-    assert (told["method"], told["method_why"]) == (RESEED, "asked for with --method")
-    assert [(each["host"], each["code"]) for each in told["excluded"]] == [
+    document = plan_document(survey, diagnose(survey, wish), plan)
+    assert (document["method"], document["method_why"]) == (RESEED, "asked for with --method")
+    assert [(each["host"], each["code"]) for each in document["excluded"]] == [
         ("n2", "shorter-log"),
         ("n3", "log-missing"),
         ("n4", "log-missing"),
