@@ -377,6 +377,8 @@ def recover(
     from fleetrecover.report.files import read_plan
 
     agreed = read_plan(plan_file) if plan_file else None
+    if agreed is not None and method == "auto":
+        method = agreed.method or method  # it was agreed to with the plan
     with reached() as (fleet, transport):
         report = run(means(fleet, transport, yes), wish_of(dead, survivor, work_dir, method), agreed=agreed)
     if settings.json:

@@ -19,7 +19,7 @@ from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.decide.seen import Seen, best_at_rest, best_seen
 from fleetrecover.decide.verdict import Expectation, Hashes, judge
 from fleetrecover.errors import CommandFailed, FleetRecoverError, Held, Refused, StoppedPartWay, Undetermined
-from fleetrecover.facts import Container, Keep, NodeFacts, Pin, Problem, Survey
+from fleetrecover.facts import RESEED, Container, Keep, NodeFacts, Pin, Problem, Survey
 from fleetrecover.outcome import Outcome
 from fleetrecover.recover import Recovery
 from fleetrecover.report.document import plan_document
@@ -487,3 +487,39 @@ def test_checks_do_not_guess_about_what_was_not_reached() -> None:
     there = checks(node(2, None, containers=()), ("etcd1", "etcd2", "etcd3"))
     assert there["restart policies"] == (False, "etcd2 has no container etcd")
     assert there["no alarm"] == (True, "none raised")
+
+
+# --- reseed ---
+
+
+def to_reseed(**parts: Any) -> Survey:
+    """Quorum lost, two disks of three; `parts`: what is otherwise of the survivor's database."""
+    fleet = FakeFleet.broken(3, wiped=2)
+    fleet.databases = True
+    seen = fleet.survey()
+    chief = seen.nodes[0]
+    assert chief.db is not None
+    return replace(seen, nodes=(replace(chief, db=replace(chief.db, **parts)), *seen.nodes[1:]))
+
+
+def test_a_reseed_is_not_done_step_by_step(world: Callable[..., World]) -> None:
+    """A single step goes on with the other hosts where one has failed: nothing might be whole, and be put in place."""
+    seen = world(to_reseed())
+    with pytest.raises(Refused, match="done as a whole; nothing was changed") as caught:
+        single.do_next(seen.means(), Wish(method=RESEED), "fence")
+    assert "`fleetrecover recover` goes on with it" in (caught.value.hint or "")
+    assert seen.done == []
+
+
+def test_what_speaks_against_a_reseed_is_refused_before_anything_and_stops_it_after_the_fence(
+    world: Callable[..., World],
+) -> None:
+    seen = world(to_reseed(downgrade=True))
+    with pytest.raises(Refused, match="a downgrade of the cluster is enabled"):
+        flow.recover(seen.means(), Wish(method=RESEED))
+    assert seen.done == []
+    seen = world(to_reseed(), to_reseed(), to_reseed(downgrade=True))
+    with pytest.raises(StoppedPartWay, match="cannot be reseeded: a downgrade") as caught:
+        flow.recover(seen.means(), Wish(method=RESEED))
+    assert {done.partition(" ")[0] for done in seen.done} == {"OpenRun", "Fence"}
+    assert "fleetrecover undo" in (caught.value.hint or "")

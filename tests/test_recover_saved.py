@@ -120,7 +120,7 @@ def test_a_saved_plan_is_done_under_its_own_run(tmp_path: Path, play: Callable[.
     path, first = saved(tmp_path, FakeFleet.broken(3).survey())
     plan = first[2]
     assert plan is not None
-    assert read_plan(path) == Saved("r7", fingerprint(first[0], plan))
+    assert read_plan(path) == Saved("r7", fingerprint(first[0], plan), "reset")
     asked: list[str] = []
     with pytest.raises(Begun):
         asked += play(first, first, agreed=read_plan(path))  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.etcd.wal import Log
-from fleetrecover.facts import Container, Keep, NodeFacts, Survey, settle
+from fleetrecover.facts import RESEED, Container, Keep, NodeFacts, Survey, settle
 from fleetrecover.plain import counted
 
 __all__ = [
@@ -874,8 +874,10 @@ def _blocked_by_voters(
     labels = [seat.label for seat in away]
     names = ", ".join(labels)
     so = f"{run.survivor} was reset and {names} added as a voter since: without {names} there is no quorum"
+    if run.method == RESEED:
+        so = f"{names} has the data of {run.survivor}, and votes: without {names} there is no quorum"
     cause = away_finding(survey, labels, known, so)
-    kept = f"{cause.advice}; what was written since the reset is kept"
+    kept = f"{cause.advice}; what was written since the {run.method} is kept"
     return _blocked(replace(cause, node=None, advice=kept), known, choice, found, run)
 
 

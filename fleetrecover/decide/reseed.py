@@ -32,7 +32,7 @@ from fleetrecover.decide.words import Wish
 from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.etcd.seed import Seed
 from fleetrecover.etcd.wal import Log, compare_logs
-from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.facts import RESEED, NodeFacts, Survey
 
 MARGIN = 1_000_000_000
 """So much the new term is above the highest that any disk knows."""
@@ -43,7 +43,9 @@ TRIED = ((3, 3), (3, 4), (3, 5))
 SEGMENTS = 8
 """So many segments of a log are rewritten at most; each is up to 64 MB, and all of them are held at the same time."""
 SPARE = 64 * 1024 * 1024
-"""Bytes that etcd takes beside its data when it starts: a whole segment of its log."""
+"""Bytes of a segment of etcd's log: so many it takes beside its data when it starts, too."""
+GROWTH = 16 * 1024 * 1024
+"""Bytes by which bbolt makes its file grow: so much longer than what is in use it may be."""
 
 
 @dataclass(frozen=True)
@@ -273,18 +275,19 @@ def _places(urls: Sequence[str]) -> set[tuple[str, int]]:
 
 
 def need(chief: NodeFacts) -> int:
-    """How many bytes a copy of the survivor's data has at most."""
-    found = [chief.data.size if chief.data is not None else 0, chief.db.size if chief.db is not None else 0]
-    return max([*found, *(keep.bytes for keep in chief.open_keeps() if keep.original)])
+    """How many bytes a copy of the survivor's data has at most: it is the same before its data is moved and after."""
+    database = chief.db.size if chief.db is not None else 0
+    segments = len(chief.log.segments) if chief.log is not None else 0
+    return database + GROWTH + segments * SPARE
 
 
 def _space(node: NodeFacts, chief: NodeFacts) -> Iterator[Refusal]:
     """The new data lies beside the old; on the survivor a second copy is booted for a moment."""
     assert node.data is not None
     wanted = need(chief) * (2 if node is chief else 1) + SPARE
-    ours = sum(
-        keep.bytes for keep in node.open_keeps() if not keep.original and (keep.partial or keep.work or keep.booted)
-    )
-    if node.data.free + ours < wanted:
+    keeps = [keep for keep in node.open_keeps() if keep.pin is not None and keep.pin.method == RESEED]
+    # what an attempt has made is thrown away, or used
+    made = sum((keep.partial or keep.work) + keep.booted for keep in keeps) * need(chief)
+    if node.data.free + made < wanted:
         short = f"{node.name}: {wanted / 1e6:,.0f} MB are needed beside its data, only {node.data.free / 1e6:,.0f} MB are free"
         yield Refusal(node.name, "no-space", short)

@@ -34,10 +34,11 @@ def write_private(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class Saved:
-    """A plan that `plan -o` saved: the run that it is of, and its fingerprint."""
+    """A plan that `plan -o` saved: the run that it is of, its fingerprint, and its method, empty where it has none."""
 
     run: str
     fingerprint: str
+    method: str = ""
 
 
 def digest(document: Mapping[str, Any]) -> str:
@@ -68,6 +69,7 @@ def read_plan(path: Path) -> Saved:
         raise Refused(
             f"{path} is not as `fleetrecover plan -o` wrote it; a plan is made from what the nodes show, so an edited one is "
             "not done; nothing was changed",
-            hint=f"{again}; --survivor, --dead and --work-dir change it",
+            hint=f"{again}; --survivor, --dead, --method and --work-dir change it",
         )
-    return Saved(run, found)
+    method = values.get("method")
+    return Saved(run, found, method if isinstance(method, str) else "")

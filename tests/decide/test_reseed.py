@@ -11,13 +11,13 @@ from fleetrecover.decide.basis import basis, differences
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.excluded import excluded
 from fleetrecover.decide.plan import check_plan, make_plan
-from fleetrecover.decide.reseed import HIGHEST_TERM, MARGIN, Refusal, Reseeding, new_term, reseeding
+from fleetrecover.decide.reseed import HIGHEST_TERM, MARGIN, SPARE, Refusal, Reseeding, need, new_term, reseeding
 from fleetrecover.decide.reseed_plan import check_reseed
 from fleetrecover.docker.rewrite import has_force
 from fleetrecover.errors import FleetRecoverError, Refused
 from fleetrecover.etcd.bbolt import Alarm
 from fleetrecover.etcd.log import Entries, HardState
-from fleetrecover.facts import RESEED, Certificate, FileFault, NodeFacts, Starter, StarterKind, Survey
+from fleetrecover.facts import RESEED, Certificate, FileFault, Keep, NodeFacts, Pin, Starter, StarterKind, Survey
 from fleetrecover.report.document import plan_document
 from fleetrecover.steps import AdoptSeed, ProveSeed, SeedData, StartOriginal, stage
 from fleetrecover.steps.words import limit_of, name_of
@@ -132,6 +132,19 @@ def test_what_is_not_known_to_be_safe_is_refused(code: str) -> None:
     assert not isinstance(found, Reseeding), code
     assert (host, code) in [(each.host, each.code) for each in found], found
     assert all(each.reason for each in found)
+
+
+def test_what_an_attempt_has_made_counts_as_free() -> None:
+    """A rerun throws it away, or uses it: space that was enough is enough again."""
+    survey = fleet(3, 1)
+    enough = need(survey.node("n1")) + SPARE
+    tight = data(survey, "n3", free=enough)
+    assert isinstance(reseeding(tight, ALL, "n1"), Reseeding)
+    after = data(survey, "n3", free=enough - need(survey.node("n1")))
+    assert not isinstance(reseeding(after, ALL, "n1"), Reseeding)
+    pin = Pin("r1", "fake", "n1", "2026-01-01T00:00:00Z", "reset", method=RESEED)
+    half = changed(after, "n3", keeps=(Keep("r1", "/k/r1", pin, original=True, work=True, bytes=10**9),))
+    assert isinstance(reseeding(half, ALL, "n1"), Reseeding)
 
 
 def test_two_hosts_whose_disks_were_exchanged() -> None:
