@@ -25,6 +25,7 @@ PROPERTIES = (
     "ExecStart",
     "ExecStartPost",
     "ExecStop",
+    "WorkingDirectory",
 )
 MOST_UNITS = 1000
 MOST_LINES = 400
@@ -129,6 +130,8 @@ def _units(units: Iterable[dict[str, str]], scripts: dict[str, list[str]]) -> It
         lines += [
             each for text in texts for path in re.findall(r"path=([^ ;]+)", text) for each in scripts.get(path, ())
         ]
+        if any("compose" in line for line in lines) and unit.get("WorkingDirectory"):
+            lines.append(f"WorkingDirectory={unit['WorkingDirectory'].lstrip('!')}")  # which project compose means
         yield Starter(
             StarterKind.UNIT,
             name,

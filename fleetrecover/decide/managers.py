@@ -160,7 +160,7 @@ def _of_starter(starter: Starter, container: Container) -> Manager | None:
     name = container.kept_name or container.name
     lines = lines_about(starter, name)
     if not lines:
-        return None
+        return _by_compose(starter, container)
     if starter.kind is StarterKind.CRON:
         return Manager(
             "cron",
@@ -170,6 +170,48 @@ def _of_starter(starter: Starter, container: Container) -> Manager | None:
         )
     advice = _unit_advice(starter.name)
     return Manager("unit", starter.name, f"is started by the unit {starter.name}", advice, starter=starter)
+
+
+_COMPOSE = re.compile(
+    r"(^|[\s/;&|('\"])(docker|podman)[\s-]compose\s(.*\s)?(up|start|restart|run|create|down|stop|rm)(\s|$|[;&|)'\"])"
+)
+_PROJECT = re.compile(
+    r"\s(-f|--file|-p|--project-name|--project-directory)[\s=]|^WorkingDirectory=|(^|[\s;&|('\"])cd\s", re.M
+)
+
+
+def _by_compose(starter: Starter, container: Container) -> Manager | None:
+    """A unit or a line of cron's that runs compose on that container's project.
+
+    It is not held: compose knows its containers by their labels, so the `down` of a unit that is stopped removes one whatever
+    its name is.
+    """
+    project = container.labels.get("com.docker.compose.project")
+    runs = [line for line in starter.commands.splitlines() if _COMPOSE.search(line)]
+    if not project or not runs or not (starter.active or starter.enabled or starter.kind is StarterKind.CRON):
+        return None
+    places = [container.labels.get(f"com.docker.compose.project.{key}", "") for key in ("working_dir", "config_files")]
+    named = {project, *(place for text in places for place in text.split(",") if place)}
+    words = re.split(r"[\s;&|'\"()=]+", starter.commands)
+    if not named & {word.rstrip("/") for word in words} and (
+        _PROJECT.search(starter.commands) or "etcd" not in f"{starter.name} {starter.commands}"
+    ):
+        return None
+    if starter.kind is StarterKind.CRON:
+        what, advice = runs[0].strip()[:120], f"take that line out of {starter.name}"
+    else:
+        what = f"runs docker compose on its project {project}"
+        advice = (
+            f"on that host: systemctl disable --now {shlex.quote(starter.name)}, and, if that removed the container, "
+            "`docker compose up --no-start` in its directory makes it anew on the same data; when the cluster is whole: "
+            f"systemctl enable --now {shlex.quote(starter.name)}"
+        )
+    return Manager(
+        "unit" if starter.kind is StarterKind.UNIT else "cron",
+        starter.name,
+        f"is started by {starter.name}: {what}",
+        advice,
+    )
 
 
 _ENGINE = re.compile(r"(^|[\s/;&|(])(docker|podman|nerdctl)(\s|$)")

@@ -60,6 +60,9 @@ class _Host:
         return str(self.value(*names)).lower() in YES
 
     def _filled(self, name: str, found: Any) -> Any:
+        if isinstance(found, list | Mapping):
+            what = "a list" if isinstance(found, list) else "a table"
+            raise InputError(f"{self.source}: {self.name}: {name} is {what}, and one word is wanted there")
         if not isinstance(found, str) or "{" not in found:
             return found
         text = found

@@ -30,6 +30,8 @@ CAMEL = {
     "cluster_name": "clusterName",
 }
 
+WORDS = ("address", "internal_address", "hostname_override", "user", "port", "ssh_key_path")
+
 Table = Mapping[str, Any]
 
 
@@ -90,6 +92,7 @@ def from_rke(data: Table, source: Path, cluster: str | None) -> Draft:
     for number, node in enumerate(data["nodes"], 1):
         if not isinstance(node, Mapping) or not node.get("address"):
             raise InputError(f"{source}: node number {number} has no address")
+        _refuse_tables(node, source, f"node number {number}")
         if "etcd" in _roles(node.get("role"), source, number):
             rows.append(_row(node, source, taken, agent or _yes(get(node, "ssh_agent_auth"))))
             notes += _login_notes(str(node["address"]), node)
@@ -102,7 +105,7 @@ def from_rke(data: Table, source: Path, cluster: str | None) -> Draft:
     if agent or any(_yes(get(node, "ssh_agent_auth")) for node in data["nodes"]):
         notes.append("ssh_agent_auth: the keys are those of the ssh agent, so no key file is written down")
     ssh: dict[str, Any] = {"key": shared_key} if shared_key else {}
-    gateway, told = _gateway(get(data, "bastion_host"))
+    gateway, told = _gateway(get(data, "bastion_host"), source)
     name = safe_name(cluster or text_of(get(data, "cluster_name")) or "local")
     return Draft(name, tuple(rows), ssh=ssh | gateway, notes=(*notes, *told))
 
@@ -160,11 +163,27 @@ def _login_notes(who: str, table: Table, what: str = "key") -> list[str]:
     return found
 
 
-def _gateway(bastion: Any) -> tuple[dict[str, Any], list[str]]:
-    if not isinstance(bastion, Mapping) or not bastion.get("address"):
+def _refuse_tables(table: Table, source: Path, who: str) -> None:
+    """Raise InputError where a list or a table stands in place of one word."""
+    for key in WORDS:
+        found = get(table, key)
+        if isinstance(found, list | Mapping | bool):
+            what = {list: "a list", bool: "true or false"}.get(type(found), "a table")
+            raise InputError(f"{source}: {who}: {key} is {what}, and one word is wanted there")
+
+
+def _gateway(bastion: Any, source: Path) -> tuple[dict[str, Any], list[str]]:
+    if bastion and not isinstance(bastion, Mapping):
+        raise InputError(
+            f"{source}: bastion_host is no table, so how the nodes are reached is not known",
+            hint="write address, user, port each on a line of its own below bastion_host:",
+        )
+    if not bastion or not bastion.get("address"):
         return {}, []
+    _refuse_tables(bastion, source, "bastion_host")
     who = str(bastion["address"])
-    found = {"gateway": gateway_of(who, text_of(bastion.get("user")), bastion.get("port") or 22)}
+    port = port_of(bastion.get("port") or 22, source, "bastion_host") or 22
+    found = {"gateway": gateway_of(who, text_of(bastion.get("user")), port)}
     key = None if _yes(get(bastion, "ssh_agent_auth")) else text_of(get(bastion, "ssh_key_path"))
     if key:
         found["gateway_key"] = key

@@ -72,7 +72,7 @@ def read_words(text: str) -> SshWords:
             _keyword(found, value)
         elif letter == "J":
             _jump(found, value)
-        elif letter in "ilpF":
+        elif letter and letter in "ilpF":
             name = {"i": "key", "l": "user", "p": "port", "F": "config"}[letter]
             setattr(found, name, getattr(found, name) or value)
         elif letter not in QUIET:
@@ -133,9 +133,14 @@ def _command(found: SshWords, value: str) -> None:
         return
     jump = jump_of_command(value)
     if jump is None:
-        found.left.append(f"-o ProxyCommand={value}")
+        found.left.append(f"-o ProxyCommand={_without_password(value)}")
         return
     found.gateway, found.gateway_key = jump
+
+
+def _without_password(command: str) -> str:
+    """The command as it may be shown: what `sshpass -p` is given is a secret."""
+    return re.sub(r"(\bsshpass\s+-p\s*)(\"[^\"]*\"|'[^']*'|\S+)", r"\1…", command)
 
 
 def jump_of_command(command: str) -> tuple[str, str | None] | None:

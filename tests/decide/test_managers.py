@@ -144,3 +144,45 @@ def test_an_etcd_of_the_hosts_own_beside_the_container() -> None:
     for active, found in (("active", ["etcd-unit"]), ("inactive", ["etcd-unit"])):
         alone = survey(node(1, containers=(), starters=answered(text % (active, "enabled"))))
         assert [each.code for each in manager_findings(alone)] == found
+
+
+COMPOSED = {
+    "com.docker.compose.project": "kv",
+    "com.docker.compose.project.working_dir": "/srv/kv",
+    "com.docker.compose.project.config_files": "/srv/kv/docker-compose.yml",
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "manages"),
+    [
+        ("/usr/bin/docker compose up\nWorkingDirectory=/srv/kv", True),
+        ("/usr/bin/docker compose up -d\nWorkingDirectory=/srv/other", False),
+        ("/usr/local/bin/docker-compose -f /srv/kv/docker-compose.yml up", True),
+        ("/usr/bin/docker compose -p kv up -d", True),
+        ("/usr/bin/docker compose --project-directory=/srv/kv/ up -d", True),
+        ("/bin/sh -c 'cd /srv/kv && docker-compose up -d'", True),
+        ("/bin/sh -c 'cd /srv/web && docker-compose up -d'", False),
+        ("/usr/bin/podman-compose up -d # etcd", True),
+        ("/usr/bin/docker compose up -d", False),
+        ("/usr/bin/docker compose -p kv logs -f", False),
+    ],
+)
+def test_a_unit_that_runs_compose(line: str, manages: bool) -> None:
+    unit = Starter(StarterKind.UNIT, "x.service", line, active=True, enabled=True, service="oneshot", settings=True)
+    where = node(1, containers=(replace(container(name="kv-etcd-1"), labels=COMPOSED),), starters=(unit,))
+    assert bool(held_by_others(where)) is manages
+    assert not held_by_others(replace(where, starters=(replace(unit, active=False, enabled=False),)))
+    if manages:
+        [told] = [each for each in manager_findings(survey(where)) if each.code == "managed-by-unit"]
+        assert told.severity is Severity.ERROR
+        assert "x.service" in told.message
+        assert "systemctl disable --now x.service" in (told.advice or "")
+
+
+def test_where_a_unit_runs_compose_is_told() -> None:
+    said = (
+        "units\nId=kv.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nWorkingDirectory=!/srv/kv\n"
+        "ExecStart={ path=/usr/bin/docker ; argv[]=/usr/bin/docker compose up ; ignore_errors=no }\n"
+    )
+    assert answered(said)[0].commands.splitlines()[-1] == "WorkingDirectory=/srv/kv"

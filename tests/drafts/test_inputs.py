@@ -113,6 +113,16 @@ INI: dict[str, tuple[str, dict[str, Any], str]] = {
         {"hosts.0.gateway": None},
         "ProxyCommand=nc",
     ),
+    "a word that lacks its -o": (
+        "[etcd]\na ansible_ssh_common_args='StrictHostKeyChecking=no -J j'\n",
+        {"ssh.gateway": "j"},
+        "StrictHostKeyChecking=no",
+    ),
+    "a password in a proxy command": (
+        "[etcd]\na ansible_ssh_common_args='-o ProxyCommand=\"sshpass -p geheim ssh -W %h:%p j\"'\n",
+        {"hosts.0.gateway": None},
+        "sshpass -p … ssh",
+    ),
     "no ssh at all": ("[etcd]\na ansible_connection=local\n", {}, "ansible_connection=local"),
     "with Windows' line ends": ("[etcd]\r\na ansible_host=10.9.1.1\r\n", {"hosts.0.address": "10.9.1.1"}, ""),
     "priority of a group": (
@@ -141,6 +151,30 @@ def check(written: dict[str, Any], values: dict[str, Any]) -> None:
 
 
 REFUSED: dict[str, tuple[str, str, str]] = {
+    "RKE's bastion as a word": (
+        "c.yml",
+        "bastion_host: ops@j\nnodes: [{address: a, role: [etcd]}]",
+        "bastion_host is no",
+    ),
+    "RKE's bastions": (
+        "c.yml",
+        "bastion_host: [{address: j}]\nnodes: [{address: a, role: [etcd]}]",
+        "bastion_host is no",
+    ),
+    "a bastion's port": (
+        "c.yml",
+        "bastion_host: {address: j, port: ssh}\nnodes: [{address: a, role: [etcd]}]",
+        "bastion_host: .*port",
+    ),
+    "two addresses of a node": (
+        "c.yml",
+        "nodes: [{address: [a, b], role: [etcd]}]",
+        "node number 1: address is a list",
+    ),
+    "two keys of a node": ("c.yml", "nodes: [{address: a, role: [etcd], ssh_key_path: [k]}]", "ssh_key_path is a list"),
+    "a port that is true": ("c.yml", "nodes: [{address: a, role: [etcd], port: yes}]", "port is true or false"),
+    "a list of words for ssh": ("h.yml", "etcd: {hosts: {a: {ansible_user: [x]}}}", "ansible_user is a list"),
+    "a table as an address": ("h.yml", "etcd: {hosts: {a: {ansible_host: {b: c}}}}", "ansible_host is a table"),
     "a list in a group": ("h.yml", "etcd: {hosts: [a]}", '"hosts" is a list'),
     "children as a list": ("h.yaml", "etcd: {children: [b]}\nb: {hosts: {a: }}", '"children" is a list'),
     "a number for a host": ("h.yml", "etcd: {hosts: {10: }}", "in quotes"),
