@@ -569,6 +569,7 @@ def hoist(argv: Sequence[str]) -> list[str]:
 @cache
 def add_parts() -> None:
     """Mount the commands that live in modules of their own: once, since Typer would take each of them as often as it is told."""
+    from fleetrecover.cli_check import app as check_app
     from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
@@ -576,6 +577,7 @@ def add_parts() -> None:
     from fleetrecover.lab.cli import app as lab_app
 
     app.add_typer(hosts_app)
+    app.add_typer(check_app)
     app.add_typer(runs_app)
     app.add_typer(init_app)
     app.add_typer(snapshot_app, name="snapshot", help="Snapshots: list, save, restore, and take them regularly.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "fleetrecover"
-PURE = ("decide", "etcd", "docker", "commands", "model", "errors", "facts", "plain", "answers", "bounds")
+PURE = ("checks", "decide", "etcd", "docker", "commands", "model", "errors", "facts", "plain", "answers", "bounds")
 # what a pure module may import of ours
 ALLOWED = {*PURE, ""}
 IMPURE_STDLIB = {"subprocess", "socket", "threading", "time", "urllib.request", "http.client"}
