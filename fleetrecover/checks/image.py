@@ -19,7 +19,10 @@ def wanted_images(observed_images: Observed) -> tuple[str, ...]:
 
 
 def find(observed: Observed) -> Iterator[Finding]:
-    """An error where nobody has it, a warning where its own host lacks it; and a note where one name means two images: a recovery takes what has the name."""
+    """An error where nobody has it, a warning where its own host lacks it.
+
+    Where one name means two images there is a note: a recovery takes what has the name.
+    """
     for node in observed.survey.nodes:
         own = own_container(observed.survey, node)
         has = observed.images.get(node.name)
