@@ -114,6 +114,23 @@ def limit_of(step: s.Step, cli: str = "docker") -> float | None:
     return (told or 0.0) + acts if told or acts else None
 
 
+def waits(step: str) -> bool:
+    """Whether a step, by its class's name, is mostly waiting for something to happen.
+
+    >>> waits("AwaitQuorum"), waits("KeepData")
+    (True, False)
+    """
+    return step in _WAITING
+
+
+_WAITING = frozenset(
+    {
+        *("Quarantine", "TrialBoot", "AwaitQuorum", "StartOriginal", "StartRebuilt", "StartNew"),
+        *("AddMember", "RemoveMember", "Join", "Promote"),
+    }
+)
+
+
 def limit_text(seconds: float | None) -> str:
     """The limit in words.
 
