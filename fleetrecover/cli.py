@@ -211,13 +211,14 @@ def confirmer(fleet: Fleet, yes: str | None) -> Any:
     """What asks the operator: shows the plan, wants the cluster's name."""
 
     def confirm(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> None:
-        from fleetrecover.report.console import print_diagnosis, print_outline, print_plan
+        from fleetrecover.report.console import print_diagnosis, print_last_word, print_outline, print_plan
 
         print_diagnosis(settings.err, survey, diagnosis, advise=False)
         if settings.verbose:
             print_plan(settings.err, survey, diagnosis, plan)
         else:
             print_outline(settings.err, plan)
+        print_last_word(settings.err, survey, diagnosis, plan)
         ask(fleet.cluster, yes)
 
     return confirm
