@@ -125,8 +125,12 @@ def check_many(
         raise InputError(f"--all {directory}: there is no inventory (*.toml) in it")
     todo: queue.SimpleQueue[Path] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[Path, Cluster | BaseException]] = queue.SimpleQueue()
+    twice = _named_twice(paths)
     for path in paths:
-        todo.put(path)
+        if path in twice:
+            done.put((path, twice[path]))
+        else:
+            todo.put(path)
     lock = threading.Lock()
 
     def work() -> None:
@@ -143,6 +147,22 @@ def check_many(
     for number in range(min(at_once, len(paths))):
         threading.Thread(target=work, name=f"check {number}", daemon=True).start()
     return _in_order(paths, done)
+
+
+def _named_twice(paths: Sequence[Path]) -> dict[Path, Cluster]:
+    """The row of each inventory whose cluster is called as another one's before it: in a table they would be one."""
+    names: dict[str, Path] = {}
+    found: dict[Path, Cluster] = {}
+    for path in paths:
+        try:
+            fleet = load_fleet(path)
+        except FleetRecoverError:
+            continue  # its row says so when its turn comes
+        first = names.setdefault(fleet.cluster, path)
+        if first != path:
+            error = f"{path}: its cluster is called {fleet.cluster!r} like that of {first}: give each its own `cluster`"
+            found[path] = Cluster(str(path), path.stem, len(fleet.hosts), InputError.code, error=error)
+    return found
 
 
 def _in_order(paths: Sequence[Path], done: queue.SimpleQueue[tuple[Path, Cluster | BaseException]]) -> list[Cluster]:

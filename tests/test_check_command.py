@@ -102,6 +102,15 @@ def test_all_has_a_row_for_each_also_for_a_wrong_inventory(run: Any, tmp_path: P
     assert "0 of 2 clusters" in out.splitlines()[-1]
 
 
+def test_two_inventories_of_one_name_are_not_one_row(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text(inventory("same"))
+    first, second = check_many(tmp_path, lambda _: transport())
+    assert (first.cluster, first.verdict != "") == ("same", True)
+    assert (second.cluster, second.exit_code, second.verdict) == ("b", 3, "")
+    assert f"like that of {tmp_path / 'a.toml'}" in second.error
+
+
 def test_all_of_nothing_and_both_options(run: Any, tmp_path: Path) -> None:
     assert run("check", "--all", str(tmp_path / "none"))[0] == 3
     assert run("check", "--all", str(tmp_path), "--without", "etcd1")[0] == 2
