@@ -225,13 +225,14 @@ def confirmer(fleet: Fleet, yes: str | None) -> Any:
     """What asks the operator: shows the plan, wants the cluster's name."""
 
     def confirm(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> None:
-        from fleetrecover.report.console import print_diagnosis, print_outline, print_plan
+        from fleetrecover.report.console import print_diagnosis, print_last_word, print_outline, print_plan
 
         print_diagnosis(settings.err, survey, diagnosis, advise=False)
         if settings.verbose:
             print_plan(settings.err, survey, diagnosis, plan)
         else:
             print_outline(settings.err, plan)
+        print_last_word(settings.err, survey, diagnosis, plan)
         ask(fleet.cluster, yes)
 
     return confirm
@@ -595,6 +596,7 @@ def hoist(argv: Sequence[str]) -> list[str]:
 @cache
 def add_parts() -> None:
     """Mount the commands that live in modules of their own: once, since Typer would take each of them as often as it is told."""
+    from fleetrecover.cli_check import app as check_app
     from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
@@ -602,6 +604,7 @@ def add_parts() -> None:
     from fleetrecover.lab.cli import app as lab_app
 
     app.add_typer(hosts_app)
+    app.add_typer(check_app)
     app.add_typer(runs_app)
     app.add_typer(init_app)
     app.add_typer(snapshot_app, name="snapshot", help="Snapshots: list, save, restore, and take them regularly.")

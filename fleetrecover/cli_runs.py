@@ -111,22 +111,27 @@ def report(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write it as one HTML file, for the post-mortem.")
     ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write it as Markdown, for a ticket.")
+    ] = None,
 ) -> None:
     """What one run did, from this bastion's journal: found, decided, done, checked. Asks no node."""
     from fleetrecover.journal import find_run, read_events
+    from fleetrecover.report import markdown as ticket
     from fleetrecover.report import story
     from fleetrecover.report.console import print_story
     from fleetrecover.report.files import write_private
     from fleetrecover.report.html import render
 
-    path = find_run(run)
-    told = story.tell(path.stem, path.parent.name, read_events(path))
-    if html is not None:
-        write_private(html, render(told))
-        settings.err.print(f"written to {html}", markup=False)
+    journal = find_run(run)
+    told = story.tell(journal.stem, journal.parent.name, read_events(journal))
+    for path, text in ((html, render), (markdown, ticket.render)):
+        if path is not None:
+            write_private(path, text(told))
+            settings.err.print(f"written to {path}", markup=False)
     if settings.json:
         print_json(story.document(told))
-    elif html is None:
+    elif html is None and markdown is None:
         print_story(settings.out, told)
 
 

@@ -236,6 +236,15 @@ def print_outline(out: Console, plan: Plan) -> None:
     )
 
 
+def print_last_word(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan) -> None:
+    """What a tired person reads before the answer is typed: right above the prompt."""
+    from fleetrecover.report.last_word import last_word
+
+    out.print()
+    for title, told in last_word(survey, diagnosis, plan):
+        prose(out, f"{title + ':':15}{told}", then=" " * 15, style="bold")
+
+
 def print_steps(out: Console, title: str, steps: Sequence[Step], cli: str) -> None:
     """Some steps of a plan, each with what it does."""
     out.print(f"\n[bold]{escape(title)}[/]")

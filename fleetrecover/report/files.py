@@ -15,13 +15,17 @@ from fleetrecover.errors import InputError, Refused
 from fleetrecover.plain import dumps
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file, 0600; one that is there is replaced only when all of it is on the disk. Raises InputError."""
+def write_private(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file, 0600; one that is there is replaced only when all of it is on the disk. Raises InputError.
+
+    `mode` is another one, for what holds no secret and is read by another user.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
+                os.fchmod(file.fileno(), mode)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)

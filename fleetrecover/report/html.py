@@ -10,19 +10,38 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from fleetrecover.plain import counted, visible
+from fleetrecover.report.picture import before_and_after, timeline
 from fleetrecover.report.story import Act, Session, Story
+from fleetrecover.report.summary import kept, summary
 from fleetrecover.steps.words import name_of
 
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #1c2024; }
+:root { color-scheme: light dark; --ink: #1c2024; --paper: #ffffff; --soft: #545b64; --rule: #dde1e6; --good: #1a7f37;
+  --bad: #b42318; --doubt: #7a5600; --bar: #2f6fb5; --bar2: #9cc0e6; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --paper: #16181c; --soft: #a9b0ba; --rule: #3a4048;
+  --good: #57c278; --bad: #ff8a7a; --doubt: #e0b74a; --bar: #6aa9ee; --bar2: #2b4b70; } }
+* { box-sizing: border-box; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: var(--ink);
+  background: var(--paper); overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; } h3 { font-size: 1rem; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #dde1e6; }
-td { overflow-wrap: anywhere; } th { font-weight: 600; color: #545b64; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid var(--rule); }
+td { overflow-wrap: anywhere; } th { font-weight: 600; color: var(--soft); }
 code, pre { font: 13px/1.4 ui-monospace, monospace; } pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .2rem 0; }
-.ok { color: #1a7f37; } .bad { color: #b42318; font-weight: 600; } .doubt { color: #8a6100; }
-.lead { font-size: 1.05rem; } details { margin: .2rem 0; } summary { cursor: pointer; color: #545b64; }
-@media print { details > * { display: block; } }
+.ok { color: var(--good); } .bad { color: var(--bad); font-weight: 600; } .doubt { color: var(--doubt); }
+.lead { font-size: 1.05rem; } details { margin: .2rem 0; } summary { cursor: pointer; color: var(--soft); }
+:focus-visible { outline: 2px solid var(--bar); outline-offset: 2px; }
+.scroll { overflow-x: auto; max-width: 100%; margin: .5rem 0; } svg { display: block; font: 14px system-ui, sans-serif; }
+svg text { fill: var(--ink); } svg .name { font-weight: 600; } .grid { stroke: var(--rule); }
+.session { stroke: var(--soft); stroke-dasharray: 4 3; } .bar { stroke: var(--paper); stroke-width: 1; }
+.done { fill: var(--bar); } .wait { fill: url(#hatch); } .failed { fill: var(--bad); }
+.hatch-ground { fill: var(--bar2); } .hatch-line { fill: var(--bar); }
+.member { fill: none; stroke-width: 2; } .well { stroke: var(--good); } .ill { stroke: var(--bad); stroke-dasharray: 5 3; }
+@media (max-width: 600px) {
+  thead { position: absolute; left: -9999px; } tr { display: block; border-bottom: 1px solid var(--rule); padding: .3rem 0; }
+  td, tbody th { display: block; border: 0; padding: .1rem 0; } }
+@media print { details > * { display: block; } details::details-content { content-visibility: visible; }
+  .scroll { overflow: visible; } svg { width: 100%; height: auto; } }
 """
 
 GOOD = ("recovered", "healthy", "undone", "cleaned", "restored", "tried", "step done")
@@ -41,9 +60,29 @@ def render(story: Story) -> str:
     lead = SubElement(body, "p", {"class": "lead"})
     lead.text = "Outcome: "
     SubElement(lead, "span", {"class": "ok" if story.outcome in GOOD else "bad"}).text = story.outcome
+    _summary(body, story)
     for number, session in enumerate(story.sessions, 1):
         _session(body, session, number, len(story.sessions))
     return "<!doctype html>\n" + visible(tostring(page, encoding="unicode", method="html")) + "\n"
+
+
+def _summary(body: Element, story: Story) -> None:
+    """What a reader wants first: in words, and as pictures."""
+    _facts(body, [(title, text) for title, text in summary(story) if title != "outcome"])
+    before_and_after(body, story)
+    if any(session.acts for session in story.sessions):
+        SubElement(body, "h2").text = "The run in time"
+        key = SubElement(body, "p")
+        key.text = (
+            "A lane for each node, a bar for each step: hatched where it waits, red where it failed or has no result."
+        )
+        if len(story.sessions) > 1:
+            key.text += " A dashed line begins each further session; the pauses between them are cut."
+        timeline(body, story)
+    lying = kept(story)
+    if lying:
+        SubElement(body, "h2").text = "What is kept, and where"
+        _table(body, ("node", "what"), lying)
 
 
 def _session(body: Element, session: Session, number: int, of: int) -> None:

@@ -27,8 +27,23 @@ def name_of(step: s.Step | str) -> str:
     """
     if not isinstance(step, str):
         return step.words
-    known = next((kind.words for kind in kinds() if kind.__name__ == step), "")
-    return known or "".join(f" {c.lower()}" if c.isupper() else c for c in step).strip()
+    kind = kind_called(step)
+    return kind.words if kind is not None else "".join(f" {c.lower()}" if c.isupper() else c for c in step).strip()
+
+
+def kind_called(name: str) -> type[s.Step] | None:
+    """The kind of step with that class name; None where there is none, as in the journal of another version."""
+    return next((kind for kind in kinds() if kind.__name__ == name), None)
+
+
+def waits(name: str) -> bool:
+    """Whether a step, by its class's name, is mostly waiting for something to happen.
+
+    >>> waits("AwaitQuorum"), waits("KeepData")
+    (True, False)
+    """
+    kind = kind_called(name)
+    return kind is not None and (kind.patience > 0 or kind.longest_wait is not s.Step.longest_wait)
 
 
 def headline(step: s.Step, cli: str) -> tuple[str, s.Explained]:
