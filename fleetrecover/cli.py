@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetrecover import __version__
-from fleetrecover.cli_group import Group
+from fleetrecover.cli_group import Group, part
 from fleetrecover.ending import Terminated, heed_signals
 from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
 from fleetrecover.interrupt import Interruption, listening
@@ -394,7 +394,7 @@ def verify() -> None:
 def runs() -> None:
     """Past runs on this bastion."""
     from fleetrecover.journal import past_runs
-    from fleetrecover.report.console import print_runs
+    from fleetrecover.report.runs import print_runs
 
     found = list(past_runs())
     if settings.json:
@@ -572,14 +572,14 @@ def add_parts() -> None:
     from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
-    from fleetrecover.cli_snapshot import app as snapshot_app
-    from fleetrecover.lab.cli import app as lab_app
 
     app.add_typer(hosts_app)
     app.add_typer(runs_app)
     app.add_typer(init_app)
-    app.add_typer(snapshot_app, name="snapshot", help="Snapshots: list, save, restore, and take them regularly.")
-    app.add_typer(lab_app, name="lab", help="The rehearsal fleet, kept, to practise on.")
+    app.add_typer(
+        part("fleetrecover.cli_snapshot", "Snapshots: list, save, restore, and take them regularly."), name="snapshot"
+    )
+    app.add_typer(part("fleetrecover.lab.cli", "The rehearsal fleet, kept, to practise on."), name="lab")
 
 
 def run(argv: Sequence[str]) -> int:
