@@ -106,6 +106,10 @@ WorkDir = Annotated[
         help="A directory of the survivor's node, on another filesystem, to keep its data in where a copy has no space.",
     ),
 ]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Judge what `survey --save` saved, and ask no node."),
+]
 Yes = Annotated[str | None, typer.Option("--yes", metavar="CLUSTER", help="Confirm with the cluster's name.")]
 
 
@@ -252,14 +256,29 @@ def ask(cluster: str, yes: str | None) -> None:
 
 
 @app.command()
-def survey() -> None:
+def survey(
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Save it, for `diagnose --from` and `plan --from` elsewhere."),
+    ] = None,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="With --save: names, addresses and keys are replaced by others.")
+    ] = False,
+) -> None:
     """Every fact about every node; read only."""
     from fleetrecover.report.console import print_survey
     from fleetrecover.report.document import survey_document
     from fleetrecover.survey import take_survey
 
+    if redact and save is None:
+        raise UsageError("--redact goes with --save FILE", hint="fleetrecover survey --save FILE --redact")
     with reached() as (fleet, transport):
-        found = take_survey(fleet, transport)
+        if save is None:
+            found = take_survey(fleet, transport)
+        else:
+            from fleetrecover.offline import save as save_to
+
+            found = save_to(fleet, transport, save, redact=redact)
     if settings.json:
         print_json(survey_document(found))
     else:
@@ -273,8 +292,15 @@ def diagnose(
     trial: Annotated[
         bool, typer.Option("--trial", help="Boot a copy of each candidate in quarantine, and say what it answers.")
     ] = False,
+    origin: From = None,
 ) -> None:
     """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
+    if origin is not None:
+        from fleetrecover.offline import diagnose_file
+
+        if trial:
+            raise UsageError("--trial boots copies on the nodes, and --from asks no node", hint="leave one of them out")
+        raise typer.Exit(diagnose_file(origin, wish_of(dead, survivor)))
     from fleetrecover.decide.diagnosis import diagnose as judge
     from fleetrecover.recover import concluded, survey_for
     from fleetrecover.report.console import print_diagnosis
@@ -314,6 +340,7 @@ def plan(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Save it, for `recover --plan`.")
     ] = None,
+    origin: From = None,
 ) -> None:
     """Every step with its exact commands; read only."""
     from fleetrecover.recover import look
@@ -321,11 +348,17 @@ def plan(
     from fleetrecover.report.document import plan_document
     from fleetrecover.report.files import plan_text, write_private
 
-    with reached() as (fleet, transport):
-        found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir))
+    wish = wish_of(dead, survivor, work_dir)
+    if origin is not None:
+        from fleetrecover.offline import plan_file
+
+        found, diagnosis, made = plan_file(origin, wish)
+    else:
+        with reached() as (fleet, transport):
+            found, diagnosis, made = look(means(fleet, transport, None), wish)
     if made is None:
         if settings.json:
-            print_json({"schema": 1, "cluster": fleet.cluster, "remedy": diagnosis.remedy.value, "stages": []})
+            print_json({"schema": 1, "cluster": found.fleet.cluster, "remedy": diagnosis.remedy.value, "stages": []})
         else:
             settings.out.print(f"Nothing to do: {diagnosis.why}.", markup=False)
         return
