@@ -605,9 +605,11 @@ def add_parts() -> None:
     from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
+    from fleetrecover.cli_support import app as support_app
 
     app.add_typer(hosts_app)
     app.add_typer(runs_app)
+    app.add_typer(support_app)
     app.add_typer(init_app)
     app.add_typer(
         part("fleetrecover.cli_snapshot", "Snapshots: list, save, restore, and take them regularly."), name="snapshot"

@@ -73,17 +73,17 @@ def _is_default(field: Field[Any], value: Any) -> bool:
 
 @dataclass
 class _Reading:
-    left: int = VALUES
+    left: int
 
     def take(self, place: str) -> None:
         self.left -= 1
         if self.left < 0:
-            raise Malformed(f"{place}: more than {VALUES:,} values")
+            raise Malformed(f"{place}: more values than the {VALUES:,} that are read")
 
 
 def decode(data: Any, hint: Any, place: str) -> Any:
     """The value of that type. Raises Malformed."""
-    return _decode(data, hint, place, _Reading())
+    return _decode(data, hint, place, _Reading(VALUES))
 
 
 def _decode(data: Any, hint: Any, place: str, state: _Reading) -> Any:

@@ -48,8 +48,8 @@ def changed(value: Any, change: Callable[[str], str]) -> Any:
         return replace(value, **{f.name: changed(getattr(value, f.name), change) for f in fields(value) if f.init})
     if isinstance(value, Mapping):
         return {changed(key, change): changed(each, change) for key, each in value.items()}
-    if isinstance(value, tuple):
-        return tuple(changed(each, change) for each in value)
+    if isinstance(value, tuple | list):
+        return type(value)(changed(each, change) for each in value)
     if isinstance(value, frozenset):
         return frozenset(changed(each, change) for each in value)
     return value
@@ -85,6 +85,15 @@ class Redactor:
             names[survey.fleet.cluster] = "cluster"
         found = {each for text in texts((survey, more)) for each in _addresses(text)}
         return cls(names, _stand_ins(found))
+
+    @classmethod
+    def of_documents(cls, cluster: str, documents: Any) -> Redactor:
+        """For JSON documents of ours, a journal's events among them: whatever is called a name, a node or an address there."""
+        words = {each for each in _named(documents) if each.lower() not in COMMON and not _is_address(each)}
+        names = _numbered(words - {cluster}, "node")
+        if cluster.lower() not in COMMON:
+            names[cluster] = "cluster"
+        return cls(names, _stand_ins({each for text in texts(documents) for each in _addresses(text)}))
 
     def __call__(self, text: str) -> str:
         """The text with every name and address replaced."""
@@ -142,6 +151,34 @@ def _names(survey: Survey) -> Iterator[str]:
             yield from (name.removeprefix("*.") for name in found.names)
         yield from (word for keep in node.keeps if keep.pin for word in (*keep.pin.dead, keep.pin.survivor))
         yield from ((node.hold.host, node.hold.who) if node.hold else ())
+
+
+_NAMING = frozenset(
+    {"node", "name", "host", "hostname", "address", "survivor", "dead", "missing", "left_out", "members"}
+)
+"""Keys of our documents under which somebody's name stands: a text, or a list of texts."""
+_OTHERS = frozenset({"stages", "checks", "container", "containers", "managers", "certificates"})
+"""Keys of tables that have names of other things."""
+
+
+def _named(document: Any) -> Iterator[str]:
+    """The names of hosts and members in a document."""
+    if isinstance(document, list):
+        for each in document:
+            yield from _named(each)
+    if not isinstance(document, dict):
+        return
+    for key, value in document.items():
+        if key in _NAMING:
+            told = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+            yield from (text for text in told if isinstance(text, str) and text)
+        if key == "left_out" and isinstance(value, dict):
+            yield from value
+        if key == "peer_urls" and isinstance(value, list):
+            yield from _hosts_of(url for url in value if isinstance(url, str))
+        yield from _named([step for part in value for step in part.get("steps", ())] if key == "stages" else ())
+        if key not in _OTHERS:
+            yield from _named(value)
 
 
 def _members(node: NodeFacts) -> Iterator[Member]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fleetrecover import redact, saved
+from fleetrecover import codec, redact, saved
 from fleetrecover.codec import Malformed, decode, encode
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.plan import make_plan
@@ -77,17 +77,17 @@ FLEETS = [
 @pytest.mark.parametrize("made", FLEETS)
 def test_the_same_judgement_at_each_step(made: dict[str, Any]) -> None:
     count = 0
-    for found, wish in steps_of_a_recovery(FakeFleet.broken(**made)):
+    for found, wish in list(steps_of_a_recovery(FakeFleet.broken(**made)))[::4]:
         held = SavedSurvey(found)
         assert all_told(again(held), wish) == all_told(held, wish)
         count += 1
-    assert count > 3
+    assert count > 1
 
 
 def test_the_same_judgement_in_drawn_worlds() -> None:
     """Every kind of break that the worlds draw, with the words that the operator typed there."""
     verdicts = set()
-    for seed in range(80):
+    for seed in range(40):
         drawn = draw(seed)
         held = SavedSurvey(drawn.world.survey(True))
         for wish in (Wish(), *(Wish(frozenset([each.name])) for each in held.survey.nodes[:1])):
@@ -183,8 +183,9 @@ def test_a_file_that_was_changed_or_cut_off_is_refused(tmp_path: Path) -> None:
 
 
 def test_more_values_than_any_survey_has_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(Malformed, match="more than 2,000,000 values"):
-        decode([0] * 2_000_001, tuple[int, ...], "x")
+    monkeypatch.setattr(codec, "VALUES", 1000)
+    with pytest.raises(Malformed, match=r"more values than the 1,000"):
+        decode([0] * 1001, tuple[int, ...], "x")
     monkeypatch.setattr(saved, "MOST", 10)
     (tmp_path / "s.json").write_text(saved.text_of(SavedSurvey(FakeFleet.broken(3).survey())))
     with pytest.raises(InputError, match="larger than 10 bytes"):
@@ -235,7 +236,10 @@ def telling() -> Survey:
     spec = from_argv(
         [
             *("docker", "run", "-d", "--name=etcd", "--env=DB_PASSWORD=hunter22", "--env=ETCD_NAME=berlin-7"),
-            *("registry.corp.test/etcd:v3.4.23", "etcd", "--initial-cluster=berlin-7=https://10.20.30.1:2380"),
+            *("--network=host", "--volume=/var/lib/etcd:/var/lib/rancher/etcd/"),
+            *("registry.corp.test/etcd:v3.4.23", "/usr/local/bin/etcd", "--data-dir=/var/lib/rancher/etcd/"),
+            *("--name=berlin-7", "--initial-advertise-peer-urls=https://10.20.30.1:2380"),
+            *("--advertise-client-urls=https://10.20.30.1:2379", "--initial-cluster=berlin-7=https://10.20.30.1:2380"),
         ]
     )
     found = FakeFleet.broken(3, wiped=2).survey()
@@ -273,7 +277,7 @@ def test_a_redacted_file_names_nobody_and_is_judged_alike() -> None:
 
 
 def test_drawn_worlds_are_judged_alike_without_their_names() -> None:
-    for seed in range(30):
+    for seed in range(15):
         held = SavedSurvey(draw(seed).world.survey(True))
         made, _ = saved.redacted(held)
         assert saved.outline(made) == redact.changed(saved.outline(held), redact.Redactor.of(held.survey)), seed

@@ -17,11 +17,16 @@ from fleetrecover.plain import dumps
 
 def write_private(path: Path, text: str) -> None:
     """Write a file, 0600; one that is there is replaced only when all of it is on the disk. Raises InputError."""
+    write_private_bytes(path, text.encode("utf-8"))
+
+
+def write_private_bytes(path: Path, data: bytes) -> None:
+    """The same, of bytes."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
