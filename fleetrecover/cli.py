@@ -21,17 +21,18 @@ from fleetrecover.ending import Terminated, heed_signals
 from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
 from fleetrecover.interrupt import Interruption, listening
 from fleetrecover.plain import counted, dumps, visible
+from fleetrecover.report.lines import LinedEvents, Lines
 from fleetrecover.report.waits import PatientTransport, Waits
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fleetrecover.apply import Events
     from fleetrecover.decide.diagnosis import Diagnosis, Wish
     from fleetrecover.decide.plan import Plan
     from fleetrecover.facts import Survey
     from fleetrecover.model import Fleet, Transport
     from fleetrecover.recover import Recovery
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.trial import Trial
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ class Settings:
     no_color: bool = False
     command: str = ""
     waits: Waits = field(default_factory=lambda: Waits(say_wait))
+    lines: Lines = field(default_factory=lambda: Lines(say))
     _consoles: dict[bool, Any] = field(default_factory=dict)
 
     def console(self, *, stderr: bool) -> Console:
@@ -77,16 +79,22 @@ class Settings:
         """For progress and prose."""
         return self.console(stderr=True)
 
-    def events(self) -> ConsoleEvents:
-        """What tells the story on stderr, waits too."""
+    def events(self) -> Events:
+        """What tells the story on stderr, waits too, and to whom listens to it as lines."""
         from fleetrecover.report.console import ConsoleEvents
 
         self.waits.watch()
-        return ConsoleEvents(self.err, verbose=self.verbose, waits=self.waits)
+        return LinedEvents(ConsoleEvents(self.err, verbose=self.verbose, waits=self.waits), self.lines)
 
 
 def say_wait(text: str) -> None:
     """Tell of a wait."""
+    settings.lines.write("wait", text=text.strip())
+    say(text)
+
+
+def say(text: str) -> None:
+    """Tell a person."""
     settings.err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -132,6 +140,13 @@ def options(
     no_color: Annotated[
         bool, typer.Option("--no-color", help="No colours; $NO_COLOR, set to anything, does the same.")
     ] = False,
+    log: Annotated[
+        Path | None, typer.Option("--log", metavar="FILE", help="Append what happens to FILE, as JSON lines.")
+    ] = None,
+    events: Annotated[
+        int | None,
+        typer.Option("--events", metavar="FD", help="The same to an open descriptor, as it happens: 3 with `3>FILE`."),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", "-V", help="Show the version and exit.", is_eager=True, callback=_version),
@@ -142,6 +157,11 @@ def options(
     These options stand before or after any command. The answer goes to stdout, progress to stderr.
     """
     settings.inventory, settings.json, settings.verbose, settings.no_color = inventory, as_json, verbose, no_color
+    if log is not None:
+        settings.lines.to_file(log)
+    if events is not None:
+        settings.lines.to_descriptor(events)
+    settings.lines.write("begin", command=settings.command, tool=f"fleetrecover {__version__}")
     if verbose:
         show_odd_answers()
 
@@ -572,6 +592,9 @@ def step(
 
 _FLAGS = {"--json", "-v", "--verbose", "--no-color", "-V", "--version"}
 
+_VALUED = {"--inventory", "--log", "--events"}
+"""Of the options that may stand anywhere, those with a value."""
+
 # Typer 0.29 carries its own Click, earlier ones use the package: the class is reached by way of one that both export.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
@@ -590,9 +613,9 @@ def hoist(argv: Sequence[str]) -> list[str]:
         if word == "--" or (word == "lab" and not rest):  # the lab has options of its own
             rest += [word, *words]
             break
-        if word in _FLAGS or word.startswith("--inventory="):
+        if word in _FLAGS or word.partition("=")[0] in _VALUED - {word}:
             front.append(word)
-        elif word == "--inventory" and words:
+        elif word in _VALUED and words:
             front += [word, words.pop(0)]
         else:
             rest.append(word)
@@ -624,7 +647,10 @@ def run(argv: Sequence[str]) -> int:
     words = hoist(argv)
     settings.command = command_of(words)
     with listening(settings.waits) as heard:
-        return _run(words, heard)
+        code = _run(words, heard)
+    settings.lines.write("end", exit_code=code)
+    settings.lines.close()
+    return code
 
 
 def _run(words: Sequence[str], heard: Interruption) -> int:
@@ -659,13 +685,14 @@ def command_of(words: Sequence[str]) -> str:
     >>> command_of(["--json", "--inventory", "h.toml", "snapshot", "restore", "x"])
     'restore'
     """
-    left = [word for word, before in zip(words, ["", *words], strict=False) if before != "--inventory"]
+    left = [word for word, before in zip(words, ["", *words], strict=False) if before not in _VALUED]
     names = [word for word in left if not word.startswith("-")]
     return next(iter(names[1:] if names[:1] in (["snapshot"], ["lab"]) else names), "")
 
 
 def fail(error: FleetRecoverError) -> int:
     """Tell an error: on stdout as JSON if that was asked for, and on stderr for a person."""
+    settings.lines.write("error", message=error.message, hint=error.hint, exit_code=error.code)
     if settings.json:
         from fleetrecover.report.document import error_document
 
