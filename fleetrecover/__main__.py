@@ -1,5 +1,5 @@
 """`python -m fleetrecover`."""
 
-from fleetrecover.cli import main
+from fleetrecover.start import main
 
 main()

@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetrecover import __version__
-from fleetrecover.cli_group import Group
+from fleetrecover.cli_group import Group, part
 from fleetrecover.ending import Terminated, heed_signals
 from fleetrecover.errors import FleetRecoverError, Interrupted, Refused, UsageError
 from fleetrecover.interrupt import Interruption, listening
 from fleetrecover.plain import counted, dumps, visible
+from fleetrecover.report.lines import LinedEvents, Lines
 from fleetrecover.report.waits import PatientTransport, Waits
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fleetrecover.apply import Events
     from fleetrecover.decide.diagnosis import Diagnosis, Wish
     from fleetrecover.decide.plan import Plan
     from fleetrecover.facts import Survey
     from fleetrecover.model import Fleet, Transport
     from fleetrecover.recover import Recovery
-    from fleetrecover.report.console import ConsoleEvents
     from fleetrecover.trial import Trial
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ class Settings:
     no_color: bool = False
     command: str = ""
     waits: Waits = field(default_factory=lambda: Waits(say_wait))
+    lines: Lines = field(default_factory=lambda: Lines(say))
     _consoles: dict[bool, Any] = field(default_factory=dict)
 
     def console(self, *, stderr: bool) -> Console:
@@ -77,16 +79,22 @@ class Settings:
         """For progress and prose."""
         return self.console(stderr=True)
 
-    def events(self) -> ConsoleEvents:
-        """What tells the story on stderr, waits too."""
+    def events(self) -> Events:
+        """What tells the story on stderr, waits too, and to whom listens to it as lines."""
         from fleetrecover.report.console import ConsoleEvents
 
         self.waits.watch()
-        return ConsoleEvents(self.err, verbose=self.verbose, waits=self.waits)
+        return LinedEvents(ConsoleEvents(self.err, verbose=self.verbose, waits=self.waits), self.lines)
 
 
 def say_wait(text: str) -> None:
     """Tell of a wait."""
+    settings.lines.write("wait", text=text.strip())
+    say(text)
+
+
+def say(text: str) -> None:
+    """Tell a person."""
     settings.err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -115,6 +123,10 @@ Method = Annotated[
         "survivor's data under its own member id, and all start), or auto.",
     ),
 ]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="Judge what `survey --save` saved, and ask no node."),
+]
 Yes = Annotated[str | None, typer.Option("--yes", metavar="CLUSTER", help="Confirm with the cluster's name.")]
 
 
@@ -137,6 +149,13 @@ def options(
     no_color: Annotated[
         bool, typer.Option("--no-color", help="No colours; $NO_COLOR, set to anything, does the same.")
     ] = False,
+    log: Annotated[
+        Path | None, typer.Option("--log", metavar="FILE", help="Append what happens to FILE, as JSON lines.")
+    ] = None,
+    events: Annotated[
+        int | None,
+        typer.Option("--events", metavar="FD", help="The same to an open descriptor, as it happens: 3 with `3>FILE`."),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", "-V", help="Show the version and exit.", is_eager=True, callback=_version),
@@ -147,6 +166,11 @@ def options(
     These options stand before or after any command. The answer goes to stdout, progress to stderr.
     """
     settings.inventory, settings.json, settings.verbose, settings.no_color = inventory, as_json, verbose, no_color
+    if log is not None:
+        settings.lines.to_file(log)
+    if events is not None:
+        settings.lines.to_descriptor(events)
+    settings.lines.write("begin", command=settings.command, tool=f"fleetrecover {__version__}")
     if verbose:
         show_odd_answers()
 
@@ -267,14 +291,29 @@ def ask(cluster: str, yes: str | None) -> None:
 
 
 @app.command()
-def survey() -> None:
+def survey(
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Save it, for `diagnose --from` and `plan --from` elsewhere."),
+    ] = None,
+    redact: Annotated[
+        bool, typer.Option("--redact", help="With --save: names, addresses and keys are replaced by others.")
+    ] = False,
+) -> None:
     """Every fact about every node; read only."""
     from fleetrecover.report.console import print_survey
     from fleetrecover.report.document import survey_document
     from fleetrecover.survey import take_survey
 
+    if redact and save is None:
+        raise UsageError("--redact goes with --save FILE", hint="fleetrecover survey --save FILE --redact")
     with reached() as (fleet, transport):
-        found = take_survey(fleet, transport)
+        if save is None:
+            found = take_survey(fleet, transport)
+        else:
+            from fleetrecover.offline import save as save_to
+
+            found = save_to(fleet, transport, save, redact=redact)
     if settings.json:
         print_json(survey_document(found))
     else:
@@ -288,8 +327,15 @@ def diagnose(
     trial: Annotated[
         bool, typer.Option("--trial", help="Boot a copy of each candidate in quarantine, and say what it answers.")
     ] = False,
+    origin: From = None,
 ) -> None:
     """The verdict, the survivor that would be chosen and why; read only. Exit code 0, 10, 11 or 12."""
+    if origin is not None:
+        from fleetrecover.offline import diagnose_file
+
+        if trial:
+            raise UsageError("--trial boots copies on the nodes, and --from asks no node", hint="leave one of them out")
+        raise typer.Exit(diagnose_file(origin, wish_of(dead, survivor)))
     from fleetrecover.decide.diagnosis import diagnose as judge
     from fleetrecover.recover import concluded, survey_for
     from fleetrecover.report.console import print_diagnosis
@@ -330,6 +376,7 @@ def plan(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Save it, for `recover --plan`.")
     ] = None,
+    origin: From = None,
 ) -> None:
     """Every step with its exact commands; read only."""
     from fleetrecover.recover import look
@@ -337,13 +384,18 @@ def plan(
     from fleetrecover.report.document import plan_document
     from fleetrecover.report.files import plan_text, write_private
 
-    with reached() as (fleet, transport):
-        found, diagnosis, made = look(means(fleet, transport, None), wish_of(dead, survivor, work_dir, method))
+    wish = wish_of(dead, survivor, work_dir, method)
+    if origin is not None:
+        from fleetrecover.offline import plan_file
+
+        found, diagnosis, made = plan_file(origin, wish)
+    else:
+        with reached() as (fleet, transport):
+            found, diagnosis, made = look(means(fleet, transport, None), wish)
     if made is None:
         if settings.json:
-            remedy = diagnosis.remedy.value
             nothing: list[str] = []
-            base = {"schema": 1, "cluster": fleet.cluster, "remedy": remedy, "method": None}
+            base = {"schema": 1, "cluster": found.fleet.cluster, "remedy": diagnosis.remedy.value, "method": None}
             print_json(base | {"excluded": nothing, "stages": nothing})
         else:
             settings.out.print(f"Nothing to do: {diagnosis.why}.", markup=False)
@@ -416,7 +468,7 @@ def verify() -> None:
 def runs() -> None:
     """Past runs on this bastion."""
     from fleetrecover.journal import past_runs
-    from fleetrecover.report.console import print_runs
+    from fleetrecover.report.runs import print_runs
 
     found = list(past_runs())
     if settings.json:
@@ -566,6 +618,9 @@ def step(
 
 _FLAGS = {"--json", "-v", "--verbose", "--no-color", "-V", "--version"}
 
+_VALUED = {"--inventory", "--log", "--events"}
+"""Of the options that may stand anywhere, those with a value."""
+
 # Typer 0.29 carries its own Click, earlier ones use the package: the class is reached by way of one that both export.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
@@ -584,9 +639,9 @@ def hoist(argv: Sequence[str]) -> list[str]:
         if word == "--" or (word == "lab" and not rest):  # the lab has options of its own
             rest += [word, *words]
             break
-        if word in _FLAGS or word.startswith("--inventory="):
+        if word in _FLAGS or word.partition("=")[0] in _VALUED - {word}:
             front.append(word)
-        elif word == "--inventory" and words:
+        elif word in _VALUED and words:
             front += [word, words.pop(0)]
         else:
             rest.append(word)
@@ -600,15 +655,17 @@ def add_parts() -> None:
     from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
     from fleetrecover.cli_runs import app as runs_app
-    from fleetrecover.cli_snapshot import app as snapshot_app
-    from fleetrecover.lab.cli import app as lab_app
+    from fleetrecover.cli_support import app as support_app
 
     app.add_typer(hosts_app)
     app.add_typer(check_app)
     app.add_typer(runs_app)
+    app.add_typer(support_app)
     app.add_typer(init_app)
-    app.add_typer(snapshot_app, name="snapshot", help="Snapshots: list, save, restore, and take them regularly.")
-    app.add_typer(lab_app, name="lab", help="The rehearsal fleet, kept, to practise on.")
+    app.add_typer(
+        part("fleetrecover.cli_snapshot", "Snapshots: list, save, restore, and take them regularly."), name="snapshot"
+    )
+    app.add_typer(part("fleetrecover.lab.cli", "The rehearsal fleet, kept, to practise on."), name="lab")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -618,7 +675,10 @@ def run(argv: Sequence[str]) -> int:
     words = hoist(argv)
     settings.command = command_of(words)
     with listening(settings.waits) as heard:
-        return _run(words, heard)
+        code = _run(words, heard)
+    settings.lines.write("end", exit_code=code)
+    settings.lines.close()
+    return code
 
 
 def _run(words: Sequence[str], heard: Interruption) -> int:
@@ -653,13 +713,14 @@ def command_of(words: Sequence[str]) -> str:
     >>> command_of(["--json", "--inventory", "h.toml", "snapshot", "restore", "x"])
     'restore'
     """
-    left = [word for word, before in zip(words, ["", *words], strict=False) if before != "--inventory"]
+    left = [word for word, before in zip(words, ["", *words], strict=False) if before not in _VALUED]
     names = [word for word in left if not word.startswith("-")]
     return next(iter(names[1:] if names[:1] in (["snapshot"], ["lab"]) else names), "")
 
 
 def fail(error: FleetRecoverError) -> int:
     """Tell an error: on stdout as JSON if that was asked for, and on stderr for a person."""
+    settings.lines.write("error", message=error.message, hint=error.hint, exit_code=error.code)
     if settings.json:
         from fleetrecover.report.document import error_document
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -15,6 +17,18 @@ class Group(TyperGroup):
 
     Typer makes an exit code of a KeyboardInterrupt, and no word is said; so it is caught below it.
     """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The group's own options."""
+        return [spared(option) for option in super().get_params(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, or None."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            options = command.get_params
+            setattr(command, "get_params", lambda within: [spared(each) for each in options(within)])  # noqa: B010
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Raises Interrupted where the operator interrupts."""
@@ -33,6 +47,42 @@ class Group(TyperGroup):
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
+
+
+def spared(option: Any) -> Any:
+    """An option that stays None where it was not given: to turn nothing into a value, Typer would import Pydantic."""
+    work, callback = option.process_value, option.callback
+    if not option.required and option.default is None and (callback is None or option.name == "help"):
+        option.process_value = lambda ctx, value: None if value is None else work(ctx, value)
+    return option
+
+
+def part(module: str, told: str) -> typer.Typer:
+    """A group of commands whose module (its `app`) is imported when one of them is wanted, and not for its line of help.
+
+    The lab alone took longer to import than all else that `--help` needs.
+    """
+
+    class Part(Group):
+        @cached_property
+        def whole(self) -> Any:
+            return typer.main.get_group(import_module(module).app)
+
+        def list_commands(self, ctx: Any) -> list[str]:
+            names: list[str] = self.whole.list_commands(ctx)
+            return names
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return self.whole.get_command(ctx, cmd_name)
+
+    return typer.Typer(
+        help=told,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=True,
+        cls=Part,
+    )
 
 
 def first_sentence(text: str) -> str:

@@ -12,7 +12,6 @@ from fleetrecover.cli import Yes, ask, print_json, reached, settings
 from fleetrecover.decide.run_names import LAST
 from fleetrecover.errors import UsageError
 from fleetrecover.plain import counted
-from fleetrecover.report.tables import prose
 
 app = typer.Typer()
 
@@ -39,6 +38,7 @@ def undo(
     accept_loss: AcceptLoss = None,
 ) -> None:
     """Put everything back as it was before a run: containers, restart policies, data. The same command again resumes."""
+    from fleetrecover.report.tables import prose
     from fleetrecover.undo import undo as work
 
     wanted = _one(run, LAST if last else None, "--last")
@@ -71,6 +71,7 @@ def clean(
     accept_loss: AcceptLoss = None,
 ) -> None:
     """Remove what a run kept aside, once the cluster is whole; says how much space that frees."""
+    from fleetrecover.report.tables import prose
     from fleetrecover.undo import clean as work
 
     wanted = _one(run, "" if finished else None, "--finished")
@@ -150,6 +151,7 @@ def _accepted(told: str | None) -> Any:
 
 def _means(fleet: Any, transport: Any, yes: str | None, of: Sequence[str] = ()) -> Any:
     """What undo and clean need. Several runs are confirmed with one answer: all of them are named before it."""
+    from fleetrecover.report.tables import prose
     from fleetrecover.undo import Means
 
     asked: list[str] = []
@@ -168,6 +170,7 @@ def _means(fleet: Any, transport: Any, yes: str | None, of: Sequence[str] = ()) 
 def _show(survey: Any, plan: Any) -> None:
     """What would be done, the dangers last."""
     from fleetrecover.decide.undo import CleanPlan
+    from fleetrecover.report.tables import prose
     from fleetrecover.steps.words import headline
 
     err = settings.err

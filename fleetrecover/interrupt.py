@@ -12,7 +12,9 @@ from types import FrameType
 from fleetrecover.errors import Interrupted
 from fleetrecover.report.waits import Wait, Waits
 
-READS = frozenset({"survey", "diagnose", "plan", "verify", "check", "hosts", "runs", "report", "run-config", "inspect"})
+READS = frozenset(
+    {"survey", "diagnose", "plan", "verify", "check", "hosts", "runs", "report", "run-config", "inspect", "support"}
+)
 """Commands that change nothing."""
 ASKS = frozenset({"recover", "step", "undo", "clean", "restore"})
 """Commands whose every change is a step."""

@@ -155,17 +155,19 @@ def look(means: Recovery, wish: Wish, run: str | None = None) -> tuple[Survey, D
     if run is None:
         diagnosis = with_snapshots(means, survey, diagnosis)
     refuse(diagnosis)
+    work = look_at_work_dir(means, wish, survey, diagnosis)
+    return planned(survey, diagnosis, wish, run or new_run(), work=work)
+
+
+def planned(
+    survey: Survey, diagnosis: Diagnosis, wish: Wish, run: str, *, started: str = "", work: WorkDir | None = None
+) -> tuple[Survey, Diagnosis, Plan | None]:
+    """The plan of a judgement, None where there is nothing to do; asks no node. Raises Undetermined, Refused."""
+    refuse(diagnosis)
     if diagnosis.remedy is Remedy.NONE:
         return survey, diagnosis, None
-    plan = make_plan(
-        survey,
-        diagnosis,
-        wish,
-        run=run or new_run(),
-        started=now(),
-        tool=f"fleetrecover {__version__}",
-        work=look_at_work_dir(means, wish, survey, diagnosis),
-    )
+    tool = f"fleetrecover {__version__}"
+    plan = make_plan(survey, diagnosis, wish, run=run, started=started or now(), tool=tool, work=work)
     return survey, left_out(diagnosis, plan), None if plan.empty else plan
 
 

@@ -20,11 +20,16 @@ def write_private(path: Path, text: str, mode: int = 0o600) -> None:
 
     `mode` is another one, for what holds no secret and is read by another user.
     """
+    write_private_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_private_bytes(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """The same, of bytes."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
                 os.fchmod(file.fileno(), mode)
                 file.flush()
                 os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from fleetrecover.decide.diagnosis import Diagnosis, Remedy, Verdict
@@ -10,7 +11,7 @@ from fleetrecover.decide.restore import restore_under_way
 from fleetrecover.errors import FleetRecoverError
 from fleetrecover.facts import Survey
 from fleetrecover.model import Fleet, Transport
-from fleetrecover.snapshots.catalogue import snapshot_finding
+from fleetrecover.snapshots.catalogue import Catalogue, snapshot_finding
 from fleetrecover.snapshots.listing import list_snapshots, readable_log
 
 NEWEST = 2
@@ -19,13 +20,20 @@ NEWEST = 2
 
 def advised(fleet: Fleet, transport: Transport, survey: Survey, diagnosis: Diagnosis) -> Diagnosis:
     """The diagnosis, with a finding about snapshots where they matter: no log can be read, or one is ahead."""
+    return advised_by(
+        lambda: list_snapshots(reachable(fleet, survey), transport, survey=survey, newest=NEWEST), survey, diagnosis
+    )
+
+
+def advised_by(look: Callable[[], Catalogue], survey: Survey, diagnosis: Diagnosis) -> Diagnosis:
+    """The same, by what `look` finds; it is asked only where snapshots matter, and may raise."""
     lost = diagnosis.verdict in (Verdict.QUORUM_LOST, Verdict.UNDETERMINED)
     if not lost or diagnosis.remedy not in (Remedy.RESET, Remedy.BLOCKED):
         return diagnosis
     if diagnosis.open_run is not None and (diagnosis.open_run.pinned or restore_under_way(diagnosis.open_run)):
         return diagnosis
     try:
-        found = list_snapshots(reachable(fleet, survey), transport, survey=survey, newest=NEWEST)
+        found = look()
     except FleetRecoverError as error:
         finding: Finding | None = Finding(
             Severity.INFO, None, "snapshots-unread", f"the snapshots could not be looked at: {error.message}"

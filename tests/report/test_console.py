@@ -16,7 +16,7 @@ from fleetrecover.decide.verdict import Check, Judgement
 from fleetrecover.facts import Problem, Survey
 from fleetrecover.journal import PastRun
 from fleetrecover.outcome import Outcome, Report
-from fleetrecover.report import console, story
+from fleetrecover.report import console, runs, story
 from fleetrecover.report.tables import Column, Row, arrange, print_table, prose, wrapped
 from fleetrecover.report.terminal import SafeConsole
 from fleetrecover.steps.words import kinds
@@ -261,7 +261,7 @@ def past(run: str, **more: object) -> PastRun:
 def test_runs_show_the_whole_id(width: int) -> None:
     screen = Screen(width)
     rows = [past(RUN), past("r20260102T130000Z-cd34", command="fab keep-data", outcome="step done", survivor=None)]
-    console.print_runs(screen.out, [*rows, past("r20260103T130000Z-ef56", outcome=None, ended=None, members=None)])
+    runs.print_runs(screen.out, [*rows, past("r20260103T130000Z-ef56", outcome=None, ended=None, members=None)])
     screen.check()
     for run in (RUN, "r20260102T130000Z-cd34", "r20260103T130000Z-ef56"):
         assert any(line.startswith(run + " ") for line in screen.lines)
@@ -272,7 +272,7 @@ def test_runs_show_the_whole_id(width: int) -> None:
     ("members", "word"), [((1, 3), "recovered (1 of 3)"), ((3, 3), "recovered"), (None, "recovered")]
 )
 def test_a_run_that_left_members_out_says_so(members: tuple[int, int] | None, word: str) -> None:
-    assert console.outcome_words(past(RUN, members=members)) == word
+    assert runs.outcome_words(past(RUN, members=members)) == word
 
 
 def test_the_story_of_a_run_calls_the_steps_so_too() -> None:
