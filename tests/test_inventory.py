@@ -367,3 +367,8 @@ def test_a_value_that_cannot_be_one(tmp_path: Path, table: str, said: str) -> No
     with pytest.raises(InputError, match=said) as caught:
         load_fleet(path)
     assert caught.value.hint
+
+
+def test_an_inventory_in_the_home_of_nobody() -> None:
+    with pytest.raises(InputError, match="there is no such inventory"):
+        load_fleet(Path("~nobody-of-that-name/hosts.toml"))
