@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 FILE_ENDS = (".yml", ".yaml", ".json", ".rkestate", ".ini", ".cfg", ".toml")
-TARGET = re.compile(r"(?:(?P<user>[^\s@:]+)@)?(?:\[(?P<six>[^\]\s]+)\]|(?P<host>[^\s@:\[\]]+))(?::(?P<port>\d{1,5}))?")
+TARGET = re.compile(
+    r"(?:(?P<user>[^\s@:]+)@)?(?:\[(?P<six>[^\]\s]+)\]|(?P<host>[^\s@:\[\]/-][^\s@:\[\]/]*))(?::(?P<port>\d{1,5}))?"
+)
 
 
 @app.command()
@@ -56,7 +58,8 @@ def init(
             f"{output} is there already; it was left as it is", hint="name another file with -o, or - for stdout"
         )
     looks_like_file = "/" in origin or origin.endswith(FILE_ENDS)
-    if Path(origin).exists() or looks_like_file:
+    origin, uri = _without_scheme(origin)
+    if origin and not uri and (Path(origin).exists() or looks_like_file):
         draft = _with_options(from_path(Path(origin), cluster, group=group or GROUP), sudo=sudo, gateway=gateway)
     else:
         draft = _ask(origin, cluster or "etcd", sudo=sudo, gateway=gateway)
@@ -75,6 +78,12 @@ def init(
     for note in draft.notes:
         settings.err.print(f"  {note}", markup=False, soft_wrap=True)
     settings.err.print("Next: look it over, then `fleetrecover survey`.", markup=False)
+
+
+def _without_scheme(origin: str) -> tuple[str, bool]:
+    """`ssh://user@host:port/`, as ssh(1) and RKE's messages write it, without what is around it; and whether it was so."""
+    rest = origin.removeprefix("ssh://")
+    return (rest.rstrip("/"), True) if rest != origin else (origin, False)
 
 
 def not_reached(origin: str, node: NodeFacts) -> Undetermined:

@@ -49,7 +49,7 @@ def find(path: Path | None) -> Path:
         path, origin = Path(os.environ[ENVIRONMENT]), f"${ENVIRONMENT}"
     else:
         path, origin = DEFAULT, "the default"
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))  # noqa: PTH111  # raises nothing for a home of nobody
     if not path.exists():
         raise InputError(
             f"{path}: there is no such inventory ({origin})",
@@ -282,11 +282,17 @@ class _Table:
             raise self.error(key, f"is {value!r}, which is not a login name", "give the login name alone")
         if key in CHOICES and value not in CHOICES[key]:
             raise self.error(key, f"is {value!r}", f"it is one of {', '.join(CHOICES[key])}")
-        if key == "gateway" and value.startswith("-"):
+        if key == "gateway" and (value.startswith("-") or re.search(r"\s", value)):
             raise self.error(key, f"is {value!r}", 'write it as gateway = "ops@bastion:22"')
-        if wanted is Path:
+        if key == "container" and not _SAFE_NAME.fullmatch(value):
+            raise self.error(key, f"is {value!r}, which no container is called", "`docker ps -a` shows the names")
+        return self._path(key, value) if wanted is Path else value
+
+    def _path(self, key: str, value: str) -> Path:
+        try:
             return Path(value).expanduser()
-        return value
+        except RuntimeError as error:
+            raise self.error(key, f"is {value!r}: there is no such user here", "write the path from / on") from error
 
 
 def _keys(kind: type) -> list[str]:

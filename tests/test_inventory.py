@@ -349,3 +349,26 @@ def test_a_word_that_is_none_of_the_few(tmp_path: Path, table: str, said: str, h
         load(tmp_path, MINIMAL + table)
     assert said in caught.value.message
     assert hint in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('[ssh]\nkey = "~nobody-of-that-name/k"', "key is .*no such user"),
+        ('[ssh]\nknown_hosts = "~nobody-of-that-name/k"', "known_hosts is .*no such user"),
+        ('[ssh]\ngateway = "a b"', "gateway is 'a b'"),
+        ('[etcd]\ncontainer = "a b"', "container is 'a b'"),
+        ('[etcd]\ncontainer = "-x"', "container is '-x'"),
+    ],
+)
+def test_a_value_that_cannot_be_one(tmp_path: Path, table: str, said: str) -> None:
+    path = tmp_path / "hosts.toml"
+    path.write_text(f'cluster = "c"\n{table}\n[[hosts]]\nname = "a"\naddress = "10.0.0.1"\n')
+    with pytest.raises(InputError, match=said) as caught:
+        load_fleet(path)
+    assert caught.value.hint
+
+
+def test_an_inventory_in_the_home_of_nobody() -> None:
+    with pytest.raises(InputError, match="there is no such inventory"):
+        load_fleet(Path("~nobody-of-that-name/hosts.toml"))

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from fleetrecover import cli
+from fleetrecover import cli, cli_init
 from fleetrecover.drafts.draft import Draft, Row, render
 from fleetrecover.drafts.files import from_path as from_file
 from fleetrecover.drafts.node import from_node
 from fleetrecover.errors import InputError
 from fleetrecover.facts import LiveMember, NodeFacts
-from fleetrecover.model import Host
+from fleetrecover.model import Fleet, Host
 
 RKE = """
 cluster_name: prod
@@ -161,3 +161,48 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == before
     assert cli.run(["init", "--from", "a b"]) == 3
     assert "not a host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("10.0.0.1:99999", "99999 is not a port"),
+        ("[::1]:0", "0 is not a port"),
+        ("h:22:22", "not a host"),
+        ("root@", "not a host"),
+        ("user@h@x", "not a host"),
+        ("root@[2001:db8::1", "not a host"),
+        ("", "not a host"),
+        ("-oProxyCommand=x", "not a host"),
+        ("ssh://root@h:x/", "not a host"),
+        ("ssh://root@h/path", "not a host"),
+        ("2001:db8::1", "--from '[2001:db8::1]'"),
+        ("root@fe80::1%eth0", "--from 'root@[fe80::1%eth0]'"),
+        ("clusters/prod.yml", "there is no such file"),
+    ],
+)
+def test_a_word_that_is_no_host(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.settings._consoles.clear()
+    assert cli.run(["init", f"--from={word}", "-o", "-"]) == 3
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "host"),
+    [
+        ("ssh://ops@[2001:db8::1]:2222/", Host("node", "2001:db8::1", user="ops", port=2222)),
+        ("ssh://etcd1.example", Host("node", "etcd1.example")),
+        ("etcd1.example:22", Host("node", "etcd1.example", port=22)),
+        ("root@n-1", Host("node", "n-1", user="root")),
+    ],
+)
+def test_a_word_that_is_a_host(word: str, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Host] = []
+
+    def connected(fleet: Fleet) -> None:
+        asked.extend(fleet.hosts)
+        raise InputError("asked")
+
+    monkeypatch.setattr(cli_init, "connected", connected)
+    assert cli.run(["init", "--from", word, "-o", "-"]) == 3
+    assert asked == [host]

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-_KIND = b"sk-ssh-ed25519@openssh.com"
 _APPLICATION = b"ssh:"
 
 
@@ -35,11 +38,43 @@ def real_agent(directory: Path, *keys: Path) -> Iterator[Path]:
             process.terminate()
 
 
-class HardwareAgent:
-    """Speaks the agent's protocol (draft-miller-ssh-agent) for one sk-ssh-ed25519 key, as if it had been touched."""
+class Ed25519Token:
+    """A key of the kind sk-ssh-ed25519 (OpenSSH, PROTOCOL.u2f)."""
 
-    def __init__(self, directory: Path) -> None:
+    kind = b"sk-ssh-ed25519@openssh.com"
+
+    def __init__(self) -> None:
         self._key = Ed25519PrivateKey.generate()
+
+    def public(self) -> bytes:
+        return _string(self._key.public_key().public_bytes_raw())
+
+    def sign(self, data: bytes) -> bytes:
+        return self._key.sign(data)
+
+
+class EcdsaToken:
+    """A key of the kind sk-ecdsa, which all tokens have (OpenSSH, PROTOCOL.u2f)."""
+
+    kind = b"sk-ecdsa-sha2-nistp256@openssh.com"
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+
+    def public(self) -> bytes:
+        point = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return _string(b"nistp256") + _string(point)
+
+    def sign(self, data: bytes) -> bytes:
+        numbers = decode_dss_signature(self._key.sign(data, ec.ECDSA(hashes.SHA256())))
+        return b"".join(_string(number.to_bytes(number.bit_length() // 8 + 1, "big")) for number in numbers)
+
+
+class HardwareAgent:
+    """Speaks the agent's protocol (draft-miller-ssh-agent) for one hardware key, as if it had been touched."""
+
+    def __init__(self, directory: Path, token: Ed25519Token | EcdsaToken) -> None:
+        self._token = token
         self.path = directory / "hardware.sock"
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.bind(str(self.path))
@@ -48,12 +83,11 @@ class HardwareAgent:
 
     @property
     def blob(self) -> bytes:
-        public = self._key.public_key().public_bytes_raw()
-        return _string(_KIND) + _string(public) + _string(_APPLICATION)
+        return _string(self._token.kind) + self._token.public() + _string(_APPLICATION)
 
     @property
     def public(self) -> str:
-        return f"{_KIND.decode()} {b64encode(self.blob).decode()}"
+        return f"{self._token.kind.decode()} {b64encode(self.blob).decode()}"
 
     def close(self) -> None:
         self._server.close()
@@ -80,7 +114,7 @@ class HardwareAgent:
             data = request[9 + length : 9 + length + size]
             seen = b"\x01" + struct.pack(">I", 7)  # a finger was there, for the seventh time
             signed = hashlib.sha256(_APPLICATION).digest() + seen + hashlib.sha256(data).digest()
-            return b"\x0e" + _string(_string(_KIND) + _string(self._key.sign(signed)) + seen)
+            return b"\x0e" + _string(_string(self._token.kind) + _string(self._token.sign(signed)) + seen)
         return b"\x05"
 
 

@@ -20,7 +20,7 @@ from fleetrecover.remote.connection import SshTransport
 from fleetrecover.remote.openssh import OpenSshTransport
 from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings
-from tests.remote.agents import HardwareAgent, real_agent
+from tests.remote.agents import EcdsaToken, Ed25519Token, HardwareAgent, real_agent
 from tests.remote.sshd import Sshd, make_key, public
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(not find_client(), reason="needs the ssh client: it is the judge")]
@@ -208,12 +208,21 @@ def an_rsa_certificate_in_the_agent(p: Place) -> tuple[str, bool]:
     return f"IdentityAgent {p.agent(key)}\n IdentityFile /no/such/key", True
 
 
-def a_hardware_key(p: Place) -> tuple[str, bool]:
-    agent = HardwareAgent(p.directory)
-    p.stack.callback(agent.close)
-    path = p.server.open_directory / "authorized"
+def hardware(place: Place, token: Ed25519Token | EcdsaToken) -> str:
+    """An agent with that token, whose key the server takes."""
+    agent = HardwareAgent(place.directory, token)
+    place.stack.callback(agent.close)
+    path = place.server.open_directory / "authorized"
     path.write_text(agent.public + "\n")
-    return f"IdentityAgent {agent.path}", True
+    return f"IdentityAgent {agent.path}"
+
+
+def a_hardware_key(p: Place) -> tuple[str, bool]:
+    return hardware(p, Ed25519Token()), True
+
+
+def an_ecdsa_hardware_key(p: Place) -> tuple[str, bool]:
+    return hardware(p, EcdsaToken()), True
 
 
 def a_hardware_key_by_name(p: Place) -> tuple[str, bool]:
