@@ -16,7 +16,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 @dataclass(frozen=True)
 class Entry:
-    """A command by its words ("snapshot restore"; empty for the program), and how each of its options is written, with its help."""
+    """A command by its words ("snapshot restore"; empty for the program), and each of its options as written, with its help."""
 
     path: str
     usage: str
