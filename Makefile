@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 # most of a recovery is waiting for elections, so more labs than cores run well beside each other
 JOBS ?= 4
 
-.PHONY: help drill test check lint types unit lab-tools e2e nightly fault-matrix soak mutants clean
+.PHONY: help drill test check lint types unit lab-tools e2e nightly fault-matrix soak mutants pyz clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -56,6 +56,9 @@ mutants: $(READY)  ## change one line at a time: do the unit tests notice? (400 
 
 roundtrip: $(READY)  ## 500 generated containers, rebuilt and compared on a real dockerd (runlike beside it if installed)
 	@$(BIN)/python benchmarks/roundtrip.py $(ARGS)
+
+pyz: $(READY)  ## dist/fleetrecover.pyz: one file for a bastion that has Python and no pip
+	@$(BIN)/python scripts/pyz.py $(ARGS)
 
 clean:  ## remove the virtual environment and what tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -141,7 +141,9 @@ def options(
     inventory: Annotated[
         Path | None,
         typer.Option(
-            "--inventory", metavar="FILE", help="hosts.toml; else $FLEETRECOVER_INVENTORY, else ./hosts.toml."
+            "--inventory",
+            metavar="FILE",
+            help="hosts.toml; else $FLEETRECOVER_INVENTORY, ./hosts.toml, and in ~/.config/fleetrecover, /etc/fleetrecover.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else there.")] = False,
@@ -654,6 +656,7 @@ def add_parts() -> None:
     from fleetrecover.cli_check import app as check_app
     from fleetrecover.cli_hosts import app as hosts_app
     from fleetrecover.cli_init import app as init_app
+    from fleetrecover.cli_manual import app as manual_app
     from fleetrecover.cli_runs import app as runs_app
     from fleetrecover.cli_support import app as support_app
 
@@ -661,6 +664,7 @@ def add_parts() -> None:
     app.add_typer(check_app)
     app.add_typer(runs_app)
     app.add_typer(support_app)
+    app.add_typer(manual_app)
     app.add_typer(init_app)
     app.add_typer(
         part("fleetrecover.cli_snapshot", "Snapshots: list, save, restore, and take them regularly."), name="snapshot"

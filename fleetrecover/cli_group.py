@@ -26,6 +26,7 @@ class Group(TyperGroup):
         """The command of that name, or None."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
+            command.epilog = epilog(f"{ctx.command_path} {cmd_name}") or command.epilog
             options = command.get_params
             setattr(command, "get_params", lambda within: [spared(each) for each in options(within)])  # noqa: B010
         return command
@@ -47,6 +48,30 @@ class Group(TyperGroup):
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
+
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "survey": ("survey", "survey --save now.json --redact"),
+    "diagnose": ("diagnose", "diagnose --dead etcd2 --dead etcd3", "diagnose --from now.json"),
+    "plan": ("plan --dead etcd3", "plan -o plan.json", "plan --from now.json"),
+    "recover": ("recover", "recover --dead etcd3 --yes prod", "recover --plan plan.json"),
+    "runs": ("runs --json",),
+    "report": ("report 0f3a --html report.html",),
+    "support": ("support 0f3a",),
+    "undo": ("undo --last",),
+    "init": ("init --from root@10.0.0.11", "init --from cluster.yml"),
+    "snapshot save": ("snapshot save before-upgrade --fetch .",),
+    "snapshot restore": ("snapshot restore before-upgrade",),
+    "completion": ("completion bash > /etc/bash_completion.d/fleetrecover",),
+    "manual": ("manual > /usr/local/share/man/man1/fleetrecover.1",),
+}
+"""Command lines to begin with, for the help and the manual."""
+
+
+def epilog(path: str) -> str:
+    """What stands at the end of a command's help; `path`: the program's name, and the command's."""
+    told = EXAMPLES.get(path.partition(" ")[2], ())
+    return "\b\nExamples:\n" + "\n".join(f"  fleetrecover {each}" for each in told) if told else ""
 
 
 def spared(option: Any) -> Any:

@@ -24,6 +24,15 @@ from fleetrecover.model import EtcdSettings, Fleet, Host, KubernetesSettings, Ss
 
 ENVIRONMENT = "FLEETRECOVER_INVENTORY"
 DEFAULT = Path("hosts.toml")
+SYSTEM = Path("/etc/fleetrecover")
+
+
+def places() -> tuple[Path, ...]:
+    """Where an inventory is looked for that nobody has named: here, the user's, the machine's; the first that is there."""
+    config = os.environ.get("XDG_CONFIG_HOME")
+    users = (Path(config) if config else Path("~/.config").expanduser()) / "fleetrecover"
+    return DEFAULT, users / DEFAULT, SYSTEM / DEFAULT
+
 
 SECTIONS: Mapping[str, type] = {"ssh": SshSettings, "etcd": EtcdSettings, "kubernetes": KubernetesSettings}
 """The tables that may stand once, and the dataclass of each."""
@@ -42,19 +51,21 @@ _TYPE_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: 
 
 
 def find(path: Path | None) -> Path:
-    """Return the argument, else $FLEETRECOVER_INVENTORY, else ./hosts.toml. InputError if it does not exist."""
+    """Return the argument, else $FLEETRECOVER_INVENTORY, else the first of `places`. InputError if it does not exist."""
+    hint = "make one with `fleetrecover init --from HOST`, HOST being any etcd node; or copy hosts.example.toml"
     if path is not None:
         origin = "--inventory"
     elif os.environ.get(ENVIRONMENT):
         path, origin = Path(os.environ[ENVIRONMENT]), f"${ENVIRONMENT}"
     else:
-        path, origin = DEFAULT, "the default"
+        looked = places()
+        # one that is there and may not be read is meant, and said to be unreadable
+        path = next((each for each in looked if os.path.lexists(each)), looked[0])
+        others = ", ".join(str(each) for each in looked[1:])
+        origin = f"the default; nor is there one at {others}"
     path = Path(os.path.expanduser(path))  # noqa: PTH111  # raises nothing for a home of nobody
     if not path.exists():
-        raise InputError(
-            f"{path}: there is no such inventory ({origin})",
-            hint="make one with `fleetrecover init --from HOST`, HOST being any etcd node; or copy hosts.example.toml",
-        )
+        raise InputError(f"{path}: there is no such inventory ({origin})", hint=hint)
     return path
 
 
