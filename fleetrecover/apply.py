@@ -583,11 +583,11 @@ class Applier:
                 describe=lambda: "what each member says:\n" + "\n".join(self.says(node) for node in step.nodes),
             )
         except WaitTimeout as error:
-            raise WaitTimeout(
-                error.host,
-                error.reason,
-                hint="mend what they name, then run the same command again; or have one of them reset: --survivor NAME",
-            ) from error
+            other = "have one of them reset: --survivor NAME"
+            if not step.else_reset:
+                other = f"take it back: `fleetrecover undo {step.paths.run}`"
+            hint = f"mend what they name, then run the same command again; or {other}"
+            raise WaitTimeout(error.host, error.reason, hint=hint) from error
         self.moments.setdefault("writable", self.clock())
         return "quorum stands"
 

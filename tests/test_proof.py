@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,6 @@ def test_a_wait_in_vain_says_what_each_member_says_the_reason_first(tmp_path: Pa
     assert all(line.startswith(("  etcd1: ", "  etcd2: ")) for line in lines[1:])
     assert "starting a new election" in lines[-1]
     assert "--survivor" in (caught.value.hint or "")
+    with pytest.raises(FleetRecoverError) as caught:
+        work.do(replace(step, else_reset=False))
+    assert "fleetrecover undo r1" in (caught.value.hint or "") and "--survivor" not in (caught.value.hint or "")

@@ -219,7 +219,7 @@ class ReseedStages:
             self.maker.start_own(node, waits_for="nothing") if node.name in standing else [self.own(node)]
             for node in nodes
         ]
-        wait = AwaitQuorum(*self.maker.where(self.chief), nodes=tuple(hosts))
+        wait = AwaitQuorum(*self.maker.where(self.chief), nodes=tuple(hosts), else_reset=False)
         return [
             stage("start", "Start all, as they were", lanes, hosts),
             stage("quorum", "Wait for a leader", [[wait]], hosts),

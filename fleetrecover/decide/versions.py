@@ -1,9 +1,10 @@
 """PURE: an etcd that cannot start on the data that it would be given, by its version or its command: said before anything stops.
 
-Tried with etcd's own programs. An older one than the data exits; 3.7 on what 3.5 wrote panics ("unmarshal should never
-fail"), since a minor version reads its own data and that of the one before. 3.6 has no `--enable-v2` and no `--proxy`, 3.7
-no `--experimental-` flag any more: an unknown flag ends etcd, an unknown variable is only warned of. With a downgrade that
-is enabled no 3.5 starts again (`mustDetectDowngrade`).
+Tried with etcd's own programs: 3.7 on what 3.5 wrote panics ("unmarshal should never fail"), since a minor version reads its
+own data and that of the one before; 3.6 has no `--enable-v2` and no `--proxy`, 3.7 no `--experimental-` flag any more: an
+unknown flag ends etcd, an unknown variable is only warned of. Read in its source, not tried: an older one than the data
+exits. With a downgrade that is enabled 3.6.14 and 3.7.1 did start again, and no 3.5 is said to (`mustDetectDowngrade`): it is
+refused since what would be started in the middle of it, and on which data, is not known.
 """
 
 from __future__ import annotations

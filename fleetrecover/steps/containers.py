@@ -153,13 +153,17 @@ class StartRebuilt(Step):
 
 @dataclass(frozen=True)
 class AwaitQuorum(Step):
-    """Wait until the started members have elected a leader."""
+    """Wait until the started members have elected a leader.
+
+    `else_reset`: if none comes, one of them may be reset, as `--survivor` asks; not where all were given one's data.
+    """
 
     words: ClassVar[str] = "wait for a leader"
     tasks: ClassVar[tuple[str, ...]] = ("start",)
     patience: ClassVar[float] = limits.HEALTHY
 
     nodes: tuple[str, ...]
+    else_reset: bool = True
 
     def explain(self, cli: str) -> Explained:
         return Explained(
