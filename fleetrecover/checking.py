@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fleetrecover import limits
 from fleetrecover.checks.base import Observed, SnapshotSeen
 from fleetrecover.checks.image import wanted_images
 from fleetrecover.checks.table import CheckReport, check_all
@@ -169,7 +170,7 @@ def _in_order(paths: Sequence[Path], done: queue.SimpleQueue[tuple[Path, Cluster
     rows: dict[Path, Cluster] = {}
     while len(rows) < len(paths):
         try:
-            path, found = done.get(timeout=0.5)
+            path, found = done.get(timeout=limits.WAKE)
         except queue.Empty:  # so that Ctrl-C is heard
             continue
         if isinstance(found, BaseException):

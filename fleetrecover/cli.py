@@ -547,12 +547,12 @@ def drill(
     lose: Annotated[
         int | None, typer.Option("--lose", metavar="N", help="How many disks are lost; else a majority.")
     ] = None,
+    method: Method = "auto",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the fleet standing afterwards.")] = False,
     name: Annotated[str, typer.Option("--name", help="The lab's name.")] = "drill",
 ) -> None:
     """The rehearsal: builds a real fleet here, breaks it, recovers it, shows the proof."""
     from fleetrecover import drill as rehearsal
-    from fleetrecover.decide.diagnosis import Wish
     from fleetrecover.lab.packages import version_of
     from fleetrecover.outcome import Report
     from fleetrecover.recover import recover as run
@@ -560,7 +560,7 @@ def drill(
     def bring_back(inventory: Path, cluster: str) -> Report:
         settings.inventory = inventory
         with reached() as (fleet, transport):
-            return run(means(fleet, transport, cluster, "drill"), Wish())
+            return run(means(fleet, transport, cluster, "drill"), wish_of(None, None, None, method))
 
     rehearsal.check_root()
     proof = rehearsal.drill(

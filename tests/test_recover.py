@@ -514,12 +514,12 @@ def test_a_reseed_is_not_done_step_by_step(world: Callable[..., World]) -> None:
 def test_what_speaks_against_a_reseed_is_refused_before_anything_and_stops_it_after_the_fence(
     world: Callable[..., World],
 ) -> None:
-    seen = world(to_reseed(downgrade=True))
-    with pytest.raises(Refused, match="a downgrade of the cluster is enabled"):
+    seen = world(to_reseed(downgrade="3.4.0"))
+    with pytest.raises(Refused, match=r"a downgrade to 3\.4\.0 is enabled"):
         flow.recover(seen.means(), Wish(method=RESEED))
     assert seen.done == []
-    seen = world(to_reseed(), to_reseed(), to_reseed(downgrade=True))
-    with pytest.raises(StoppedPartWay, match="cannot be reseeded: a downgrade") as caught:
+    seen = world(to_reseed(), to_reseed(), to_reseed(downgrade="3.4.0"))
+    with pytest.raises(StoppedPartWay, match=r"a downgrade to 3\.4\.0 is enabled") as caught:
         flow.recover(seen.means(), Wish(method=RESEED))
     assert {done.partition(" ")[0] for done in seen.done} == {"OpenRun", "Fence"}
     assert "fleetrecover undo" in (caught.value.hint or "")

@@ -409,7 +409,7 @@ def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
 def restart_container(cli: str, name: str) -> Action:
     """Stop a container gently and start it again, as it is."""
     return _action(
-        "restart", [f"{cli} restart -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER
+        "restart", [f"{quote(cli)} restart -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER
     )
 
 
