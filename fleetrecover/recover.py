@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from fleetrecover import __version__, limits
 from fleetrecover.apply import Applier, Events
@@ -424,7 +423,7 @@ class _Run:
 
     def apply(self, applier: Applier, plan: Plan) -> None:
         for planned in plan.stages:
-            stage = without(planned, set(self.failures)) if planned.name in ("settle", "reset") else planned
+            stage = planned.without(self.failures) if planned.name in ("settle", "reset") else planned
             if stage is None or {step.node for step in stage.steps} & set(self.failures):
                 continue
             failed = applier.stage(stage)
@@ -550,14 +549,6 @@ def proof_of(seen: Survey, plan: Plan) -> Proof | None:
     """What the reset's quarantine answered, as the survivor has it on disk."""
     keep = seen.node(plan.survivor).keep(plan.run) if plan.survivor is not None else None
     return keep.proof if keep else None
-
-
-def without(stage: Any, failed: set[str]) -> Any:
-    """The stage without the steps on nodes that failed; None if none is left."""
-    from fleetrecover.steps import stage as make_stage
-
-    lanes = [[step for step in lane if step.node not in failed] for lane in stage.lanes]
-    return make_stage(stage.name, stage.title, lanes, tuple(stage.essential))
 
 
 def _revision(survey: Survey) -> int | None:

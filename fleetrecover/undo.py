@@ -114,10 +114,8 @@ class Undoer(Applier):
 
     def all_of(self, stages: tuple[s.Stage, ...]) -> None:
         """Do every stage; a node that failed is left out of what follows, the others go on."""
-        from fleetrecover.recover import without
-
         for part in stages:
-            rest = without(part, set(self.failed))
+            rest = part.without(self.failed)
             if rest is not None:
                 self.failed.update(self.stage(rest))
 

@@ -87,3 +87,73 @@ def test_remote_commands_are_spelled_in_one_place() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Command", "Action"):
                 text = ast.unparse(node)
                 assert not any(word in text for word in words), f"{path}:{node.lineno}"
+
+
+# --- floors ---
+
+CLI = ("cli", "cli_check", "cli_hosts", "cli_init", "cli_manual", "cli_runs", "cli_snapshot", "cli_support")
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("bounds", "limits", "errors", "ending"),
+    ("plain", "answers", "codec", "cli_group"),
+    ("model",),
+    ("etcd", "docker"),
+    ("facts",),
+    ("commands",),
+    ("steps",),
+    ("decide",),
+    ("checks",),
+    ("inventory", "journal", "outcome", "remote"),
+    ("drafts", "survey", "reach"),
+    ("hold", "kept", "verify", "lab"),
+    ("seeding",),
+    ("apply",),
+    ("trial", "snapshots", "run_config"),
+    ("recover", "redact"),
+    ("single", "undo", "checking", "saved", "inspecting", "drill"),
+    ("report",),
+    ("interrupt", "support"),
+    (*CLI, "manual", "offline"),
+    ("start",),
+    ("__main__",),
+)
+"""From the ground up: a module or package imports what stands on a lower floor, and nothing beside it or above."""
+UP = {("recover", "report"), ("seeding", "apply"), ("snapshots", "recover")}
+"""What runs up all the same: the journal has the documents that `--json` prints; a type; a restore looks as recover does."""
+LATE = (*CLI, "manual", "offline", "start")
+"""Where an import may stand in a function: a command loads what it needs, so that help and version load nothing."""
+LATE_TOO = {("recover", "snapshots"), ("report", "journal")}
+"""A circle: a restore stands on recover's flow, and recover's diagnosis names the snapshots that there are. And the lines of
+`--log`, which every command has at hand and few write, load the journal with the first."""
+
+
+def home(path: Path) -> str:
+    """The package or module of ours that a file belongs to."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else path.stem
+
+
+def edges() -> Iterator[tuple[str, str, bool]]:
+    """(who imports, what, whether in a function) for every import of ours."""
+    homes = {home(path) for path in PACKAGE.rglob("*.py")}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        within = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("fleetrecover"):
+                continue
+            parts = str(node.module).split(".")
+            for name in parts[1:2] or [alias.name for alias in node.names if alias.name in homes]:
+                if name != home(path):
+                    yield home(path), name, id(node) in within
+
+
+def test_no_import_runs_up() -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    assert {home(path) for path in PACKAGE.rglob("*.py")} - floor.keys() == {"__init__"}
+    together = {*CLI, "manual", "offline"}
+    up = {(who, what) for who, what, _ in edges() if floor[what] >= floor[who] and not {who, what} <= together}
+    assert up == UP
+
+
+def test_no_import_hides_in_a_function() -> None:
+    assert {(who, what) for who, what, late in edges() if late and who not in LATE} == LATE_TOO

@@ -3,7 +3,7 @@
 The rules are Ansible's (ansible-core 2.19: inventory/data.py, group.py, host.py, vars/manager.py): every group without a parent
 is below `all`; a host has the variables of its groups, those of the deeper group over those of the higher one, at equal depth
 by `ansible_group_priority`, then by name; then its own. The files of group_vars/ come after the groups' own variables, those
-of host_vars/ last of all.
+of host_vars/ last of all. A priority in group_vars/ means nothing: those files are read in the order that it would make.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Groups:
     def _priority(self, name: str) -> int:
         group = self.groups[name]
         try:
-            return int((group.variables | group.from_files).get("ansible_group_priority", 1))
+            return int(group.variables.get("ansible_group_priority", 1))
         except (TypeError, ValueError):
             return 1
 

@@ -19,7 +19,7 @@ from fleetrecover import __version__, bounds, limits
 from fleetrecover import steps as s
 from fleetrecover.answers import load_json, understood
 from fleetrecover.apply import Applier, Events
-from fleetrecover.commands import probes
+from fleetrecover.commands import actions, probes
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import MAY_RUN_STILL
 from fleetrecover.commands.etcdctl import Etcdctl
@@ -492,8 +492,6 @@ class RestoreApplier(Applier):
     def start_new(self, step: s.StartNew) -> str:
         """Start a container that was made from another one; it is not waited for."""
         rewrite.assert_no_force(step.spec)
-        from fleetrecover.commands import actions
-
         self.together(step)
         if not self.is_ours(step, step.name):
             self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))

@@ -6,7 +6,7 @@ commands. It names everything that it needs and nothing that it does not, so tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -104,6 +104,11 @@ class Stage:
     def steps(self) -> tuple[Step, ...]:
         """All steps, lane by lane."""
         return tuple(step for lane in self.lanes for step in lane)
+
+    def without(self, failed: Collection[str]) -> Stage | None:
+        """The stage without the steps on nodes that failed; None if none is left."""
+        lanes = [[step for step in lane if step.node not in failed] for lane in self.lanes]
+        return stage(self.name, self.title, lanes, tuple(self.essential))
 
 
 def stage(name: str, title: str, lanes: Sequence[Sequence[Step]], essential: Sequence[str] = ()) -> Stage | None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fleetrecover.drafts import ansible_tool
+from fleetrecover.drafts.ansible_files import read_inventory
 from fleetrecover.drafts.draft import gateway_of, render, shared
 from fleetrecover.drafts.files import from_path
 from fleetrecover.drafts.ssh_words import jump_of_command, read_words
@@ -309,6 +310,14 @@ def test_a_directory_with_variables_beside(tmp_path: Path) -> None:
         ("b", "10.9.1.2", "late", 2200),
     ]
     assert any("ansible-vault" in note for note in draft.notes)
+
+
+def test_a_priority_in_group_vars_means_nothing(tmp_path: Path) -> None:
+    """Ansible reads those files in the order that it would make (found by a drawn inventory)."""
+    (tmp_path / "hosts").write_text("[etcd]\na\n[etcd:vars]\nansible_user=first\n[z]\na\n[z:vars]\nansible_user=last\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "etcd.yml").write_text("ansible_group_priority: 10\n")
+    assert read_inventory(tmp_path / "hosts")[0].variables_of("a")["ansible_user"] == "last"
 
 
 def test_another_group(tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ def test_raised_commit_under_load(version: str, tmp_path: Path) -> None:
         writers = [threading.Thread(target=load, args=(each,)) for each in range(3)]
         for each in writers:
             each.start()
-        time.sleep(2)
+        deadline = time.monotonic() + 60
+        while len(acknowledged) <= 20 and time.monotonic() < deadline:
+            time.sleep(0.1)
         cluster.kill_all()
         stop.set()
         for each in writers:
