@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,18 @@ LONGEST = ("e2e/test_snapshots", "e2e/test_recover", "e2e/test_faults", "e2e/tes
 """The files that take longest, as measured, in the order in which they are begun: several processes end together then."""
 
 
+MORE_OF_THE_SAME = re.compile(
+    r"\[(?:.*-)?(?:bash|busybox)(?:-.*)?\]$"  # in one shell is enough for a minute
+    r"|commands/test_wal_dir\.py::(?!test_in_every_shell)"
+    r"|tests/test_seeding\.py"
+    r"|decide/test_(?:resume|names_resume|reseed_resume|reseed_undo)\.py::.*(?:\[4-|3\.3\.25)"
+    r"|decide/test_units\.py::test_undo_after_every_effect"
+    r"|decide/test_undo\.py::test_undo_after_every_effect\[(?:4-|.*wal apart)"
+    r"|snapshots/test_commands\.py::test_(?:a_clock_that_was_ahead|ages_mean)"
+)
+"""What `make check` leaves to `make test`, to stay under a minute: tests whose like in small it has."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed before any worker is started; the workers see it in their environment."""
     os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
@@ -30,6 +43,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Told at the beginning, so that a failure can be had again."""
     if not hasattr(session.config, "workerinput"):
         session.config.get_terminal_writer().line(f"{SEED}={os.environ[SEED]}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark as long what is more of the same; here, so that `-m` sees it."""
+    if MORE_OF_THE_SAME.search(item.nodeid):
+        item.add_marker(pytest.mark.long)
 
 
 @pytest.hookimpl(trylast=True)

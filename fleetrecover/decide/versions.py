@@ -13,12 +13,15 @@ import re
 from collections.abc import Iterator
 
 from fleetrecover.decide.finding import Finding, Severity
+from fleetrecover.decide.loss import seconds
 from fleetrecover.decide.own import own_container
 from fleetrecover.docker.etcd_config import variable
 from fleetrecover.facts import Container, NodeFacts, Survey
 
 DOWNGRADE, IMAGE, FLAG = "downgrade-enabled", "image-version", "unknown-flag"
 
+OLDEST = (3, 3)
+"""The oldest minor version that this program is for."""
 _GONE = (
     ((3, 6), re.compile(r"enable-v2|experimental-enable-v2v3|proxy(-.*)?")),
     ((3, 7), re.compile(r"experimental-.*")),
@@ -30,11 +33,12 @@ def version_barriers(survey: Survey) -> Iterator[Finding]:
     """All of them, node by node; of a node whose etcd serves only what forbids a change of membership."""
     yield from _downgrade(survey)
     written = data_version(survey)
+    wrong = wrong_tags(survey)
     for node in survey.nodes:
         own = own_container(survey, node)
         if own is None or node.status is not None:
             continue
-        found = image_version(own)
+        found = image_version(own) if own.image not in wrong else ()
         if found and written and not written <= found <= (written[0], written[1] + 1):
             yield _image(node, own, found, written)
         unknown = unknown_flags(own, found)
@@ -46,6 +50,25 @@ def data_version(survey: Survey) -> tuple[int, ...]:
     """The newest minor version that any database was written by, such as (3, 6); () where none tells."""
     told = [node.db.storage_version or node.db.cluster_version for node in survey.nodes if node.db is not None]
     return max((_minor(each) for each in told), default=())
+
+
+def wrong_tags(survey: Survey) -> frozenset[str]:
+    """Images whose tag says another etcd than is in them: their own container has run on data that such a one cannot read.
+
+    So it is where it was made before the data were last written. And there is no etcd below 3.3 that has v3 data and runs
+    as these do (OLDEST): such a tag is somebody's own.
+    """
+    wrong = set()
+    for node in survey.nodes:
+        own = own_container(survey, node)
+        if own is None:
+            continue
+        said, made = image_version(own), seconds(own.created)
+        mine = _minor(node.db.storage_version or node.db.cluster_version) if node.db is not None else ()
+        ran = made is not None and any(sign.mtime > made for sign in node.signs)
+        if said and (said < OLDEST or (ran and said < mine)):
+            wrong.add(own.image)
+    return frozenset(wrong)
 
 
 def image_version(container: Container) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.finding import Finding
 from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, image_version, unknown_flags, version_barriers
 from fleetrecover.etcd.bbolt import DbFacts
-from fleetrecover.facts import Container, Survey
+from fleetrecover.facts import Container, Sign, Survey
 from fleetrecover.lab import layout, rke
 from fleetrecover.survey import container_facts
 from tests.decide.logs import log
@@ -139,3 +139,17 @@ def test_an_enabled_downgrade_is_refused() -> None:
     assert told.refusal.code == DOWNGRADE
     assert "3.5.0" in told.refusal.message
     assert conclude(found, Wish(frozenset())).exit_code == 11
+
+
+@pytest.mark.parametrize(("made", "bad"), [("2026-01-01T00:00:00Z", False), ("2026-01-03T00:00:00Z", True)])
+def test_a_tag_is_not_believed_where_its_container_has_written_what_it_could_not_read(made: str, bad: bool) -> None:
+    """Somebody's own image, tagged as he liked; made after the last write it has not run on these data yet."""
+    seen = lost(dict.fromkeys((1, 2, 3), "someone/etcd:3.4.0"), of_version("3.5.0"))
+    first = seen.nodes[0]
+    own = replace(first.containers[0], created=made)
+    ran = replace(first, containers=(own,), signs=(Sign("db", 1767398400),))
+    assert bool(list(version_barriers(replace(seen, nodes=(ran, *seen.nodes[1:]))))) is bad
+
+
+def test_a_tag_of_no_etcd_that_we_are_for_says_nothing() -> None:
+    assert codes(lost(dict.fromkeys((1, 2), "someone/etcd:3.2.0"), of_version("3.5.0"))) == set()
