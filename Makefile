@@ -34,7 +34,7 @@ types: $(READY)
 	@$(BIN)/mypy
 
 unit: $(READY)
-	@$(BIN)/pytest -m "not lab and not long and not slow" -n 2 --dist loadfile
+	@$(BIN)/pytest -m "not lab and not long and not slow" -n 3 --dist worksteal
 
 e2e: lab-tools  ## only the tests on the lab
 	@$(BIN)/pytest -m lab -n $(JOBS) --dist worksteal --no-loadscope-reorder --durations=15
