@@ -171,9 +171,10 @@ LONGEST_POLL = 2.0
 """A pause is as long as the look took, but no longer than this: who answers slowly is not kept busy by being asked."""
 ELECTION_PAUSE = 0.5
 """Between two looks at members that may be electing a leader."""
-ELECTIONS = 2
-"""For how many election timeouts they are looked at."""
-LONGEST_ELECTIONS = 12.0
+ELECTIONS = 4
+"""For how many election timeouts they are looked at: one passes before anybody stands, and where just a quorum is left it takes
+a second vote now and then (seen with four of seven after a power cut)."""
+LONGEST_ELECTIONS = 25.0
 """… but no longer than this, whatever timeout the members have."""
 
 # --- what is said meanwhile ---

@@ -117,7 +117,7 @@ def take_survey(
 ) -> Survey:
     """Look at all nodes at once. Without `logs` the WAL and the database are left out: enough to judge a living cluster.
 
-    Members that may just be electing a leader are asked again for up to two election timeouts.
+    Members that may just be electing a leader are asked again for a few election timeouts.
     """
     survey = _look(fleet, transport, logs)
     if not logs or not may_be_electing(survey):
