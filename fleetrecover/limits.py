@@ -130,6 +130,12 @@ NEIGHBOUR = 30.0
 BYTES_A_SECOND = 20_000_000
 """What a disk or a line does at the least: the time for a file is its size by this, and a minute or two."""
 
+
+def for_bytes(size: float, least: float = CHANGE) -> float:
+    """How long a command may take that reads or writes so many bytes: as long as they take a slow disk, and `least`."""
+    return least + size / BYTES_A_SECOND
+
+
 # --- waits of a run ---
 
 HEALTHY = 90.0

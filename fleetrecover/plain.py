@@ -44,6 +44,20 @@ def _code(found: re.Match[str]) -> str:
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
+def version_numbers(text: str, parts: int = 3) -> tuple[int, ...]:
+    """The numbers of a version, to be compared; () where there are none.
+
+    >>> version_numbers("3.5.16"), version_numbers("3.10.0", 2) > version_numbers("3.4.23", 2), version_numbers("")
+    ((3, 5, 16), True, ())
+    """
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:parts])
+
+
+def version_text(numbers: tuple[int, ...]) -> str:
+    """The same in words: (3, 6) is 3.6."""
+    return ".".join(map(str, numbers))
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number and its noun.
 

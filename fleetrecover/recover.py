@@ -177,7 +177,11 @@ def survey_for(
 
     Of the wish, the dead are hosts and ids from here on. Raises Refused where a host that was declared dead answers.
     """
-    survey = settled_survey(fleet, transport, sleep)
+    return with_runs(settled_survey(fleet, transport, sleep), wish)
+
+
+def with_runs(survey: Survey, wish: Wish) -> tuple[Survey, Wish]:
+    """The same of a survey that was taken: as it is judged, and the wish with what an open run was told. Raises Refused."""
     refuse_living_dead(survey, wish)
     survey = close_stale(survey, effective(wish, survey))
     return survey, effective(wish, survey)

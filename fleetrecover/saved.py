@@ -16,8 +16,7 @@ from typing import Any
 from fleetrecover import __version__
 from fleetrecover.codec import decode, encode
 from fleetrecover.decide.conclusion import Conclusion, combine
-from fleetrecover.decide.dead import refuse_living_dead
-from fleetrecover.decide.diagnosis import Diagnosis, Verdict, Wish, close_stale, diagnose
+from fleetrecover.decide.diagnosis import Diagnosis, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.verdict import Hashes
 from fleetrecover.docker.argv import masked, secrets_of
@@ -25,7 +24,7 @@ from fleetrecover.errors import FleetRecoverError, InputError, Refused
 from fleetrecover.facts import Container, NodeFacts, Survey
 from fleetrecover.model import Fleet, Transport
 from fleetrecover.plain import dumps
-from fleetrecover.recover import effective, planned, settled_survey
+from fleetrecover.recover import planned, settled_survey, with_runs
 from fleetrecover.redact import Redactor, changed
 from fleetrecover.redact import redacted as redact
 from fleetrecover.snapshots.advice import NEWEST, advised_by, reachable
@@ -63,9 +62,7 @@ def take(fleet: Fleet, transport: Transport) -> SavedSurvey:
 
 def judged(saved: SavedSurvey, wish: Wish) -> tuple[Survey, Wish, Diagnosis]:
     """The survey as it is judged, the wish with what an open run was told, and the judgement, as from the nodes themselves."""
-    refuse_living_dead(saved.survey, wish)
-    survey = close_stale(saved.survey, effective(wish, saved.survey))
-    wish = effective(wish, survey)
+    survey, wish = with_runs(saved.survey, wish)
     return survey, wish, diagnose(survey, wish)
 
 

@@ -49,19 +49,6 @@ __all__ = [
 _SYNC = "sync -f {0} 2>/dev/null || sync"
 
 
-def _action(
-    name: str,
-    lines: Sequence[str],
-    *,
-    timeout: float = limits.CHANGE,
-    undo: str = "",
-    shown: str = "",
-    ends_alone: bool = False,
-) -> Action:
-    script = "\n".join(["set -eu", "umask 077", *lines, ""])
-    return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo, ends_alone)
-
-
 def _sync(path: str) -> str:
     return _SYNC.format(quote(path))
 
@@ -69,7 +56,7 @@ def _sync(path: str) -> str:
 def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
     """Make the run's directory and write `run.json`, which pins the survivor."""
     content = json.dumps(pin, sort_keys=True, indent=1).encode() + b"\n"
-    return _action(
+    return Action.of(
         "open-run",
         [
             "umask 077",
@@ -95,7 +82,7 @@ def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], d
     target, temporary = quote(paths.containers), quote(paths.containers + ".new")
     ids = " ".join(quote(container) for container in container_ids)
     inspect = f"{cli} inspect --type container {ids}" if container_ids else "echo '[]'"
-    return _action(
+    return Action.of(
         "record-containers",
         [
             "umask 077",
@@ -114,7 +101,7 @@ def fence(cli: str, container_id: str, name: str, kept_name: str, *, paused: boo
     """Stop an etcd gently, so that it flushes its commit; take its restart policy away; give it another name."""
     cli = quote(cli)
     cid = quote(container_id)
-    return _action(
+    return Action.of(
         "fence",
         [
             f"{cli} update --restart=no {cid} >/dev/null",
@@ -136,7 +123,7 @@ def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> 
     member, target = posixpath.join(data, "member"), posixpath.join(paths.at(part), "member")
     there = wal_dir.data_there(paths, member)
     alone = [f"[ -e {quote(member)} ] || : > {quote(paths.at(part))}/{wal_dir.NO_MEMBER}"] if paths.wal else []
-    return _action(
+    return Action.of(
         "keep-data",
         [
             *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
@@ -214,7 +201,7 @@ def enough(where: str, need: int) -> list[str]:
 def probe_reflink(paths: RunPaths) -> Action:
     """See that a copy takes no space here, before anything is stopped or moved for it."""
     one, two = quote(paths.at("reflink-1")), quote(paths.at("reflink-2"))
-    return _action(
+    return Action.of(
         "probe-reflink",
         [
             "umask 077",
@@ -237,7 +224,7 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
     away = posixpath.join(work, paths.run)
     there, link = posixpath.join(away, "original"), paths.at("original")
     member, partial = posixpath.join(data, "member"), paths.at("partial")
-    return _action(
+    return Action.of(
         "keep-elsewhere",
         [
             "umask 077",
@@ -298,7 +285,7 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
     copy = quote(posixpath.join(partial, "member"))
     by_itself = copied(original, copy)
     sharing = f"cp -a --reflink=always {original} {copy} || {{ rm -rf -- {copy}; exit {NO_REFLINK}; }}"
-    return _action(
+    return Action.of(
         "copy",
         [
             f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
@@ -322,7 +309,7 @@ def append_to_wal(paths: RunPaths, append: Append) -> Action:
     segment = quote(posixpath.join(paths.at("partial"), "member", "wal", append.segment))
     offset, size = append.offset, len(append.data)
     written = f"tail -c +{offset + 1} {segment} | head -c {size}"
-    return _action(
+    return Action.of(
         "raise-commit",
         [
             f"if [ \"$({written} | od -An -v -tx1 | tr -d ' \\n')\" = {append.data.hex()} ]; then exit 0; fi",
@@ -342,7 +329,7 @@ def append_to_wal(paths: RunPaths, append: Append) -> Action:
 def rename_part(paths: RunPaths, source: str, target: str) -> Action:
     """Give a part of the run's directory the name that says how far it is."""
     old, new = quote(paths.at(source)), quote(paths.at(target))
-    return _action(
+    return Action.of(
         f"{source}-to-{target}",
         [f"[ ! -e {new} ] || {{ [ ! -e {old} ] && exit 0 || exit {OCCUPIED}; }}", f"mv {old} {new}", _sync(paths.root)],
         undo="only the copy is changed",
@@ -376,7 +363,7 @@ def load_image(cli: str, reference: str, image_id: str) -> Action:
     tag = [
         f"{cli} inspect --type image {quote(reference)} >/dev/null 2>&1 || {cli} tag {quote(image_id)} {quote(reference)}"
     ]
-    return _action(
+    return Action.of(
         "image-load",
         [
             f"{cli} load >/dev/null",
@@ -392,7 +379,7 @@ def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
     """Stop and remove a container, but only if it carries this run's label."""
     cli = quote(cli)
     template = quote("{{index .Config.Labels " + json.dumps(run_label) + "}}")
-    return _action(
+    return Action.of(
         "remove-container",
         [
             f"{cli} inspect --type container {quote(name)} >/dev/null 2>&1 || exit 0",
@@ -408,7 +395,7 @@ def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
 
 def restart_container(cli: str, name: str) -> Action:
     """Stop a container gently and start it again, as it is."""
-    return _action(
+    return Action.of(
         "restart", [f"{quote(cli)} restart -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER
     )
 
@@ -416,13 +403,13 @@ def restart_container(cli: str, name: str) -> Action:
 def stop_container(cli: str, name: str) -> Action:
     """Stop a container gently, so that etcd flushes its commit."""
     cli = quote(cli)
-    return _action("stop", [f"{cli} stop -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
+    return Action.of("stop", [f"{cli} stop -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
 
 
 def write_proof(paths: RunPaths, proof: Mapping[str, object]) -> Action:
     """Record what the quarantined reset answered."""
     content = json.dumps(proof, sort_keys=True).encode() + b"\n"
-    return _action(
+    return Action.of(
         "write-proof",
         [write_file(paths.proof, content, 0o600)],
         shown=f"write {paths.proof}",
@@ -435,7 +422,7 @@ def adopt(paths: RunPaths, data: str, part: str = "reset") -> Action:
     source, member = posixpath.join(paths.at(part), "member"), posixpath.join(data, "member")
     # the engine makes a mount's place there where a WAL directory lies in the data directory
     empty = f"rm -rf -- {quote(paths.at(part))}" if paths.wal else f"rmdir {quote(paths.at(part))}"
-    return _action(
+    return Action.of(
         "adopt",
         [
             f"if [ -e {quote(member)} ]; then [ ! -e {quote(source)} ] || exit {OCCUPIED};"
@@ -454,7 +441,9 @@ def adopt(paths: RunPaths, data: str, part: str = "reset") -> Action:
 def reunite(cli: str, paths: RunPaths, data: str) -> Action:
     """Before an etcd is started: put a WAL of its own place back beside its data, where an interruption has parted them."""
     lines = wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal))
-    return _action("reunite", lines or [":"], shown="see that the WAL lies with its data", undo="they belong together")
+    return Action.of(
+        "reunite", lines or [":"], shown="see that the WAL lies with its data", undo="they belong together"
+    )
 
 
 def start_original(cli: str, container_id: str, name: str, restart_policy: str) -> Action:
@@ -463,7 +452,7 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
     cid = quote(container_id)
     name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
     id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
-    return _action(
+    return Action.of(
         "start",
         [
             f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
@@ -483,7 +472,7 @@ def give_name_back(cli: str, container_id: str, was: str, name: str) -> Action:
     cid, cli = quote(container_id), quote(cli)
     name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
     id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
-    return _action(
+    return Action.of(
         "give-name-back",
         [
             f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
@@ -496,13 +485,13 @@ def give_name_back(cli: str, container_id: str, was: str, name: str) -> Action:
 def start_existing(cli: str, name: str) -> Action:
     """Start a container that stands stopped; nothing happens if it runs."""
     cli = quote(cli)
-    return _action("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
+    return Action.of("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
 
 
 def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
     """Give a container its restart policy."""
     cli = quote(cli)
-    return _action("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
+    return Action.of("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
 
 
 def ensure_data_dir(
@@ -520,13 +509,13 @@ def ensure_data_dir(
     if mode:
         lines.append(f"chmod {quote(mode)} {quote(data)}")
     lines += wal_dir.empty(paths, data) if paths is not None else []
-    return _action("data-dir", lines, undo="an empty directory stays")
+    return Action.of("data-dir", lines, undo="an empty directory stays")
 
 
 def mark(paths: RunPaths, word: str) -> Action:
     """Mark a run on a node: `finished`, `undone`, or `undoing`, which says that what was finished is being taken back."""
     ended = [f"rm -f {quote(paths.at('undoing'))}"] if word == "finished" else []
-    return _action(f"mark-{word}", [f": > {quote(paths.at(word))}", *ended, _sync(paths.root)])
+    return Action.of(f"mark-{word}", [f": > {quote(paths.at(word))}", *ended, _sync(paths.root)])
 
 
 def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
@@ -539,7 +528,7 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
     there, kept = wal_dir.data_there(paths, member), f"[ -e {quote(original)} ]"
     if paths.wal:
         kept = f"{{ {kept} || [ -d {quote(paths.wal_at('original'))} ]; }}"
-    return _action(
+    return Action.of(
         "put-data-back",
         [
             *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
@@ -651,7 +640,7 @@ def put_container_back(cli: str, container_id: str, name: str, restart_policy: s
     cid = quote(container_id)
     name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
     id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
-    return _action(
+    return Action.of(
         "put-container-back",
         [
             f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
@@ -668,7 +657,7 @@ def remove_kept_container(cli: str, container_id: str, kept_name: str) -> Action
     cli = quote(cli)
     cid = quote(container_id)
     template = quote("{{.Name}} {{.State.Running}}")
-    return _action(
+    return Action.of(
         "remove-kept-container",
         [
             f"{cli} inspect --type container {cid} >/dev/null 2>&1 || exit 0",
@@ -683,7 +672,7 @@ def remove_kept_container(cli: str, container_id: str, kept_name: str) -> Action
 def remove_run(paths: RunPaths) -> Action:
     """Remove a run's directory: all that it kept. `run.json` goes last, so that an interrupted removal can be told."""
     root = quote(paths.root)
-    return _action(
+    return Action.of(
         "remove-run",
         [
             f"[ -d {root} ] || exit 0",
@@ -709,7 +698,7 @@ HELD = 75
 def take_hold(paths: RunPaths, holder: Mapping[str, object], token: str) -> Action:
     """Hold the node for a run, if nobody else does: `mkdir` is the lock."""
     hold = quote(paths.hold)
-    return _action(
+    return Action.of(
         "take-hold",
         [
             "umask 077",
@@ -733,7 +722,7 @@ def take_hold(paths: RunPaths, holder: Mapping[str, object], token: str) -> Acti
 def break_hold(paths: RunPaths, dead_token: str) -> Action:
     """Take away the hold of a holder that is known to be dead, and only that one."""
     stale = quote(f"{paths.hold}.stale")
-    return _action(
+    return Action.of(
         "break-hold",
         [
             f"[ -d {quote(paths.hold)} ] || exit 0",
@@ -749,7 +738,7 @@ def break_hold(paths: RunPaths, dead_token: str) -> Action:
 
 def release_hold(paths: RunPaths, token: str) -> Action:
     """Let go of the node, if it is still ours."""
-    return _action(
+    return Action.of(
         "release-hold",
         [
             f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] || exit 0',
@@ -762,13 +751,13 @@ def release_hold(paths: RunPaths, token: str) -> Action:
 
 def still_held() -> Action:
     """Nothing but the guard that stands before every Action: LOST_HOLD where another run has taken the node over."""
-    return _action("still-held", [":"], timeout=limits.BEAT)
+    return Action.of("still-held", [":"], timeout=limits.BEAT)
 
 
 def beat(paths: RunPaths, token: str, count: int) -> Action:
     """Show that the holder lives."""
     target = quote(posixpath.join(paths.hold, "beat"))
-    return _action(
+    return Action.of(
         "beat",
         [f'[ "$(cat {quote(paths.token)} 2>/dev/null)" = {quote(token)} ] || exit 0', f"echo {count} > {target}"],
         timeout=limits.BEAT,

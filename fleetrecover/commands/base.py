@@ -7,10 +7,11 @@ the run's hold, so that a controller that was asleep while another one took over
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from fleetrecover import limits
 from fleetrecover.answers import understood
 from fleetrecover.commands import busy
 from fleetrecover.commands.shell import quote
@@ -54,6 +55,21 @@ class Action:
     command: Command
     undo: str = ""
     ends_alone: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        lines: Sequence[str],
+        *,
+        timeout: float = limits.CHANGE,
+        undo: str = "",
+        shown: str = "",
+        ends_alone: bool = False,
+    ) -> Action:
+        """Of a script's lines, which end at the first that fails; without `shown` the lines are what is shown."""
+        script = "\n".join(["set -eu", "umask 077", *lines, ""])
+        return cls(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo, ends_alone)
 
     def guarded(self, hold: str, token: str) -> Command:
         """Return the command that does nothing unless the run with `token` holds the node, and nothing else of ours runs.

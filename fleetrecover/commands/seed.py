@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 
-from fleetrecover import limits
+from fleetrecover import bounds, limits
 from fleetrecover.commands.actions import as_data, enough
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.codes import DIFFERS
@@ -20,27 +20,30 @@ from fleetrecover.model import Command
 SNAP, WAL = "member/snap", "member/wal"
 
 
-def _action(
-    name: str, lines: Sequence[str], *, timeout: float = limits.CHANGE, shown: str = "", undo: str = ""
-) -> Action:
-    script = "\n".join(["set -eu", "umask 077", *lines, ""])
-    return Action(Command(name, script, timeout=timeout, shown=shown or "\n".join(lines)), undo, ends_alone=True)
-
-
 def begin(paths: RunPaths, part: str, gone: Sequence[str], *, need: int) -> Action:
     """Make the empty directories of new data. `gone` are parts that an earlier attempt may have left; `need` in bytes."""
     made = " ".join(quote(posixpath.join(paths.at(part), each)) for each in (SNAP, WAL))
     away = " ".join(quote(paths.at(each)) for each in gone)
     lines = [f"rm -rf -- {away}", *enough(paths.root, need), f"mkdir -p {made}"]
-    return _action("seed-begin", lines, timeout=limits.SETTLED, undo=f"rm -rf {quote(paths.at(part))} (a copy of ours)")
+    return Action.of(
+        "seed-begin",
+        lines,
+        timeout=limits.SETTLED,
+        undo=f"rm -rf {quote(paths.at(part))} (a copy of ours)",
+        ends_alone=True,
+    )
 
 
 def copy_database(paths: RunPaths, source: str, part: str, size: int) -> Action:
     """On the survivor itself: copy a database into new data, and compare. `source` is a path."""
     target = quote(posixpath.join(paths.at(part), SNAP, "db"))
     lines = [copied(quote(source), target), f"cmp {quote(source)} {target} >&2 || exit {DIFFERS}"]
-    return _action(
-        "seed-database", lines, timeout=limits.RUN + 3 * size / limits.BYTES_A_SECOND, undo="only the copy is changed"
+    return Action.of(
+        "seed-database",
+        lines,
+        timeout=limits.for_bytes(3 * size, limits.RUN),
+        undo="only the copy is changed",
+        ends_alone=True,
     )
 
 
@@ -50,9 +53,9 @@ def send_database(path: str, size: int) -> Command:
     return Command(
         "seed-send",
         script,
-        timeout=limits.RUN + size / limits.BYTES_A_SECOND,
-        most=size + (1 << 20),
-        shown=f"cat {quote(path)}",
+        timeout=limits.for_bytes(size, limits.RUN),
+        most=size + bounds.MIB,
+        shown=script.strip(),
     )
 
 
@@ -66,11 +69,15 @@ def settle(paths: RunPaths, part: str, data: str, lengths: Mapping[str, int]) ->
         *(f'{tool} -R --reference="$like" {whole}/member 2>/dev/null || true' for tool in ("chown", "chcon")),
         f"sync -f {whole} 2>/dev/null || sync",
     ]
-    return _action("seed-settle", lines, timeout=limits.SETTLED, undo="only the copy is changed")
+    return Action.of("seed-settle", lines, timeout=limits.SETTLED, undo="only the copy is changed", ends_alone=True)
 
 
 def throw_away(paths: RunPaths, part: str) -> Action:
     """Remove a copy of ours."""
-    return _action(
-        "seed-remove", [f"rm -rf -- {quote(paths.at(part))}"], timeout=limits.SETTLED, undo="it was a copy of ours"
+    return Action.of(
+        "seed-remove",
+        [f"rm -rf -- {quote(paths.at(part))}"],
+        timeout=limits.SETTLED,
+        undo="it was a copy of ours",
+        ends_alone=True,
     )

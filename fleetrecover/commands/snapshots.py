@@ -39,13 +39,10 @@ _SHA = (
 _SYNC = "sync -f {0} 2>/dev/null || sync"
 
 
-def _time_for(size: int, least: float = 60.0) -> float:
-    return least + size / limits.BYTES_A_SECOND
-
-
 def _action(
     name: str, lines: Sequence[str], *, timeout: float = limits.CHANGE, undo: str = "", shown: str = ""
 ) -> Action:
+    """As `Action.of`, but with the node's own umask: a schedule's unit is for systemd and cron to read."""
     return Action(
         Command(name, "\n".join(["set -eu", *lines, ""]), timeout=timeout, shown=shown or "\n".join(lines)), undo=undo
     )
@@ -180,7 +177,7 @@ def digest(path: str, size: int, *, checksum: bool = True) -> Probe[Digest]:
             raise FormatError(f"no hash came: {result.error_text[-200:]}", source=path)
         return Digest(lines[0].strip(), lines[1].strip() if len(lines) > 1 else "")
 
-    return Probe(Command("snapshot-digest", script, timeout=_time_for(size)), parse)
+    return Probe(Command("snapshot-digest", script, timeout=limits.for_bytes(size)), parse)
 
 
 def file_size(path: str) -> Probe[int]:
@@ -193,7 +190,7 @@ def fetch(path: str, size: int) -> Command:
     """Stream a file to standard output."""
     shown = f"cat {quote(path)}"
     most = size + bounds.MIB  # one that grows meanwhile is told by its size
-    return Command("snapshot-fetch", f"{shown}\n", timeout=_time_for(size, 120), shown=shown, most=most)
+    return Command("snapshot-fetch", f"{shown}\n", timeout=limits.for_bytes(size, limits.RUN), shown=shown, most=most)
 
 
 def last_written(member: str, wal: str = "") -> Probe[float | None]:
@@ -233,7 +230,7 @@ def save_by_copy(cli: str, ctl: Etcdctl, inside: str, work: str, *, need: int) -
 
 
 def _seconds(need: int) -> int:
-    return int(_time_for(need, 60))
+    return int(limits.for_bytes(need))
 
 
 def _save(save: str, leftover: str, work: str, *, need: int, source: str) -> Action:
@@ -253,7 +250,9 @@ def _save(save: str, leftover: str, work: str, *, need: int, source: str) -> Act
         _SYNC.format(part),
         f"mv {part} {quote(work)}",
     ]
-    return _action("snapshot-save", lines, timeout=2 * _time_for(need, 90), undo="the file is removed")
+    return _action(
+        "snapshot-save", lines, timeout=2 * limits.for_bytes(need, limits.CONTAINER), undo="the file is removed"
+    )
 
 
 def remove_file(path: str) -> Action:
@@ -291,7 +290,7 @@ def receive(path: str, size: int, sha256: str, *, parents: bool = True, replace:
     return _action(
         "snapshot-receive",
         lines,
-        timeout=2 * _time_for(size, 120),
+        timeout=2 * limits.for_bytes(size, limits.RUN),
         shown=f"write {path}, {size} bytes, sha256 {sha256}",
         undo=f"rm {path}",
     )
@@ -405,7 +404,7 @@ def restore_into(
             f"mv {quote(work)} {quote(target)}",
             _SYNC.format(quote(paths.root)),
         ],
-        timeout=2 * _time_for(size, 120),
+        timeout=2 * limits.for_bytes(size, limits.RUN),
         undo=f"rm -rf {target} (made from the snapshot)",
     )
 

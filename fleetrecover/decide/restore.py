@@ -14,7 +14,6 @@ Invariants, checked by `check_restore`:
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,6 +35,7 @@ from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin, Role, Survey
+from fleetrecover.plain import version_numbers
 from fleetrecover.steps import (
     RESTORE,
     AdoptRestored,
@@ -176,7 +176,9 @@ def check_matches(survey: Survey, situation: Situation) -> None:
     too_old = {
         name: tool.version
         for name, tool in situation.tools.items()
-        if tool.version and chosen.cluster_version and _minor(tool.version) < _minor(chosen.cluster_version)
+        if tool.version
+        and chosen.cluster_version
+        and version_numbers(tool.version, 2) < version_numbers(chosen.cluster_version, 2)
     }
     if too_old:
         told = ", ".join(f"{name} has {version}" for name, version in too_old.items())
@@ -206,14 +208,6 @@ def is_of_another(survey: Survey, situation: Situation) -> bool:
     members = situation.chosen.members
     urls = {host_of_url(url) for member in members for url in member.peer_urls}
     return bool(members) and not ids & {member.id for member in members} and not (places - {""}) & urls
-
-
-def _minor(version: str) -> tuple[int, ...]:
-    """
-    >>> _minor("3.4.23") < _minor("3.10.0")
-    True
-    """
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def under_way(situation: Situation) -> bool:

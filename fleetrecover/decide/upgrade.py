@@ -9,7 +9,6 @@ either, and 3.6.14 starts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from fleetrecover.decide.unlogged import everybody_from_it
 from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.etcd.stores import Differences, differences
 from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.plain import version_numbers, version_text
 
 FIRST = (3, 5)
 """Up to 3.4 the copy in the database is written and forgotten: the way from there leads through 3.5."""
@@ -71,7 +71,7 @@ def running_version(survey: Survey) -> tuple[int, ...]:
     """The oldest etcd that answers, such as (3, 5, 16); else what the databases tell of it, (3, 5); () where nothing does."""
     told = [node.status.version for node in survey.nodes if node.status is not None]
     told = told or [node.db.cluster_version.removesuffix(".0") for node in survey.nodes if node.db is not None]
-    numbers = [tuple(int(part) for part in re.findall(r"\d+", each)[:3]) for each in told]
+    numbers = [version_numbers(each) for each in told]
     return min((each for each in numbers if each), default=())
 
 
@@ -83,7 +83,7 @@ def _finding(kind: _Kind, found: dict[str, Differences], survey: Survey, version
     so = kind.so.format(", ".join(_named(member, survey.nodes) for member in meant.values()))
     whose = f"the database of {', '.join(where)}"
     if version >= READS:
-        message = f"{whose} {so}; etcd {_text(version)} starts from it, and {kind.then}"
+        message = f"{whose} {so}; etcd {version_text(version)} starts from it, and {kind.then}"
     else:
         message = f"{whose} {so}; nothing is wrong with that in etcd 3.5, but 3.6 starts from it, and {kind.then}"
     return Finding(Severity.WARNING, None, kind.code, message, _cure(kind, version, meant.values()), waits=True)
@@ -108,8 +108,8 @@ def _cure(kind: _Kind, version: tuple[int, ...], members: Iterable[Member]) -> s
     if version >= CURES:
         return "restart etcd, one member after another, and look again with `fleetrecover verify`"
     how = (
-        f"before 3.6, bring every member to {_text(CURES)} or a later 3.5, one after another, and when all are there restart "
-        "each once more: a member's start mends this in all that are there by then"
+        f"before 3.6, bring every member to {version_text(CURES)} or a later 3.5, one after another, and when all are there "
+        "restart each once more: a member's start mends this in all that are there by then"
     )
     if kind.code == "stale-learner":
         how += (
@@ -117,7 +117,3 @@ def _cure(kind: _Kind, version: tuple[int, ...], members: Iterable[Member]) -> s
             "again without --learner"
         )
     return f"{how}; then look again with `fleetrecover verify`"
-
-
-def _text(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))

@@ -17,6 +17,7 @@ from fleetrecover.decide.loss import seconds
 from fleetrecover.decide.own import own_container
 from fleetrecover.docker.etcd_config import variable
 from fleetrecover.facts import Container, NodeFacts, Survey
+from fleetrecover.plain import version_numbers, version_text
 
 DOWNGRADE, IMAGE, FLAG = "downgrade-enabled", "image-version", "unknown-flag"
 
@@ -49,7 +50,7 @@ def version_barriers(survey: Survey) -> Iterator[Finding]:
 def data_version(survey: Survey) -> tuple[int, ...]:
     """The newest minor version that any database was written by, such as (3, 6); () where none tells."""
     told = [node.db.storage_version or node.db.cluster_version for node in survey.nodes if node.db is not None]
-    return max((_minor(each) for each in told), default=())
+    return max((version_numbers(each, 2) for each in told), default=())
 
 
 def wrong_tags(survey: Survey) -> frozenset[str]:
@@ -64,7 +65,7 @@ def wrong_tags(survey: Survey) -> frozenset[str]:
         if own is None:
             continue
         said, made = image_version(own), seconds(own.created)
-        mine = _minor(node.db.storage_version or node.db.cluster_version) if node.db is not None else ()
+        mine = version_numbers(node.db.storage_version or node.db.cluster_version, 2) if node.db is not None else ()
         ran = made is not None and any(sign.mtime > made for sign in node.signs)
         if said and (said < OLDEST or (ran and said < mine)):
             wrong.add(own.image)
@@ -86,25 +87,17 @@ def unknown_flags(container: Container, version: tuple[int, ...]) -> tuple[str, 
     return tuple(n for n in flags if any(version >= since and gone.fullmatch(n) for since, gone in _GONE))
 
 
-def _minor(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-
-def _text(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))
-
-
 def _image(node: NodeFacts, own: Container, found: tuple[int, ...], written: tuple[int, ...]) -> Finding:
     why = (
         "an older etcd does not read what a newer one wrote" if found < written else "etcd reads one version back only"
     )
-    between = f" or {_text((written[0], written[1] + 1))}"
+    between = f" or {version_text((written[0], written[1] + 1))}"
     return Finding(
         Severity.ERROR,
         node.name,
         IMAGE,
-        f"{node.name}: its image {own.image} is etcd {_text(found)}, and the data are of {_text(written)}: {why}",
-        f"give {node.name} a container with an image of {_text(written)}{between}, then give the same command again",
+        f"{node.name}: its image {own.image} is etcd {version_text(found)}, and the data are of {version_text(written)}: {why}",
+        f"give {node.name} a container with an image of {version_text(written)}{between}, then give the same command again",
     )
 
 
@@ -114,7 +107,8 @@ def _flags(node: NodeFacts, own: Container, found: tuple[int, ...], unknown: tup
         Severity.ERROR,
         node.name,
         FLAG,
-        f"{node.name}: container {own.name} starts etcd {_text(found)} with {told}, which it does not know: it exits at once",
+        f"{node.name}: container {own.name} starts etcd {version_text(found)} with {told}, which it does not know: "
+        "it exits at once",
         f"`fleetrecover run-config {node.name} --container {own.name}` prints its command: make the container anew without "
         "(--experimental-X became --X or --feature-gates=X=true), then give the same command again",
     )

@@ -12,7 +12,6 @@ Source: podman 4.3 `libpod/container_inspect.go`, `libpod/define/container_inspe
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +21,7 @@ from fleetrecover.docker.parts import Bind
 from fleetrecover.docker.spec import ContainerSpec, check_mounts, pinned, read_image, read_mount_points
 from fleetrecover.docker.values import clean_path
 from fleetrecover.errors import Refused, Unsupported
+from fleetrecover.plain import version_numbers
 
 
 def is_podman(container: Mapping[str, Any]) -> bool:
@@ -102,8 +102,7 @@ def cannot_fence(cli: str, version: str) -> str:
     """
     if not posixpath.basename(cli).startswith("podman"):
         return ""
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if numbers >= (5, 1):
+    if version_numbers(version, 2) >= (5, 1):
         return ""
     return (
         f"podman {version} cannot change the restart policy of a container, so an etcd that was stopped may come back"

@@ -13,13 +13,13 @@ written and never read. What 3.5 left wrong there is noticed when 3.6 reads it (
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from fleetrecover.errors import FormatError
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.membership import Configuration, Member
+from fleetrecover.plain import version_numbers
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,7 @@ def named(log: Log, db: DbFacts | None) -> Log:
     """
     if not log.by_record:
         return log
-    version = tuple(int(part) for part in re.findall(r"\d+", db.storage_version if db is not None else ""))
-    if db is None or version < WITHOUT_SNAP:
+    if db is None or version_numbers(db.storage_version) < WITHOUT_SNAP:
         raise FormatError(
             "no .snap file goes with it, and before 3.7 etcd does not start without", source="member/snap"
         )

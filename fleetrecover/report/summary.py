@@ -89,7 +89,6 @@ def _revisions(story: Story) -> str:
 
 def _content(story: Story) -> str:
     equal = _last_report(story).get("hash_equal")
-    equal = _last_report(story).get("hash_equal")
     if equal is None:
         return ""
     return "the same on all members, by its hash" if equal else "NOT the same on all members"

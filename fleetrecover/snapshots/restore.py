@@ -31,7 +31,7 @@ from fleetrecover.decide.own import own_of
 from fleetrecover.decide.rights import refuse_without_rights
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.docker import rewrite
-from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, is_etcd
+from fleetrecover.docker.etcd_config import is_etcd
 from fleetrecover.docker.spec import ContainerSpec, from_inspect
 from fleetrecover.ending import scratch
 from fleetrecover.errors import (
@@ -58,7 +58,7 @@ from fleetrecover.remote import look_at, wait_until
 from fleetrecover.snapshots.catalogue import select
 from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_file, named_by_path
 from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, silent
-from fleetrecover.survey import Reader, take_survey, tls_files
+from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import expectation, verify
 
 
@@ -497,14 +497,8 @@ class RestoreApplier(Applier):
             self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
         else:
             self.act(step, actions.start_existing(self.cli, step.name))
-        self.know(step)
+        self._ctl[step.node] = self.ctl_of(step.name, step.spec)
         return f"{step.name}: {step.reason}"
-
-    def know(self, step: s.StartNew) -> None:
-        """Remember how the etcd in a new container is asked."""
-        config = EtcdConfig.of(step.spec)
-        tls = tls_files(step.spec, config)
-        self._ctl[step.node] = Etcdctl(self.cli, step.name, client_endpoint(config), tls)
 
 
 @dataclass
