@@ -7,14 +7,13 @@ that may still be running on the node is waited for.
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import singledispatchmethod
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 from fleetrecover import limits, seeding
 from fleetrecover import steps as s
@@ -39,7 +38,7 @@ from fleetrecover.errors import (
     Unsupported,
 )
 from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import RUN_LABEL, Proof, Role, Survey
+from fleetrecover.facts import RUN_LABEL, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
@@ -271,18 +270,44 @@ class Applier:
         """Repeat what can be repeated until the node answers again, for a bounded time."""
         return RECONNECT_POLICY.with_sleep(self.sleep, self.clock).run(work)
 
-    def push(self, step: s.Step, action: Action, content: bytes) -> None:
-        """Run one action that takes a small file on its standard input, whole or not at all."""
+    def push(
+        self, step: s.Step, action: Action, open_it: Callable[[], IO[bytes]], told: Callable[[int], None] | None = None
+    ) -> None:
+        """Run one action that takes a file on its standard input, whole or not at all; each try opens it anew."""
         command = action.guarded(step.paths.hold, self.token)
         self.journal.write("command", node=step.node, name=command.name, shown=command.display)
 
         def attempt() -> Result:
-            result = self.transport.upload(self.host(step.node), command, io.BytesIO(content))
+            with open_it() as content:
+                result = self.transport.upload(self.host(step.node), command, content, told)
             if result.exit_code in MAY_RUN_STILL:
                 raise OutcomeUnknown(step.node, f"{command.name} has not ended in time")
             return result
 
         self.judge(step, command, self.retry(attempt))
+
+    def relay(self, step: s.Step, source: str, read: Command, action: Action, what: str, *, again: bool = False) -> int:
+        """Give what a command prints on another node to an action of this one; how many bytes were moved.
+
+        With `again` it is tried until the node answers again, for a bounded time: the action begins anew each time.
+        """
+        write = action.guarded(step.paths.hold, self.token)
+        self.journal.write("command", node=step.node, name=write.name, shown=write.display)
+        moved = 0
+
+        def tell(count: int) -> None:
+            nonlocal moved
+            moved = count
+            self.events.moved(what, count)
+
+        def bring() -> None:
+            self.transport.relay(self.host(source), read, self.host(step.node), write, tell)
+
+        try:
+            self.retry(bring) if again else bring()
+        finally:
+            self.events.moved(what, moved, ended=True)
+        return moved
 
     def update(self, step: s.Step, action: Action) -> Result:
         """Run an action that changes a container's restart policy, again where the engine refuses it in passing."""
@@ -416,13 +441,6 @@ class Applier:
     def remove_ours(self, step: s.Step, name: str) -> None:
         """Stop and remove a container of this run, if it stands."""
         self.update(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
-
-    def remove_quarantine(self, step: s.Step) -> None:
-        """Stop and remove what an interruption has left of this run's quarantine, also under an older version's name."""
-        node = self.survey.node(step.node)
-        seen = [c.name for c in node.containers if c.role is Role.QUARANTINE and c.made_by == step.paths.run]
-        for name in dict.fromkeys([step.paths.quarantine_name(self.container(step.node)), *seen]):
-            self.remove_ours(step, name)
 
     # --- the steps ---
 
@@ -605,22 +623,9 @@ class Applier:
                 hint=f"load it there (`{self.cli} load`), then run the same command again",
             )
         self.events.note(f"{step.node}: bringing the image {step.image} from {step.source}")
-        write = actions.load_image(self.cli, step.image, step.image_id).guarded(step.paths.hold, self.token)
-        self.journal.write("command", node=step.node, name=write.name, shown=write.display)
-        moved = 0
+        load = actions.load_image(self.cli, step.image, step.image_id)
         what = f"{step.image} from {step.source} to {step.node}"
-
-        def tell(count: int) -> None:
-            nonlocal moved
-            moved = count
-            self.events.moved(what, count)
-
-        try:
-            self.transport.relay(
-                self.host(step.source), actions.save_image(self.cli, wanted), self.host(step.node), write, tell
-            )
-        finally:
-            self.events.moved(what, moved, ended=True)
+        moved = self.relay(step, step.source, actions.save_image(self.cli, wanted), load, what)
         return f"{step.image} from {step.source}, {moved / 1e6:,.0f} MB"
 
     @do.register

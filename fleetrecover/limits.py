@@ -40,6 +40,18 @@ DEAD_PEER = 30.0
 """Until the kernel gives a connection up whose other side acknowledges nothing any more."""
 CLOSE = 2.0
 """For the exit code of a command whose streams have ended."""
+SILENCE = 15.0
+"""Without a word beyond a command's own bound, after which the node is taken to have stopped answering."""
+NO_SIGN = 30.0
+"""Without a sign of life, which is asked for every KEEPALIVE, after which the connection is taken for dead."""
+LISTEN = 1.0
+"""Between two looks at these bounds while nothing is heard."""
+PROXY_END = 2.0
+"""Between SIGTERM and SIGKILL for a ProxyCommand whose connection has ended."""
+CLIENT_END = 5.0
+"""The same for an `ssh` of ours."""
+MASTER_POLL = 0.005
+"""Between two looks whether an `ssh` that others go through has its socket."""
 SESSION_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Before a session is asked for again: a server with few (MaxSessions) has a free one as soon as another has closed."""
 RECONNECT = Tries(attempts=60, total=120.0, first=1.0, longest=5.0)
@@ -205,6 +217,8 @@ LET_GO = 12.0
 
 # --- on the bastion ---
 
+READER = 1.0
+"""For a reader of `--events` to make room; one that does not is left out from then on."""
 GLANCE = 0.05
 """Between two looks at what another thread of ours does."""
 WAKE = 0.5

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -101,10 +102,9 @@ class Redactor:
             text = pattern.sub(lambda found: self.addresses.get(_canonical(found[0]) or "", found[0]), text)
         return self._words.sub(lambda found: self.names[found[0]], text) if self.names else text
 
-    @property
+    @cached_property
     def _words(self) -> re.Pattern[str]:
         longest = sorted(self.names, key=len, reverse=True)
-        # re keeps what it has compiled
         return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, longest))})(?![A-Za-z0-9])")
 
 

@@ -7,6 +7,7 @@ its SHA-256 is compared there. Nothing counts as made before it was read back fr
 from __future__ import annotations
 
 import hashlib
+import io
 import posixpath
 import threading
 from collections.abc import Sequence
@@ -110,8 +111,7 @@ def make(applier: Applier, step: s.SeedData) -> str:
     if step.owner:
         made = actions.ensure_data_dir(step.data, step.owner, step.mode or None, step.label, step.paths)
         applier.act(step, made)
-    if step.node == step.source:
-        applier.remove_quarantine(step)
+    _clear(applier, step)
     applier.act(step, commands.begin(step.paths, "partial", ("partial", "work", "booted"), need=step.need))
     _database(applier, step, legacy)
     _log(applier, step, legacy, step.seed, "partial")
@@ -122,6 +122,11 @@ def make(applier: Applier, step: s.SeedData) -> str:
     return said
 
 
+def _clear(applier: Applier, step: s.SeedData | s.ProveSeed | s.AdoptSeed) -> None:
+    for action in s.quarantine_removed(step, applier.cli, step.quarantine):
+        applier.update(step, action)
+
+
 def _database(applier: Applier, step: s.SeedData, legacy: Legacy) -> None:
     """The database as it is, from the survivor's host to this one; on the survivor itself a copy."""
     if step.node == step.source:
@@ -129,22 +134,8 @@ def _database(applier: Applier, step: s.SeedData, legacy: Legacy) -> None:
         return
     target = posixpath.join(step.paths.at("partial"), commands.SNAP, "db")
     action = snapshots.receive(target, legacy.size, legacy.sha256, parents=False, replace=True)
-    write = action.guarded(step.paths.hold, applier.token)
-    applier.journal.write("command", node=step.node, name=write.name, shown=write.display)
-    what, moved = f"database from {step.source} to {step.node}", 0
-
-    def tell(count: int) -> None:
-        nonlocal moved
-        moved = count
-        applier.events.moved(what, count)
-
     read = commands.send_database(legacy.database, legacy.size)
-    try:
-        applier.retry(
-            lambda: applier.transport.relay(applier.host(step.source), read, applier.host(step.node), write, tell)
-        )
-    finally:
-        applier.events.moved(what, moved, ended=True)
+    applier.relay(step, step.source, read, action, f"database from {step.source} to {step.node}", again=True)
 
 
 def _log(applier: Applier, step: s.SeedData | s.ProveSeed, legacy: Legacy, seed: Seed, part: str) -> None:
@@ -163,7 +154,9 @@ def _log(applier: Applier, step: s.SeedData | s.ProveSeed, legacy: Legacy, seed:
 
 def _push(applier: Applier, step: s.Step, path: str, data: bytes) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
-    applier.push(step, snapshots.receive(path, len(data), sha256, parents=False, replace=True), data)
+    applier.push(
+        step, snapshots.receive(path, len(data), sha256, parents=False, replace=True), lambda: io.BytesIO(data)
+    )
 
 
 def _flaw(applier: Applier, step: s.SeedData, legacy: Legacy, part: str) -> str:
@@ -200,7 +193,7 @@ def prove(applier: Applier, step: s.ProveSeed) -> str:
     rewrite.assert_no_force(step.spec)
     rewrite.assert_isolated(step.spec)
     legacy = applier.heritage.of(applier, step.node, step.kept)
-    applier.remove_quarantine(step)
+    _clear(applier, step)
     applier.act(step, commands.begin(step.paths, "booted", ("booted",), need=step.need))
     applier.act(step, commands.copy_database(step.paths, legacy.database, "booted", legacy.size))
     _log(applier, step, legacy, step.seed, "booted")
@@ -215,7 +208,7 @@ def prove(applier: Applier, step: s.ProveSeed) -> str:
 
 def adopt(applier: Applier, step: s.AdoptSeed) -> str:
     """Put a host's new data in place, if it is what it must be; where it is in place already its script does nothing."""
-    applier.remove_quarantine(step)
+    _clear(applier, step)
     try:
         files = applier.read(step.node, probes.member_files(posixpath.join(step.paths.at("work"), "member")))
     except FormatError:  # it does not lie there: then it must be in place
@@ -230,5 +223,5 @@ def adopt(applier: Applier, step: s.AdoptSeed) -> str:
                 f"{step.member_id:x}, term {step.term}, commit {step.index}",
                 exit_code=0,
             )
-    applier.act(step, actions.adopt(step.paths, step.data, "work"))
+    applier.act(step, step.adopt())
     return step.data

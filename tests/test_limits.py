@@ -17,16 +17,26 @@ SLEEPS = {"sleep", "wait", "join", "settimeout"}
 
 
 def numbers(path: Path) -> Iterator[str]:
-    """Where a file waits for a number that stands there, and not for one of `limits`."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Where a file waits for a number that stands there, or for a constant of its own, and not for one of `limits`."""
+    tree = ast.parse(path.read_text())
+    own = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name) and isinstance(node.value.value, int | float)
+    }
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         given = [word.value for word in node.keywords if word.arg in WAITS]
         given += node.args[:1] if called.lstrip("_") in SLEEPS else []
         for value in given:
-            if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
-                yield f"{path.relative_to(ROOT)}:{node.lineno}: {value.value}"
+            for part in (value.left, value.right) if isinstance(value, ast.BinOp) else (value,):
+                number = isinstance(part, ast.Constant) and isinstance(part.value, int | float) and part is value
+                if number or (isinstance(part, ast.Name) and part.id in own):
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(part)}"
 
 
 @pytest.mark.parametrize("module", [limits, bounds], ids=lambda module: str(module.__name__))

@@ -177,6 +177,7 @@ class ReseedStages:
             owner=data.owner if data is not None and absent else "",
             mode=data.mode if data is not None and absent else "",
             label=data.label if data is not None and absent else "",
+            quarantine=maker.quarantines(node) if node is self.chief else (),
         )
 
     def prove(self, found: Reseeding) -> Step:
@@ -204,13 +205,21 @@ class ReseedStages:
             term=found.term,
             index=last,
             need=need(chief),
+            quarantine=maker.quarantines(chief),
         )
 
     def adopt(self, host: str, seat: Seat, term: int, index: int) -> Step:
         """Put a host's new data in place."""
-        where = self.maker.where(self.survey.node(host))
+        node = self.survey.node(host)
         cluster = self.chief.log.cluster_id if self.chief.log is not None else 0
-        return AdoptSeed(*where, member_id=seat.id, cluster_id=cluster, term=term, index=index)
+        return AdoptSeed(
+            *self.maker.where(node),
+            member_id=seat.id,
+            cluster_id=cluster,
+            term=term,
+            index=index,
+            quarantine=self.maker.quarantines(node),
+        )
 
     def start(self, nodes: Sequence[NodeFacts], standing: Sequence[str]) -> list[Stage | None]:
         """Each one's own container as it was; of those that stand already only what is missing."""

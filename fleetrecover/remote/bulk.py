@@ -30,7 +30,6 @@ SMALL = 8 * 1024 * 1024
 
 _CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes256-ctr,chacha20-poly1305@openssh.com"
 _PIPE_SIZE = 1 << 20
-_END_WAIT = 5.0
 _HEARD = 1 << 16
 """Bytes of noise that are kept: what a login shell says before ours starts may be long."""
 _FAMILIES: dict[int, str] = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
@@ -214,7 +213,7 @@ class ProcessWire:
 
     def _ended(self) -> int | None:
         try:
-            return self._process.wait(_END_WAIT)
+            return self._process.wait(limits.CLIENT_END)
         except subprocess.TimeoutExpired:
             return None
 
@@ -222,7 +221,7 @@ class ProcessWire:
         """Let it end by itself, and reap it."""
         self.end()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_WAIT)
+            self._process.wait(limits.CLIENT_END)
         self.kill()
 
     def kill(self) -> None:

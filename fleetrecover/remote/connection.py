@@ -24,7 +24,7 @@ from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures, sockets
 from fleetrecover.remote.bulk import BulkUnavailable, ProcessWire, client_argv
 from fleetrecover.remote.carrier import Carrier
-from fleetrecover.remote.conversation import DEAD_AFTER, Conversation, Wire
+from fleetrecover.remote.conversation import Conversation, Wire
 from fleetrecover.remote.known_hosts import KnownHosts, Trust, fingerprint
 from fleetrecover.remote.login import Keys, Login
 from fleetrecover.remote.resolved import find_client
@@ -427,7 +427,7 @@ def _watch(transport: paramiko.Transport) -> None:
 
 def _is_dead(transport: paramiko.Transport | None) -> bool:
     """Whether nothing has come for so long that the server must be taken for gone."""
-    return transport is not None and time.monotonic() - transport.sock.last > DEAD_AFTER
+    return transport is not None and time.monotonic() - transport.sock.last > limits.NO_SIGN
 
 
 class KnownKeysOnly(paramiko.RejectPolicy):  # type: ignore[misc]

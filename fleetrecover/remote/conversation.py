@@ -15,16 +15,9 @@ from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFa
 from fleetrecover.model import Command, Result
 from fleetrecover.remote.script import Cutter, Flood, Script, batch_script, seconds
 
-SLACK = 15.0
-"""Seconds of silence beyond a command's own bound, after which the node is taken to have stopped answering."""
-
-DEAD_AFTER = 30.0
-"""Seconds without a sign of life, which is asked for every 5 s, after which the connection is taken for dead."""
-
 OVERTIME = bounds.OVERTIME
 _AT_ONCE = 4 * bounds.MIB
 _CHUNK = 256 * 1024
-_POLL = 1.0
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that have been moved so far."""
@@ -103,14 +96,14 @@ class Conversation:
                 raise self._cut_off()
             self._send()
             now = self.clock()
-            if now > since + self._limit() and now > heard + SLACK:
+            if now > since + self._limit() and now > heard + limits.SILENCE:
                 raise self._stalled(now - since)
             if now > since + self._limit() + OVERTIME:
                 raise self._endless(now - since)
-            if now > max(heard, self.wire.heard) + DEAD_AFTER:
+            if now > max(heard, self.wire.heard) + limits.NO_SIGN:
                 raise self._dead(now - max(heard, self.wire.heard))
             if came <= _AT_ONCE:
-                self.wire.wait(_POLL, to_write=bool(self._outbox) or self._may_stream)
+                self.wire.wait(limits.LISTEN, to_write=bool(self._outbox) or self._may_stream)
 
     def _take_in(self) -> int:
         """Take what has come, for a moment at most: who sends without a pause must not keep us from looking at the clock."""

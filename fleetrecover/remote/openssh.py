@@ -35,8 +35,6 @@ from fleetrecover.remote.settings import Settings, Target
 
 _AT_ONCE = 4
 """Sessions on one connection at most; sshd's own limit is 10 (MaxSessions)."""
-_POLL = 0.005
-_END_WAIT = 5.0
 _LONGEST_SOCKET = 70
 """Characters of a directory for sockets: their paths have 108 at most, and ssh puts a suffix to them for a moment."""
 
@@ -311,7 +309,7 @@ class _Master:
                 size = os.fstat(said.fileno()).st_size
                 text = os.pread(said.fileno(), 1 << 16, max(0, size - (1 << 16))).decode("utf-8", "replace")
                 raise failures.silent(self.target, self._timeout) if late else self._explain(text)
-            time.sleep(_POLL)
+            time.sleep(limits.MASTER_POLL)
 
     def _explain(self, said: str) -> RemoteError:
         """Say why it did not get in. Which host key was shown, ssh says only to who asks for more: it is run again."""
@@ -347,7 +345,7 @@ class _Master:
             assert process.stdin is not None
             process.stdin.close()  # the watching shell ends it
             try:
-                process.wait(_END_WAIT)
+                process.wait(limits.CLIENT_END)
             except subprocess.TimeoutExpired:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, 9)

@@ -15,7 +15,6 @@ from typing import Any
 from fleetrecover import limits
 
 _SAID = 2048
-_END_WAIT = 2.0
 
 
 class QuickSocket(socket.socket):
@@ -102,7 +101,7 @@ class ProxySocket:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
             try:
-                self._process.wait(_END_WAIT)
+                self._process.wait(limits.PROXY_END)
             except subprocess.TimeoutExpired:
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)

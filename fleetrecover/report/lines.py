@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleetrecover import limits
 from fleetrecover.errors import InputError, UsageError
 from fleetrecover.plain import dumps
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from fleetrecover.steps import Stage, Step
 
 SCHEMA = 1
-PATIENCE = 1.0
-"""Seconds that a reader of `--events` may take to make room."""
 
 
 class Lines:
@@ -84,7 +83,7 @@ class Lines:
 
 def _write(fd: int, data: bytes) -> str:
     """Write all of it; returns what went wrong, empty for nothing."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + limits.READER
     while data:
         try:
             data = data[os.write(fd, data) :]

@@ -21,7 +21,6 @@ from fleetrecover.answers import load_json, understood
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands import snapshots as commands
-from fleetrecover.commands.base import MAY_RUN_STILL
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.snapshots import RestoreState, Tool
 from fleetrecover.decide import restore as r
@@ -40,7 +39,6 @@ from fleetrecover.errors import (
     FleetRecoverError,
     FormatError,
     InputError,
-    OutcomeUnknown,
     Refused,
     RemoteError,
     StoppedPartWay,
@@ -410,17 +408,7 @@ class RestoreApplier(Applier):
         if there is not None and there.body == step.sha256:
             return "already there, SHA-256 checked"
         action = commands.receive(step.paths.at("snapshot.db"), step.size, step.sha256)
-        command = action.guarded(step.paths.hold, self.token)
-        self.journal.write("command", node=step.node, name=command.name, shown=command.display)
-
-        def attempt() -> Result:
-            with file.path.open("rb") as source:
-                result = self.transport.upload(self.host(step.node), command, source, self.told(step))
-            if result.exit_code in MAY_RUN_STILL:
-                raise OutcomeUnknown(step.node, f"{command.name} has not ended in time")
-            return result
-
-        self.judge(step, command, self.retry(attempt))
+        self.push(step, action, lambda: file.path.open("rb"), self.told(step))
         return f"{step.size / 1e6:,.1f} MB, SHA-256 checked there"
 
     def told(self, step: s.SendSnapshot) -> Callable[[int], None]:

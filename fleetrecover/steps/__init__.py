@@ -28,6 +28,7 @@ from fleetrecover.steps.data import (
     PutDataBack,
     Quarantine,
     RaiseCommit,
+    quarantine_removed,
 )
 from fleetrecover.steps.members import AddMember, Join, Promote, RemoveMember, UpdateMember
 from fleetrecover.steps.neighbours import ROLLING, StartNeighbours, StartStopped, StopNeighbours
@@ -101,6 +102,7 @@ __all__ = [
     "StopUnit",
     "TrialBoot",
     "UpdateMember",
+    "quarantine_removed",
     "stage",
     "together",
     "trial_identity",

@@ -11,6 +11,11 @@ from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.steps.base import Explained, Step, run_line
 
 
+def asked(cli: str, leader: str, words: str) -> tuple[str, ...]:
+    """What etcdctl is asked on the leader's node, for the eye."""
+    return (f"{cli} exec … etcdctl {words}   (on {leader})",)
+
+
 @dataclass(frozen=True)
 class RemoveMember(Step):
     """Remove a member that is dead or whose data is gone. Asked of `leader`, a node that has quorum behind it."""
@@ -27,7 +32,7 @@ class RemoveMember(Step):
     def explain(self, cli: str) -> Explained:
         return Explained(
             f"remove member {self.member_name}: {self.why}",
-            (f"{cli} exec … etcdctl member remove {self.member_id:x}   (on {self.leader})",),
+            asked(cli, self.leader, f"member remove {self.member_id:x}"),
             "it is in the member list",
             "it is not in the member list",
             "it comes back as a new member",
@@ -59,7 +64,7 @@ class UpdateMember(Step):
             title = f"give {self.member_name} {other}"
         return Explained(
             title,
-            (f"{cli} exec … etcdctl member update {self.member_id:x} --peer-urls={urls}   (on {self.leader})",),
+            asked(cli, self.leader, f"member update {self.member_id:x} --peer-urls={urls}"),
             "no other member has that URL",
             "the member list has it so",
             "member update with the URL of before",
@@ -84,7 +89,7 @@ class AddMember(Step):
         urls = ",".join(self.peer_urls)
         return Explained(
             f"add {self.member_name} as a {'learner' if self.learner else 'voter'}",
-            (f"{cli} exec … etcdctl member add {self.member_name} --peer-urls={urls}{learner}   (on {self.leader})",),
+            asked(cli, self.leader, f"member add {self.member_name} --peer-urls={urls}{learner}"),
             "it is not in the member list; etcd is ready for a change",
             "it is in the member list",
             "member remove",
@@ -148,7 +153,7 @@ class Promote(Step):
     def explain(self, cli: str) -> Explained:
         return Explained(
             "make it a voter when it has caught up",
-            (f"{cli} exec … etcdctl member promote <its id>   (on {self.leader})",),
+            asked(cli, self.leader, "member promote <its id>"),
             "it is a learner and has started",
             "it is a voter",
             "member remove",

@@ -14,7 +14,7 @@ from fleetrecover.etcd.log import Position
 from fleetrecover.etcd.seed import Seed
 from fleetrecover.facts import RUN_LABEL
 from fleetrecover.steps.base import Explained, Step, run_line, said
-from fleetrecover.steps.data import Quarantine
+from fleetrecover.steps.data import Quarantine, quarantine_removed
 
 
 def removals(made: Seed) -> str:
@@ -28,7 +28,8 @@ class SeedData(Step):
     """Make the node's new data beside what it has: the survivor's database, and its log as this node's member's.
 
     `source` is the survivor's host, `kept` its paths; what is read there was moved aside. `end` is where its log ends, and
-    `voters` are those of the new log. `need` in bytes; `owner`, `mode` and `label` are for a directory that has to be made.
+    `voters` are those of the new log. `quarantine` names what an interruption may have left there. `need` in bytes; `owner`,
+    `mode` and `label` are for a directory that has to be made.
     """
 
     words: ClassVar[str] = "make the survivor's data its own, beside what it has"
@@ -43,10 +44,12 @@ class SeedData(Step):
     owner: str = ""
     mode: str = ""
     label: str = ""
+    quarantine: tuple[str, ...] = ()
 
     def explain(self, cli: str) -> Explained:
         source, part = posixpath.join(self.kept.at("original"), "member"), self.paths.at("partial")
         commands = (
+            *(action.command.display for action in quarantine_removed(self, cli, self.quarantine)),
             seed.begin(self.paths, "partial", ("partial", "work", "booted"), need=self.need).command.display,
             f"cat {source}/snap/db   (on {self.source}) > {part}/member/snap/db   (its SHA-256 is compared)",
             f"write {part}/member/snap/*.snap and {part}/member/wal/*.wal: {self.source}'s, the log as member "
@@ -79,10 +82,12 @@ class ProveSeed(Quarantine):
     term: int
     index: int
     need: int
+    quarantine: tuple[str, ...] = ()
 
     def explain(self, cli: str) -> Explained:
         booted = self.paths.at("booted")
         commands = (
+            *(action.command.display for action in quarantine_removed(self, cli, self.quarantine)),
             f"copy the new data to {booted}, its log in term {self.seed.term}: {removals(self.seed)}",
             run_line(self.spec, cli),
             f"{cli} exec {self.container} etcdctl … endpoint health; endpoint status; member list; endpoint hashkv",
@@ -110,12 +115,13 @@ class AdoptSeed(Step):
     cluster_id: int
     term: int
     index: int
+    quarantine: tuple[str, ...] = ()
 
     def adopt(self) -> Action:
         """What is sent, once the new data was read again."""
         return actions.adopt(self.paths, self.data, "work")
 
     def explain(self, cli: str) -> Explained:
-        del cli
+        did = (*quarantine_removed(self, cli, self.quarantine), self.adopt())
         before = f"the data directory is empty; the new data's log is member {self.member_id:x}'s, in term {self.term}"
-        return said("move the new data into place", [self.adopt()], before, "it is there")
+        return said("move the new data into place", did, before, "it is there")

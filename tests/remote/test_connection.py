@@ -459,7 +459,7 @@ def test_a_server_that_freezes_is_noticed_long_before_the_commands_own_end(
 ) -> None:
     """Its kernel goes on acknowledging, so TCP notices nothing; the same with a gateway that hangs."""
     monkeypatch.setattr("fleetrecover.limits.KEEPALIVE", 0.5)
-    monkeypatch.setattr("fleetrecover.remote.conversation.DEAD_AFTER", 3.0)
+    monkeypatch.setattr("fleetrecover.limits.NO_SIGN", 3.0)
     server = make_sshd()
     fleet = server.fleet()
     begun = tmp_path / "begun"
@@ -568,7 +568,7 @@ def test_a_sudo_that_never_comes_back(
     make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said that sudo is waited for, and how to look at it."""
-    monkeypatch.setattr("fleetrecover.remote.conversation.SLACK", 1.0)
+    monkeypatch.setattr("fleetrecover.limits.SILENCE", 1.0)
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "sudo").write_text("#!/bin/sh\nexec sleep 30\n")

@@ -9,9 +9,9 @@ import pytest
 
 from fleetrecover import bounds
 from fleetrecover.errors import OutcomeUnknown, SudoHangs, TooMuch, Unreachable
-from fleetrecover.limits import KILL_GRACE
+from fleetrecover.limits import KILL_GRACE, NO_SIGN, SILENCE
 from fleetrecover.model import Command, Result
-from fleetrecover.remote.conversation import DEAD_AFTER, OVERTIME, SLACK, Conversation
+from fleetrecover.remote.conversation import OVERTIME, Conversation
 
 HELLO = Command("hello", "echo hello", timeout=10)
 NONCE = b"@NONCE@"
@@ -112,14 +112,14 @@ def test_a_node_that_gives_no_sign_of_life_is_dead_long_before_the_commands_own_
     with pytest.raises(OutcomeUnknown, match="no sign of life") as caught:
         talk(wire, Command("long", "sleep 3600", timeout=3600))
     assert not isinstance(caught.value, TooMuch)
-    assert DEAD_AFTER < wire.now < DEAD_AFTER + 5
+    assert NO_SIGN < wire.now < NO_SIGN + 5
 
 
 def test_one_that_is_silent_and_alive_has_the_commands_time() -> None:
     wire = FakeWire(mark(0))
     with pytest.raises(OutcomeUnknown, match="no answer came"):
         talk(wire, Command("long", "sleep 3600", timeout=200))
-    assert 200 + KILL_GRACE < wire.now < 200 + KILL_GRACE + SLACK + 5
+    assert 200 + KILL_GRACE < wire.now < 200 + KILL_GRACE + SILENCE + 5
 
 
 def test_nothing_was_run_where_the_script_was_not_sent() -> None:

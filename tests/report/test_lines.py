@@ -11,7 +11,6 @@ import pytest
 
 from fleetrecover import cli
 from fleetrecover.errors import InputError, UsageError
-from fleetrecover.report import lines as module
 from fleetrecover.report.lines import Lines
 
 NOBODY = 'cluster = "prod"\n[ssh]\nknown_hosts = "k"\nconnect_timeout = 1\n[[hosts]]\nname = "a"\naddress = "127.0.0.1"\nport=1\n'
@@ -40,7 +39,7 @@ def test_a_log_of_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_reader_that_does_not_read_or_is_gone_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    monkeypatch.setattr("fleetrecover.limits.READER", 0.01)
     said: list[str] = []
     lines = Lines(said.append)
     reader, full = os.pipe()
