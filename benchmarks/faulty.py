@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from fleetrecover import apply, cli, hold, limits, remote
 from fleetrecover.commands.base import LOST_HOLD
@@ -27,6 +27,9 @@ from fleetrecover.outcome import Outcome
 from fleetrecover.remote.connection import SshTransport
 
 SURVIVOR = "etcd1"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,40 +89,13 @@ class FaultyTransport(SshTransport):
 
     def batch(self, host: Host, commands: Sequence[Command]) -> list[Result]:
         """Run the commands; at the fault's point, break what it says."""
-        step = getattr(_here, "step", None)
-        if step is None or not commands:
-            return super().batch(host, commands)
-        point = self._point(step, commands[0])
-        if point is None:
-            return super().batch(host, commands)
-        if (point.step, point.node, point.command) == ("KeepData", SURVIVOR, "keep-data"):
-            note_survivor(self.fault)
-        begun = time.monotonic()
-        due = point == self.fault.point and not _fired.is_set()
-        if due:
-            _fired.set()
-            results = self._break(lambda: super(FaultyTransport, self).batch(host, commands))
-        else:
-            results = super().batch(host, commands)
-        self._trace(point, time.monotonic() - begun)
-        return results
+        return self._at(commands[0] if commands else None, lambda: super(FaultyTransport, self).batch(host, commands))
 
     def upload(
         self, host: Host, command: Command, source: IO[bytes], progress: Callable[[int], None] | None = None
     ) -> Result:
         """Send what is in `source`; at the fault's point, break what it says."""
-        step = getattr(_here, "step", None)
-        point = self._point(step, command) if step is not None else None
-        if point is None:
-            return super().upload(host, command, source, progress)
-        begun = time.monotonic()
-        if point == self.fault.point and not _fired.is_set():
-            _fired.set()
-            [result] = self._break(lambda: [super(FaultyTransport, self).upload(host, command, source, progress)])
-        else:
-            result = super().upload(host, command, source, progress)
-        self._trace(point, time.monotonic() - begun)
-        return result
+        return self._at(command, lambda: super(FaultyTransport, self).upload(host, command, source, progress))
 
     def relay(
         self,
@@ -130,20 +106,24 @@ class FaultyTransport(SshTransport):
         progress: Callable[[int], None] | None = None,
     ) -> tuple[Result, Result]:
         """Bring what one host reads to another; at the fault's point, break what it says."""
+        relay = super().relay
+        return self._at(write, lambda: relay(source, read, destination, write, progress))
+
+    def _at(self, command: Command | None, work: Callable[[], T]) -> T:
+        """Do what a step sends; if it is the fault's point, with the fault."""
         step = getattr(_here, "step", None)
-        point = self._point(step, write) if step is not None else None
+        point = self._point(step, command) if step is not None and command is not None else None
         if point is None:
-            return super().relay(source, read, destination, write, progress)
+            return work()
+        if (point.step, point.node, point.command) == ("KeepData", SURVIVOR, "keep-data"):
+            note_survivor(self.fault)
         begun = time.monotonic()
-        if point == self.fault.point and not _fired.is_set():
+        due = point == self.fault.point and not _fired.is_set()
+        if due:
             _fired.set()
-            first, second = self._break(
-                lambda: list(super(FaultyTransport, self).relay(source, read, destination, write, progress))
-            )
-        else:
-            first, second = super().relay(source, read, destination, write, progress)
+        done = self._break(work) if due else work()
         self._trace(point, time.monotonic() - begun)
-        return first, second
+        return done
 
     def _point(self, step: Any, command: Command) -> Point | None:
         writes = f"exit {LOST_HOLD}\n" in command.script
@@ -157,7 +137,7 @@ class FaultyTransport(SshTransport):
             _counts[key] = nth + 1
         return replace(key, nth=nth)
 
-    def _break(self, work: Callable[[], list[Result]]) -> list[Result]:
+    def _break(self, work: Callable[[], T]) -> T:
         moment = self.fault.moment
         if moment == "before":
             strike(self.fault)

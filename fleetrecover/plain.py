@@ -6,6 +6,7 @@ the direction of writing, and halves of surrogate pairs. Each is shown as its co
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from typing import Any
@@ -42,6 +43,15 @@ def dumps(document: Any, *, indent: int | None = None) -> str:
 def _code(found: re.Match[str]) -> str:
     number = ord(found[0])
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address of either version, and nothing else."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def version_numbers(text: str, parts: int = 3) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.model import Fleet, Host, SshSettings
+from fleetrecover.plain import is_address
 
 COMMON = frozenset(
     {
@@ -78,7 +79,7 @@ class Redactor:
     @classmethod
     def of(cls, survey: Survey, more: Any = None) -> Redactor:
         """For everything that a survey, and whatever is told beside it, names."""
-        words = {name for name in _names(survey) if name and name.lower() not in COMMON and not _is_address(name)}
+        words = {name for name in _names(survey) if name and name.lower() not in COMMON and not is_address(name)}
         machines = {text for node in survey.nodes for text in (node.machine, node.boot) if text}
         names = _numbered(words, "node") | _numbered(machines, "machine") | _numbered(_registries(survey), "registry")
         names |= _numbered(_users(survey.fleet) - words, "user")
@@ -90,7 +91,7 @@ class Redactor:
     @classmethod
     def of_documents(cls, cluster: str, documents: Any) -> Redactor:
         """For JSON documents of ours, a journal's events among them: whatever is called a name, a node or an address there."""
-        words = {each for each in _named(documents) if each.lower() not in COMMON and not _is_address(each)}
+        words = {each for each in _named(documents) if each.lower() not in COMMON and not is_address(each)}
         names = _numbered(words - {cluster}, "node")
         if cluster.lower() not in COMMON:
             names[cluster] = "cluster"
@@ -205,7 +206,7 @@ def _registries(survey: Survey) -> set[str]:
     images = {image for node in survey.nodes for image in (*node.images, *(c.image for c in node.containers))}
     first = {image.partition("/")[0] for image in images if "/" in image}
     hosts = {each.partition(":")[0] for each in first if "." in each or ":" in each}
-    return {each for each in hosts if each not in PUBLIC and not _is_address(each) and not each.startswith("sha256")}
+    return {each for each in hosts if each not in PUBLIC and not is_address(each) and not each.startswith("sha256")}
 
 
 def _numbered(words: Iterable[str], kind: str) -> dict[str, str]:
@@ -230,14 +231,6 @@ def _canonical(text: str) -> str | None:
     except ValueError:
         return None
     return None if address.is_loopback or address.is_unspecified or address.is_multicast else str(address)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _stand_ins(found: Iterable[str]) -> dict[str, str]:

@@ -27,9 +27,8 @@ from fleetrecover.plain import dumps
 from fleetrecover.recover import planned, settled_survey, with_runs
 from fleetrecover.redact import Redactor, changed
 from fleetrecover.redact import redacted as redact
-from fleetrecover.snapshots.advice import NEWEST, advised_by, reachable
+from fleetrecover.snapshots.advice import advised_by, youngest
 from fleetrecover.snapshots.catalogue import Catalogue
-from fleetrecover.snapshots.listing import list_snapshots
 from fleetrecover.verify import take_hashes
 
 KIND = "fleetrecover-survey"
@@ -54,7 +53,7 @@ def take(fleet: Fleet, transport: Transport) -> SavedSurvey:
     survey = settled_survey(fleet, transport)
     hashes = take_hashes(survey, transport)
     try:
-        found = list_snapshots(reachable(fleet, survey), transport, survey=survey, newest=NEWEST)
+        found = youngest(fleet, transport, survey)
     except FleetRecoverError as error:
         return SavedSurvey(survey, hashes, None, error.message)
     return SavedSurvey(survey, hashes, found)

@@ -11,9 +11,9 @@ from fleetrecover.decide.own import own_container
 CODES = frozenset({"image-missing", "image-differs"})
 
 
-def wanted_images(observed_images: Observed) -> tuple[str, ...]:
+def wanted_images(observed: Observed) -> tuple[str, ...]:
     """The images that the hosts' own etcd containers name, once each."""
-    survey = observed_images.survey
+    survey = observed.survey
     own = (own_container(survey, node) for node in survey.nodes)
     return tuple(dict.fromkeys(each.image for each in own if each is not None and each.image))
 

@@ -13,7 +13,6 @@ change where or how a connection is made (`_REFUSED`).
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetrecover.errors import InputError
+from fleetrecover.plain import is_address
 from fleetrecover.remote.resolved import Query, Resolved
 from fleetrecover.remote.tokens import Tokens, home, login, without_tilde
 
@@ -119,10 +119,10 @@ class _Reading:
 
     def connected_to(self) -> str:
         """Return the name that is connected to, as HostName has it."""
-        given = self.query.host if _is_address(self.query.host) else self.query.host.lower()
+        given = self.query.host if is_address(self.query.host) else self.query.host.lower()
         name = self.values.get("hostname", ("%h",))[0]
         name = re.sub(r"%(.)", lambda match: {"%": "%", "h": given}[match[1]], name)
-        return name if _is_address(name) else name.lower()
+        return name if is_address(name) else name.lower()
 
     def resolved(self) -> Resolved:
         """Return it as `ssh -G` prints it."""
@@ -408,11 +408,3 @@ def _match_list(patterns: str, text: str) -> bool:
                 return False
             matched = True
     return matched
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -20,9 +20,12 @@ NEWEST = 2
 
 def advised(fleet: Fleet, transport: Transport, survey: Survey, diagnosis: Diagnosis) -> Diagnosis:
     """The diagnosis, with a finding about snapshots where they matter: no log can be read, or one is ahead."""
-    return advised_by(
-        lambda: list_snapshots(reachable(fleet, survey), transport, survey=survey, newest=NEWEST), survey, diagnosis
-    )
+    return advised_by(lambda: youngest(fleet, transport, survey), survey, diagnosis)
+
+
+def youngest(fleet: Fleet, transport: Transport, survey: Survey) -> Catalogue:
+    """The snapshots that the hosts at hand have, of which only the youngest are looked into. Raises FleetRecoverError."""
+    return list_snapshots(reachable(fleet, survey), transport, survey=survey, newest=NEWEST)
 
 
 def advised_by(look: Callable[[], Catalogue], survey: Survey, diagnosis: Diagnosis) -> Diagnosis:

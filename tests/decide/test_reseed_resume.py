@@ -98,14 +98,19 @@ def test_auto_resets_and_says_that_it_could_be_reseeded() -> None:
     assert "n1's database cannot be read" in plan.method.why
 
 
-def test_a_dead_host_that_is_named_after_the_survivor_has_its_new_data() -> None:
-    """Two of three have theirs; the third burns down between: the two are a quorum, and go on."""
-    fleet, wish = broken(3, 2, 0, "3.4.23")
-    for name in ("fence", "keep", "seed", "prove", "adopt-first"):
+def begin(fleet: FakeFleet, wish: Wish, *stages: str) -> None:
+    """Do these stages, planning anew before each."""
+    for name in stages:
         _, plan = planned(fleet, wish)
         part = plan.stage(name) if plan else None
         assert part is not None, name
         fleet.do(part.steps)
+
+
+def test_a_dead_host_that_is_named_after_the_survivor_has_its_new_data() -> None:
+    """Two of three have theirs; the third burns down between: the two are a quorum, and go on."""
+    fleet, wish = broken(3, 2, 0, "3.4.23")
+    begin(fleet, wish, "fence", "keep", "seed", "prove", "adopt-first")
     fleet.node("n3").accessible = False
     lost = replace(wish, dead=frozenset({"n3"}))
     fleet.node("n3").seed = None
@@ -115,11 +120,7 @@ def test_a_dead_host_that_is_named_after_the_survivor_has_its_new_data() -> None
 def test_clones_of_another_membership_are_made_anew() -> None:
     """Before anything is in place one more host dies: what lies ready counts it as a voter, and is not used."""
     fleet, wish = broken(3, 2, 0, "3.4.23")
-    for name in ("fence", "keep", "seed"):
-        _, plan = planned(fleet, wish)
-        part = plan.stage(name) if plan else None
-        assert part is not None, name
-        fleet.do(part.steps)
+    begin(fleet, wish, "fence", "keep", "seed")
     fleet.node("n3").accessible = False
     lost = replace(wish, dead=frozenset({"n3"}))
     _, plan = planned(fleet, lost)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fleetrecover.decide import undo as u
-from fleetrecover.decide.barriers import HALF_UNDONE
-from fleetrecover.decide.diagnosis import Remedy, Wish, close_stale, diagnose
+from fleetrecover.decide.diagnosis import Wish
 from fleetrecover.facts import RESEED
 from tests.decide.test_resume import RUN, assert_whole, finish
 from tests.decide.test_undo import UndoFleet, picture, put_back
-from tests.decide.test_undo_interrupted import interrupted, stopped_everywhere
+from tests.decide.test_undo_interrupted import goes_on_or_back, interrupted, stopped_everywhere
 from tests.fakes.nodes import FakeFleet
 
 CASES = [(2, 1, 0), (3, 0, 2), (3, 2, 0), (3, 1, 1), (5, 2, 1)]
@@ -51,16 +50,6 @@ def test_recover_or_undo_after_every_interruption_of_every_undo(nodes: int, wipe
     for stopped in stopped_everywhere(fleet, wish):
         for half in interrupted(stopped):
             tried += 1
-            survey = close_stale(half.survey(), wish)
-            found = diagnose(survey, wish)
-            if found.remedy is Remedy.BLOCKED:
-                refused += 1
-                assert [f.code for f in found.findings if f.message == found.why] == [HALF_UNDONE]
-            else:
-                on = half.copy()
-                assert_whole(on, finish(on, wish)[0], wish)
-            put_back(half)
-            assert picture(half) == before
-            assert u.make_undo(half.survey(), RUN).stages == ()
+            refused += goes_on_or_back(half, wish, before)
     assert tried > 50
     assert refused > 0

@@ -44,6 +44,22 @@ def interrupted(fleet: UndoFleet) -> Iterator[UndoFleet]:
         yield again
 
 
+def goes_on_or_back(half: UndoFleet, wish: Wish, before: object) -> bool:
+    """Whether recover is refused, by the undo that was begun; else it comes to its end. The undo puts all back in any case."""
+    found = diagnose(close_stale(half.survey(), wish), wish)
+    refused = found.remedy is Remedy.BLOCKED
+    if refused:
+        assert [f.code for f in found.findings if f.message == found.why] == [HALF_UNDONE]
+        assert RUN in next(f.advice for f in found.findings if f.code == HALF_UNDONE)
+    else:
+        on = half.copy()
+        assert_whole(on, finish(on, wish)[0], wish)
+    put_back(half)
+    assert picture(half) == before
+    assert u.make_undo(half.survey(), RUN).stages == ()
+    return refused
+
+
 @pytest.mark.parametrize(
     ("nodes", "wiped", "dead", "wal"),
     [
@@ -63,17 +79,7 @@ def test_recover_or_undo_after_every_interruption_of_every_undo(nodes: int, wipe
             for node in survey.nodes:
                 if adopted(node, RUN) and node.log is not None:
                     assert node.log.configuration_at_end.voters <= {node.log.node_id}, "the original for the reset copy"
-            found = diagnose(survey, wish)
-            if found.remedy is Remedy.BLOCKED:
-                refused += 1
-                assert [f.code for f in found.findings if f.message == found.why] == [HALF_UNDONE]
-                assert RUN in next(f.advice for f in found.findings if f.code == HALF_UNDONE)
-            else:
-                on = half.copy()
-                assert_whole(on, finish(on, wish)[0], wish)
-            put_back(half)
-            assert picture(half) == before
-            assert u.make_undo(half.survey(), RUN).stages == ()
+            refused += goes_on_or_back(half, wish, before)
     assert tried > 100
     assert refused > 0
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -167,3 +169,30 @@ class Cluster:
 
     def json(self, *arguments: str, node: Node | None = None) -> Any:
         return json.loads(self.ctl(*arguments, "-w", "json", node=node).stdout)
+
+
+def written_under_load(cluster: Cluster, count: int) -> set[str]:
+    """Several writers, then SIGKILL of all under them; what was acknowledged."""
+    acknowledged: set[str] = set()
+    enough, stop = threading.Event(), threading.Event()
+
+    def load(writer: int) -> None:
+        number = 0
+        while not stop.is_set():
+            key = f"w{writer}-{number}"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                if cluster.ctl("put", key, "x", check=False, timeout=2).returncode == 0:
+                    acknowledged.add(key)
+            number += 1
+            if len(acknowledged) >= count:
+                enough.set()
+
+    writers = [threading.Thread(target=load, args=(each,)) for each in range(3)]
+    for each in writers:
+        each.start()
+    enough.wait(60)
+    cluster.kill_all()
+    stop.set()
+    for each in writers:
+        each.join()
+    return acknowledged

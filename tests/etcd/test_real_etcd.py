@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ from fleetrecover.etcd.log import Append, Broken, Log
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.lab.rke import version_tuple
 from tests.etcd import binaries, cases
-from tests.etcd.cluster import Cluster, Node
+from tests.etcd.cluster import Cluster, Node, written_under_load
 
 pytestmark = [pytest.mark.lab, pytest.mark.parametrize("version", binaries.ALL)]
 
@@ -112,36 +110,15 @@ def test_without_it_the_write_is_lost(version: str, tmp_path: Path) -> None:
 
 def test_raised_commit_under_load(version: str, tmp_path: Path) -> None:
     """Several writers, SIGKILL of all; then every acknowledged write is there."""
-    acknowledged: list[str] = []
-    stop = threading.Event()
     with Cluster(version, tmp_path / "cluster", size=3) as cluster:
         cluster.start_all()
-
-        def load(writer: int) -> None:
-            number = 0
-            while not stop.is_set():
-                key = f"w{writer}-{number}"
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    if cluster.ctl("put", key, "x", check=False, timeout=2).returncode == 0:
-                        acknowledged.append(key)
-                number += 1
-
-        writers = [threading.Thread(target=load, args=(each,)) for each in range(3)]
-        for each in writers:
-            each.start()
-        deadline = time.monotonic() + 60
-        while len(acknowledged) <= 20 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        cluster.kill_all()
-        stop.set()
-        for each in writers:
-            each.join()
+        acknowledged = written_under_load(cluster, 21)
         directories = [node.data for node in cluster.nodes]
     survivor = max(directories, key=lambda directory: read(directory).last)
     with reset(version, survivor, tmp_path / "kept", raise_commit(read(survivor))) as (cluster, _):
         listed = cluster.ctl("get", "w", "--prefix", "--keys-only").stdout.split()
         assert len(acknowledged) > 20
-        assert set(acknowledged) <= set(listed)
+        assert acknowledged <= set(listed)
 
 
 def test_torn_tail_is_what_etcd_repairs(version: str, tmp_path: Path) -> None:

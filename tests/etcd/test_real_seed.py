@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from fleetrecover.etcd.log import Log
 from fleetrecover.etcd.seed import Seed, seeded
 from tests.conftest import SEED
 from tests.etcd import binaries
-from tests.etcd.cluster import Cluster, Node
+from tests.etcd.cluster import Cluster, Node, written_under_load
 
 EACH_TIME = (("3.4.23", False), ("3.5.16", True))
 NIGHTLY = [(version, snap) for version in binaries.VERSIONS for snap in (False, True)]
@@ -50,33 +49,6 @@ def seed_from(source: Path, target: Path, seed: Seed) -> None:
         file.write_bytes(data)
         with file.open("r+b") as opened:
             opened.truncate(max(len(data), len(was)))
-
-
-def written_under_load(cluster: Cluster, count: int) -> set[str]:
-    """Several writers, then SIGKILL of all under them; what was acknowledged."""
-    acknowledged: set[str] = set()
-    enough, stop = threading.Event(), threading.Event()
-
-    def load(writer: int) -> None:
-        number = 0
-        while not stop.is_set():
-            key = f"w{writer}-{number}"
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if cluster.ctl("put", key, "x", check=False, timeout=2).returncode == 0:
-                    acknowledged.add(key)
-            number += 1
-            if len(acknowledged) >= count:
-                enough.set()
-
-    writers = [threading.Thread(target=load, args=(each,)) for each in range(3)]
-    for each in writers:
-        each.start()
-    enough.wait(60)
-    cluster.kill_all()
-    stop.set()
-    for each in writers:
-        each.join()
-    return acknowledged
 
 
 def hashes(cluster: Cluster, nodes: list[Node], revision: int) -> set[int]:

@@ -486,17 +486,7 @@ class FakeFleet:
         assert any(bind.startswith(apart) for bind in step.spec.binds) == node.wal, (
             "the reset would not run on the copy"
         )
-        labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.QUARANTINE.value}
-        container = replace(
-            node.container,
-            id="quarantine",
-            name=step.container,
-            network="none",
-            labels=labels,
-            forced=True,
-            state="running",
-            restart_policy="no",
-        )
+        container = _quarantine(node.container, step, forced=True)
         proof = Proof(30, 7, 0, step.member_id, CLUSTER, self.version)
         yield lambda: self._keep(node, step.paths, work=False, booted=True)
         yield lambda: node.others.append(container)
@@ -547,16 +537,7 @@ class FakeFleet:
     def _prove(self, node: Node, step: s.ProveSeed) -> Iterator[Effect]:
         assert all(n.seed is not None for n in self._heirs(node)), "it is proven before the last one is whole"
         assert node.container is not None
-        labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.QUARANTINE.value}
-        container = replace(
-            node.container,
-            id="quarantine",
-            name=step.container,
-            network="none",
-            labels=labels,
-            state="running",
-            restart_policy="no",
-        )
+        container = _quarantine(node.container, step, forced=False)
         proof = Proof(30, 7, 0, step.member_id, CLUSTER, self.version, step.term, step.index)
         yield lambda: self._drop_ours(node)
         yield lambda: self._keep(node, step.paths, booted=True)
@@ -670,3 +651,18 @@ class FakeFleet:
 
     def _promote(self, urls: tuple[str, ...]) -> None:
         self.live = [replace(m, is_learner=False) if m.peer_urls == urls else m for m in self.live]
+
+
+def _quarantine(own: Container, step: s.Quarantine, *, forced: bool) -> Container:
+    """What a copy runs in."""
+    labels = {RUN_LABEL: step.paths.run, ROLE_LABEL: Role.QUARANTINE.value}
+    return replace(
+        own,
+        id="quarantine",
+        name=step.container,
+        network="none",
+        labels=labels,
+        forced=forced,
+        state="running",
+        restart_policy="no",
+    )
