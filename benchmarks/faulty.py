@@ -203,7 +203,7 @@ def hash_tree(directory: Path) -> str:
 def wrap(fault: Fault) -> None:
     """Put the faulty transport in the real one's place, and tell it which step is being done."""
     FaultyTransport.fault = fault
-    vars(remote)["open_transport"] = FaultyTransport
+    _put(remote, "open_transport", FaultyTransport)
     do_step = apply.Applier.step
 
     def step(self: apply.Applier, one: Any) -> Outcome:
@@ -213,15 +213,21 @@ def wrap(fault: Fault) -> None:
         finally:
             _here.step = None
 
-    vars(apply)["Applier"].step = step
+    _put(apply.Applier, "step", step)
     if fault.elsewhere:
-        vars(hold)["this_machine"] = lambda: "another-bastion 0"
+        _put(hold, "this_machine", lambda: "another-bastion 0")
     if fault.kind not in ("kill", "none") and fault.mend_after is None:
         for name, total in (("RECONNECT", 6.0), ("PROMOTE", 15.0)):
-            quick = replace(vars(limits)[name], total=total)
-            vars(apply)[f"{name}_POLICY"] = replace(vars(remote)[f"{name}_POLICY"], tries=quick)
+            quick = replace(getattr(limits, name), total=total)
+            _put(apply, f"{name}_POLICY", replace(getattr(apply, f"{name}_POLICY"), tries=quick))
         for name in ("HEALTHY", "QUARANTINE", "JOINED"):
-            vars(limits)[name] = 15.0
+            _put(limits, name, 15.0)
+
+
+def _put(owner: Any, name: str, value: object) -> None:
+    """Put another in the place of what is there: a name that is gone must fail, or a fault would quietly be none."""
+    getattr(owner, name)
+    setattr(owner, name, value)
 
 
 def main(argv: Sequence[str]) -> int:
