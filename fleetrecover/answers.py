@@ -112,3 +112,11 @@ def unzipped(data: bytes, size: int, source: str) -> bytes:
     if not stream.eof:
         raise FormatError("a gzip that is cut off", source=source)
     return content
+
+
+def json_object(text: str, source: str) -> dict[str, Any]:
+    """A JSON object. Raises FormatError for anything else."""
+    value = load_json(text, source)
+    if not isinstance(value, dict):
+        raise FormatError("not a JSON object", source=source)
+    return value

@@ -23,10 +23,6 @@ from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.membership import own_id
 from fleetrecover.decide.own import own_name, own_of
-from fleetrecover.docker import rewrite
-from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, secrets_of, to_argv
-from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint
-from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import (
     CommandFailed,
     FleetRecoverError,
@@ -38,7 +34,7 @@ from fleetrecover.errors import (
     Unsupported,
 )
 from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import RUN_LABEL, Proof, Survey
+from fleetrecover.facts import Definition, Proof, Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result, Transport
 from fleetrecover.outcome import Outcome
@@ -53,7 +49,8 @@ from fleetrecover.remote import (
     fan_out,
     wait_until,
 )
-from fleetrecover.survey import Reader, etcdctl_for, read_remote_log, tls_files
+from fleetrecover.runtime import LOOPBACK, Runtime, State, runtime_of
+from fleetrecover.survey import Reader, read_remote_log
 
 T = TypeVar("T")
 
@@ -181,10 +178,9 @@ class Applier:
 
     # --- the means ---
 
-    @property
-    def cli(self) -> str:
-        """The container command line tool."""
-        return self.survey.fleet.etcd.cli
+    def rt(self, node: str) -> Runtime:
+        """What runs etcd on that node."""
+        return runtime_of(self.survey.fleet, node)
 
     def container(self, node: str) -> str:
         """What the node's own container is called."""
@@ -335,12 +331,7 @@ class Applier:
         own = own_of(self.survey.fleet, self.survey.node(name))
         if own is None:
             raise FleetRecoverError(f"{name}: it is not known how its etcd is asked")
-        return replace(etcdctl_for(self.survey.fleet, own), container=self.container(name))
-
-    def ctl_of(self, name: str, spec: ContainerSpec) -> Etcdctl:
-        """How to ask an etcd that was started from that spec."""
-        config = EtcdConfig.of(spec)
-        return Etcdctl(self.cli, name, client_endpoint(config), tls_files(spec, config))
+        return replace(self.rt(name).ctl(own), container=self.container(name))
 
     def healthy(self, node: str, *, timeout: int = limits.STATUS) -> bool:
         """Whether the node's etcd answers a linearizable read now. Without a leader it is not asked: that takes 8 s."""
@@ -384,21 +375,22 @@ class Applier:
             describe=lambda: self.describe(node, container),
         )
 
+    def state(self, node: str, name: str) -> State | None:
+        """An instance as it is now; None where there is none of that name, or it cannot be told now."""
+        return self.try_read(node, self.rt(node).state(name))
+
     def describe(self, node: str, container: str) -> str:
         """The state of a container and its last words, for an error."""
-        state = self.try_read(node, probes.container_state(self.cli, container))
-        logs = self.scrub(self.try_read(node, probes.container_logs(self.cli, container, 5)) or "")
-        status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
-        return f"container {container} is {status}; it last said: {logs.strip()[-600:]}"
+        state = self.state(node, container)
+        logs = self.scrub(self.try_read(node, self.rt(node).logs(container, 5)) or "")
+        return f"container {container} is {state.status if state else 'gone'}; it last said: {logs.strip()[-600:]}"
 
     def says(self, node: str) -> str:
         """What a started member says of itself: its state, the reason first, then its last words, each with the node's name."""
         container = self.container(node)
-        state = self.try_read(node, probes.container_state(self.cli, container))
-        lines = self.scrub(
-            self.try_read(node, probes.container_logs(self.cli, container, SAID_LINES)) or ""
-        ).splitlines()
-        status = (state or {}).get("State", {}).get("Status", "gone") if state is not None else "gone"
+        state = self.state(node, container)
+        lines = self.scrub(self.try_read(node, self.rt(node).logs(container, SAID_LINES)) or "").splitlines()
+        status = state.status if state else "gone"
         reason, rest = reason_of(lines)
         told = [f"container {container} is {status}" + (f": {reason}" if reason else ""), *rest[-2:]]
         return "\n".join(f"  {node}: {line.strip()[:300]}" for line in told)
@@ -407,7 +399,7 @@ class Applier:
         """What a container or an engine said, without the secrets of any container: etcd logs variables it does not know."""
         for node in self.survey.nodes:
             for container in node.containers:
-                for secret in secrets_of(container.spec) if container.spec is not None else ():
+                for secret in self.rt(node.name).secrets(container.spec) if container.spec is not None else ():
                     said = said.replace(secret, "***")
         return said
 
@@ -420,27 +412,22 @@ class Applier:
         found = self.try_read(leader, self.ctl(leader).members()) or ()
         return member_with(found, peer_urls)
 
-    def run_container(self, step: s.Step, name: str, spec: ContainerSpec) -> None:
-        """Start a container from a spec; its environment stays off the command line."""
-        inherited = env_inherited(spec)
-        if inherited:
-            raise Unsupported(
-                f"{step.node}: variables of {name} with several lines or odd names: {', '.join(inherited)}"
-            )
-        argv = to_argv(spec, cli=self.cli, detach=True, env_file="/dev/stdin" if spec.env else None)
-        shown = to_argv(masked(spec), cli=self.cli, detach=True)
-        action = actions.run_container(f"run {name}", argv, env_file_lines(spec), shown)
+    def launch(self, step: s.Step, name: str, definition: Definition) -> None:
+        """Make and start an instance; its environment stays off the command line."""
+        try:
+            action = self.rt(step.node).launch(definition, name)
+        except Unsupported as error:
+            raise Unsupported(f"{step.node}: {error.message}", hint=error.hint) from error
         self.act(step, action, look=lambda: self.is_ours(step, name))
 
     def is_ours(self, step: s.Step, name: str) -> bool:
-        """Whether a container of that name stands and carries this run's label."""
-        state = self.read(step.node, probes.container_state(self.cli, name))
-        labels = ((state or {}).get("Config") or {}).get("Labels") or {}
-        return state is not None and labels.get(RUN_LABEL) == step.paths.run
+        """Whether an instance of that name stands and carries this run's mark."""
+        state = self.read(step.node, self.rt(step.node).state(name))
+        return state is not None and state.made_by == step.paths.run
 
     def remove_ours(self, step: s.Step, name: str) -> None:
-        """Stop and remove a container of this run, if it stands."""
-        self.update(step, actions.remove_container(self.cli, name, RUN_LABEL, step.paths.run))
+        """Stop and remove an instance of this run, if it stands."""
+        self.update(step, self.rt(step.node).remove(name, step.paths.run))
 
     # --- the steps ---
 
@@ -452,13 +439,13 @@ class Applier:
     @do.register
     def _(self, step: s.Deeds) -> str:
         send = self.update if step.passing else self.act
-        for action in step.actions(self.cli):
+        for action in step.actions(self.rt(step.node)):
             send(step, action)
         return step.told()
 
     @do.register
     def _(self, step: s.ReleaseUnit) -> str:
-        started = units.STARTED in self.act(step, step.release(self.cli)).text.split()
+        started = units.STARTED in self.act(step, step.release(self.rt(step.node))).text.split()
         if step.waits:
             self.wait_healthy(step.node, step.name)
         return f"{step.unit}, started" if started else step.unit
@@ -481,12 +468,12 @@ class Applier:
 
     @do.register
     def _(self, step: s.Quarantine) -> str:
-        rewrite.check_quarantine(step.spec)
+        self.rt(step.node).check_quarantine(step.spec)
         self.remove_ours(step, step.container)
         self.act(step, actions.rename_part(step.paths, "work", "booted"))
-        self.run_container(step, step.container, step.spec)
+        self.launch(step, step.container, step.spec)
         proof = self.interrogate(step)
-        self.act(step, actions.stop_container(self.cli, step.container))
+        self.act(step, self.rt(step.node).stop(step.container))
         self.act(step, actions.write_proof(step.paths, asdict(proof)))
         self.act(step, actions.rename_part(step.paths, "booted", "reset"))
         self.remove_ours(step, step.container)
@@ -494,11 +481,11 @@ class Applier:
 
     def interrogate(self, step: s.Quarantine) -> Proof:
         """Wait until the quarantined etcd answers, and check that it is what it must be."""
-        ctl = Etcdctl(self.cli, step.container, "http://127.0.0.1:2379")
+        ctl = Etcdctl(self.rt(step.node), step.container, LOOPBACK)
 
         def answers() -> bool | None:
-            state = self.try_read(step.node, probes.container_state(self.cli, step.container))
-            if state is not None and (state.get("State") or {}).get("Status") in ("exited", "dead"):
+            state = self.state(step.node, step.container)
+            if state is not None and state.ended:
                 raise CommandFailed(
                     step.node, f"the reset ended: {self.describe(step.node, step.container)}", exit_code=1
                 )
@@ -551,11 +538,11 @@ class Applier:
     @do.register
     def _(self, step: s.StartOriginal) -> str:
         if step.replaces is not None:
-            state = self.read(step.node, probes.container_state(self.cli, step.replaces))
-            if state is not None and state.get("Id") != step.container_id:
+            state = self.read(step.node, self.rt(step.node).state(step.replaces))
+            if state is not None and state.id != step.container_id:
                 self.remove_ours(step, step.replaces)
         self.together(step)
-        self.update(step, step.start(self.cli))
+        self.update(step, step.start(self.rt(step.node)))
         self._ctl.pop(step.node, None)
         if step.waits_for == "health":
             self.wait_healthy(step.node, step.name)
@@ -564,27 +551,27 @@ class Applier:
 
     def together(self, step: s.Step) -> None:
         """Before an etcd is started, or a run is closed: see that a WAL directory of its own lies with its data."""
-        for action in s.together(step, self.cli):
+        for action in s.together(step, self.rt(step.node)):
             self.act(step, action)
 
     @do.register
     def _(self, step: s.StartRebuilt) -> str:
-        rewrite.assert_no_force(step.spec)
+        self.rt(step.node).check_no_force(step.spec)
         self.together(step)
         if not self.is_ours(step, step.name):
-            self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
+            self.launch(step, step.name, self.rt(step.node).autostarting(step.spec, step.restart_policy))
         else:
-            self.act(step, actions.start_existing(self.cli, step.name))
+            self.act(step, self.rt(step.node).start(step.name))
         self.wait_healthy(step.node, step.name)
         self.moments.setdefault("writable", self.clock())
         return f"{step.name}, rebuilt: {step.reason}"
 
     @do.register
     def _(self, step: s.Reopen) -> str:
-        self._ctl[step.node] = self.ctl_of(step.name, step.spec)
+        self._ctl[step.node] = self.rt(step.node).ctl_of(step.spec, step.name)
         if self.try_read(step.node, self.ctl(step.node).status()) is not None:
             return "it takes clients"
-        self.act(step, step.restart(self.cli))
+        self.act(step, step.restart(self.rt(step.node)))
         self.wait_healthy(step.node, step.name)
         return f"{step.name}, started again"
 
@@ -611,21 +598,22 @@ class Applier:
 
     @do.register
     def _(self, step: s.EnsureImage) -> str:
-        if self.read(step.node, probes.has_image(self.cli, step.image)):
+        here, other = self.rt(step.node), self.rt(step.source)
+        if self.read(step.node, here.has_image(step.image)):
             return "already there"
-        there = self.read(step.source, probes.has_image(self.cli, step.image))
+        there = self.read(step.source, other.has_image(step.image))
         wanted = step.image if there and (not step.image_id or there == step.image_id) else step.image_id
-        if not wanted or not self.read(step.source, probes.has_image(self.cli, wanted)):
+        if not wanted or not self.read(step.source, other.has_image(wanted)):
             raise CommandFailed(
                 step.node,
                 f"it does not have the image {step.image}, nor has {step.source}",
                 exit_code=1,
-                hint=f"load it there (`{self.cli} load`), then run the same command again",
+                hint=f"put it there (`{here.hand.get_image(step.image)}`), then run the same command again",
             )
         self.events.note(f"{step.node}: bringing the image {step.image} from {step.source}")
-        load = actions.load_image(self.cli, step.image, step.image_id)
         what = f"{step.image} from {step.source} to {step.node}"
-        moved = self.relay(step, step.source, actions.save_image(self.cli, wanted), load, what)
+        load = here.load_image(step.image, step.image_id)
+        moved = self.relay(step, step.source, other.save_image(wanted), load, what)
         return f"{step.image} from {step.source}, {moved / 1e6:,.0f} MB"
 
     @do.register
@@ -735,11 +723,11 @@ class Applier:
         self.act(step, made)
         if not self.joining(step):
             cluster = {m.name: ",".join(m.peer_urls) for m in self.named(listed, me, step)}
-            spec = rewrite.joiner(step.spec, name=step.name, initial_cluster=cluster, labels={}, restart="no")
-            rewrite.assert_no_force(spec)
+            definition = self.rt(step.node).joiner(step.spec, name=step.name, initial_cluster=cluster)
+            self.rt(step.node).check_no_force(definition)
             self.remove_ours(step, step.name)
-            self.run_container(step, step.name, spec)
-        self._ctl[step.node] = self.ctl_of(step.name, step.spec)
+            self.launch(step, step.name, definition)
+        self._ctl[step.node] = self.rt(step.node).ctl_of(step.spec, step.name)
         self.await_joined(step)
         return f"started as {step.member_name}"
 
@@ -760,17 +748,15 @@ class Applier:
 
     def joining(self, step: s.Join) -> bool:
         """Whether the joining container of this run stands and runs."""
-        state = self.read(step.node, probes.container_state(self.cli, step.name))
-        labels = ((state or {}).get("Config") or {}).get("Labels") or {}
-        running = ((state or {}).get("State") or {}).get("Status") == "running"
-        return running and labels.get(RUN_LABEL) == step.paths.run
+        state = self.read(step.node, self.rt(step.node).state(step.name))
+        return state is not None and state.running and state.made_by == step.paths.run
 
     def await_joined(self, step: s.Join) -> None:
         """Wait until the joiner has really started: published by name, or its own log is there and names its id."""
 
         def started() -> bool | None:
-            state = self.try_read(step.node, probes.container_state(self.cli, step.name))
-            if state is not None and (state.get("State") or {}).get("Status") in ("exited", "dead"):
+            state = self.state(step.node, step.name)
+            if state is not None and state.ended:
                 raise CommandFailed(step.node, f"the joiner ended: {self.describe(step.node, step.name)}", exit_code=1)
             me = self.member_at(step.leader, step.peer_urls)
             if me is not None and me.name:
@@ -816,8 +802,8 @@ class Applier:
             return "none had run"
         # snapshots are taken again only when the rest stands
         names.sort(key=lambda name: name == s.ROLLING)
-        self.act(step, snapshots.start_neighbours(self.cli, names))
-        probe = snapshots.neighbours(self.cli, names)
+        self.act(step, self.rt(step.node).start_neighbours(names))
+        probe = self.rt(step.node).neighbours(names)
         before = {each.name: each for each in self.read(step.node, probe)}
         self.sleep(limits.SETTLE)
         after = {each.name: each for each in self.read(step.node, probe)}

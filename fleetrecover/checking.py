@@ -14,7 +14,6 @@ from fleetrecover.checks.base import Observed, SnapshotSeen
 from fleetrecover.checks.image import wanted_images
 from fleetrecover.checks.table import CheckReport, check_all
 from fleetrecover.checks.without import without as judge_without
-from fleetrecover.commands import probes
 from fleetrecover.decide.conclusion import Conclusion
 from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.errors import FleetRecoverError, InputError, RemoteError
@@ -23,6 +22,7 @@ from fleetrecover.inventory import load_fleet
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.recover import concluded, survey_for
 from fleetrecover.remote import look_at
+from fleetrecover.runtime import runtime_of
 from fleetrecover.snapshots import schedule
 from fleetrecover.snapshots.advice import reachable
 from fleetrecover.snapshots.catalogue import Catalogue, State
@@ -59,15 +59,15 @@ def _images(
     fleet: Fleet, transport: Transport, survey: Survey, wanted: Sequence[str]
 ) -> dict[str, dict[str, str | None]]:
     """For each host with an engine that answers the id of each wanted image, or None; a host that fails is left out."""
-    asked = [probes.has_image(fleet.etcd.cli, image) for image in wanted]
 
     def one(host: Host) -> dict[str, str | None]:
-        reader = Reader(host, transport)
+        reader, rt = Reader(host, transport), runtime_of(fleet, host)
+        asked = [rt.has_image(image) for image in wanted]
         results = reader.batch(asked)
         return {image: reader.parse(probe, result) for image, probe, result in zip(wanted, asked, results, strict=True)}
 
     hosts = [host for host in fleet.hosts if survey.node(host.name).accessible]
-    found = look_at(hosts, one) if asked else {}
+    found = look_at(hosts, one) if wanted else {}
     return {name: images for name, images in found.items() if not isinstance(images, RemoteError)}
 
 

@@ -499,7 +499,6 @@ def run_config(
     ] = None,
 ) -> None:
     """The `docker run` command that recreates a container, ready to paste; read only. Prints its environment, too."""
-    from fleetrecover.docker.argv import render, to_json
     from fleetrecover.run_config import read_config
 
     with reached(host) as (fleet, transport):
@@ -511,11 +510,11 @@ def run_config(
                 "host": found.host.name,
                 "container": found.name,
                 "state": found.state,
-                "spec": to_json(found.spec),
+                "spec": found.document,
             }
         )
     else:
-        sys.stdout.write(render(found.spec, cli=fleet.etcd.cli))
+        sys.stdout.write(found.command)
 
 
 @app.command()
@@ -598,9 +597,7 @@ def step(
         nonlocal told
         chosen, _ = ready(plan, task, host)
         told = what_next(plan, chosen)
-        print_steps(
-            settings.err, f"fab {task}, of run {plan.run}: {diagnosis.verdict.value}", chosen, survey.fleet.etcd.cli
-        )
+        print_steps(settings.err, f"fab {task}, of run {plan.run}: {diagnosis.verdict.value}", chosen, survey.fleet)
         ask(survey.fleet.cluster, yes)
 
     with reached() as (fleet, transport):

@@ -177,7 +177,7 @@ def _show(survey: Any, plan: Any) -> None:
     for part in plan.stages:
         err.print(f"{part.title}:", markup=False)
         for step in part.steps:
-            title, said = headline(step, survey.fleet.etcd.cli)
+            title, said = headline(step, survey.fleet)
             prose(err, f"{step.node}: {title}", first="   ", then=" " * 7)
             for command in said.commands if settings.verbose else ():
                 err.print(f"      {command}", markup=False, soft_wrap=True)

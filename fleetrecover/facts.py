@@ -12,11 +12,14 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.etcd.wal import Log
 from fleetrecover.model import Fleet, Host
+
+Definition = ContainerSpec
+"""How a node starts an etcd. Only its runtime looks into one (`runtime/`): for all others it is opaque."""
 
 RUN_LABEL = "fleetrecover.run"
 ROLE_LABEL = "fleetrecover.role"
@@ -69,7 +72,7 @@ class Container:
     endpoint: str = ""
     tls: tuple[str, ...] = ()
     forced: bool = False
-    spec: ContainerSpec | None = None
+    spec: Definition | None = None
     spec_problem: str | None = None
     error: str = ""
     started_at: str = ""  # as the engine says it, ISO 8601
@@ -77,6 +80,16 @@ class Container:
     settled: bool = False  # made by a run that is closed: the node's own now
     wal_path: str | None = None  # its WAL directory on the host, where it has one of its own
     inside: str = ""  # its data directory (or WAL's), as the container names it, where that is in no mount
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether it is destroyed when it is stopped, as what docker was told to `--rm` is."""
+        return self.spec is not None and self.spec.auto_remove
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it has no network: it can be no member of a cluster that serves."""
+        return self.network == "none"
 
     @property
     def peer_urls(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import posixpath
 import re
 from typing import Any
 
@@ -78,3 +79,19 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         return f"1 {noun}"
     many = plural or (noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s")
     return f"{number:,} {many}"
+
+
+def clean_path(path: str) -> str:
+    """A path as Go's `path.Clean` leaves it: no trailing or doubled slashes, no dots."""
+    return re.sub(r"^//+", "/", posixpath.normpath(path)) if path else path
+
+
+def inside(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies below it."""
+    path, directory = clean_path(path), clean_path(directory)
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text: a readable way to write a long list of names."""
+    return tuple(text.split())

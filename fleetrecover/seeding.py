@@ -18,7 +18,6 @@ from fleetrecover import steps as s
 from fleetrecover.commands import actions, probes, snapshots
 from fleetrecover.commands import seed as commands
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.docker import rewrite
 from fleetrecover.errors import CommandFailed, FormatError
 from fleetrecover.etcd.log import HardState, Position
 from fleetrecover.etcd.seed import Seed, seeded
@@ -123,7 +122,7 @@ def make(applier: Applier, step: s.SeedData) -> str:
 
 
 def _clear(applier: Applier, step: s.SeedData | s.ProveSeed | s.AdoptSeed) -> None:
-    for action in s.quarantine_removed(step, applier.cli, step.quarantine):
+    for action in s.quarantine_removed(step, applier.rt(step.node), step.quarantine):
         applier.update(step, action)
 
 
@@ -190,16 +189,16 @@ def _ids(members: Sequence[int]) -> str:
 
 def prove(applier: Applier, step: s.ProveSeed) -> str:
     """Boot a copy of the survivor's new data, alone by its log, without network; what it answers is the proof."""
-    rewrite.assert_no_force(step.spec)
-    rewrite.assert_isolated(step.spec)
+    applier.rt(step.node).check_no_force(step.spec)
+    applier.rt(step.node).check_isolated(step.spec)
     legacy = applier.heritage.of(applier, step.node, step.kept)
     _clear(applier, step)
     applier.act(step, commands.begin(step.paths, "booted", ("booted",), need=step.need))
     applier.act(step, commands.copy_database(step.paths, legacy.database, "booted", legacy.size))
     _log(applier, step, legacy, step.seed, "booted")
-    applier.run_container(step, step.container, step.spec)
+    applier.launch(step, step.container, step.spec)
     proof = replace(applier.interrogate(step), term=step.term, index=step.index)
-    applier.act(step, actions.stop_container(applier.cli, step.container))
+    applier.act(step, applier.rt(step.node).stop(step.container))
     applier.remove_ours(step, step.container)
     applier.act(step, commands.throw_away(step.paths, "booted"))
     applier.act(step, actions.write_proof(step.paths, asdict(proof)))

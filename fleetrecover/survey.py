@@ -28,10 +28,8 @@ from fleetrecover.decide.own import own_of
 from fleetrecover.decide.regrown import adopted
 from fleetrecover.decide.rights import what_to_add
 from fleetrecover.decide.untouchable import FORBIDDEN, IN_CONTAINER
-from fleetrecover.docker.config_file import MOST_BYTES
-from fleetrecover.docker.etcd_config import EtcdConfig, client_endpoint, config_file, etcdctl_tls, is_etcd
-from fleetrecover.docker.spec import ContainerSpec, from_inspect, host_path
-from fleetrecover.errors import FleetRecoverError, FormatError, OddAnswer, RemoteError, TooMuch
+from fleetrecover.docker.spec import host_path
+from fleetrecover.errors import FormatError, OddAnswer, RemoteError, TooMuch
 from fleetrecover.etcd import bbolt, stores, wal
 from fleetrecover.etcd.etcdctl import EndpointStatus
 from fleetrecover.etcd.membership import Member
@@ -49,19 +47,9 @@ from fleetrecover.facts import (
 from fleetrecover.journal import now
 from fleetrecover.model import Fleet, Host, Result, Transport
 from fleetrecover.remote import LOOK_POLICY, look_at
+from fleetrecover.runtime import Listed, runtime_of
 
 T = TypeVar("T")
-HELPER_NAMES = (
-    "etcd-rolling-snapshots",
-    "etcd-snapshot-once",
-    "etcd-restore",
-    "etcd-download-backup",
-    "etcd-Serve-backup",
-    "etcd-checksum-checker",
-    "etcd-extract-statefile",
-    "etcd-remove-snapshot",
-    "etcd-fix-perm",
-)
 
 
 @dataclass(frozen=True)
@@ -232,16 +220,17 @@ def _places(fleet: Fleet, node: NodeFacts) -> tuple[str, str] | None:
 
 
 def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
-    machine = probes.machine()
-    version = probes.cli_version(fleet.etcd.cli)
-    listing = probes.containers(fleet.etcd.cli, reader.host.container or fleet.etcd.container)
+    machine, rt = probes.machine(), runtime_of(fleet, reader.host)
+    version = rt.version()
+    listing = rt.listing(reader.host.container or fleet.etcd.container)
     before = time.time()
     results = reader.batch([machine, version, listing])
     after = time.time()
     who, _ = reader.attempt(machine, results[0])
     engine, engine_problem = reader.attempt(version, results[1])
     found, listing_problem = reader.attempt(listing, results[2])
-    containers, odd = reader.tried("containers", lambda: _containers(fleet, reader, found or ()))
+    listed = found or Listed(())
+    containers, odd = reader.tried("containers", lambda: rt.instances(listed, reader.read))
     if found is None or containers is None:
         # what runs there is not known, so nothing there can be stopped
         engine, engine_problem = None, engine_problem or listing_problem or odd
@@ -256,7 +245,7 @@ def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
         cli_problem=engine_problem,
         containers=containers or (),
         images=frozenset(i for c in containers or () for i in (c.image, c.image_id)),
-        helpers=_helpers(found or ()),
+        helpers=rt.helpers(listed),
     )
 
 
@@ -265,125 +254,6 @@ def _offset(clock: float, before: float, after: float) -> float:
     if before - 0.5 <= clock <= after + 0.5:
         return 0.0
     return round(clock - (before + after) / 2, 1)
-
-
-def _helpers(found: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    named = [(str(doc.get("Name", "")).lstrip("/"), str((doc.get("State") or {}).get("Status", ""))) for doc in found]
-    return tuple((name, state) for name, state in named if name in HELPER_NAMES)
-
-
-def _containers(fleet: Fleet, reader: Reader, found: Sequence[Mapping[str, Any]]) -> tuple[Container, ...]:
-    etcds = [doc for doc in found if str(doc.get("Name", "")).lstrip("/") not in HELPER_NAMES and is_etcd(doc)]
-    ids = sorted({str(doc.get("Image", "")) for doc in etcds} - {""})
-    probe = probes.images(fleet.etcd.cli, ids)
-    images = reader.read(probe) if ids else {}
-    return tuple(_with_file(reader, doc, images.get(str(doc.get("Image", "")))) for doc in etcds)
-
-
-def _with_file(reader: Reader, doc: Mapping[str, Any], image: Mapping[str, Any] | None) -> Container:
-    """The same, with its etcd's `--config-file` where it has one that lies on the host."""
-    found = container_facts(doc, image)
-    path = config_file(found.spec) if found.spec is not None else ""
-    outside = host_path(found.spec, path) if found.spec is not None and path else None
-    if outside is None:
-        return found
-    probe = probes.file_bytes(outside, MOST_BYTES + 1)
-    [result] = reader.batch([probe])
-    text, _ = reader.attempt(probe, result)
-    return found if text is None else container_facts(doc, image, text.decode("utf-8", "replace"))
-
-
-def container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None, file: str | None = None) -> Container:
-    """One container's inspect document (and its image's, if it is there) as facts; `file` is the text of its etcd's
-    `--config-file`. Raises FormatError.
-    """
-    return understood("inspect", lambda: _container_facts(doc, image, file))
-
-
-def _container_facts(doc: Mapping[str, Any], image: Mapping[str, Any] | None, file: str | None) -> Container:
-    spec: ContainerSpec | None = None
-    problem = None
-    try:
-        spec = from_inspect(doc, image)
-    except FleetRecoverError as error:
-        problem = error.message
-    config: EtcdConfig | None = None
-    endpoint, tls = "", tuple[str, ...]()
-    if spec is not None:
-        config, problem = _config(spec, file)
-    if spec is not None and config is not None:
-        try:
-            endpoint, tls = client_endpoint(config), tls_files(spec, config)
-        except FleetRecoverError as error:
-            problem = error.message
-    details, state, host = doc.get("Config") or {}, doc.get("State") or {}, doc.get("HostConfig") or {}
-    return Container(
-        id=str(doc.get("Id", "")),
-        name=str(doc.get("Name", "")).lstrip("/"),
-        state=str(state.get("Status", "")),
-        image=str(details.get("Image", "")),
-        image_id=str(doc.get("Image", "")),
-        restart_policy=probes.restart_policy(doc),
-        network=str(host.get("NetworkMode", "")),
-        labels={str(key): str(value) for key, value in (details.get("Labels") or {}).items()},
-        exit_code=int(state.get("ExitCode") or 0),
-        created=str(doc.get("Created", "")),
-        config=config,
-        data_path=_host_data(config, spec),
-        endpoint=endpoint,
-        tls=tls,
-        forced=_forced(config, doc),
-        started_at=str(state.get("StartedAt") or ""),
-        finished_at=str(state.get("FinishedAt") or ""),
-        spec=spec,
-        spec_problem=problem,
-        error=str(state.get("Error") or ""),
-        wal_path=host_path(spec, config.wal_apart)
-        if spec is not None and config is not None and config.wal_apart
-        else None,
-        inside=_inside(config, spec),
-    )
-
-
-def _config(spec: ContainerSpec, file: str | None) -> tuple[EtcdConfig | None, str | None]:
-    """What its etcd runs with, as far as that can be known, and why its command must not be rewritten."""
-    try:
-        return EtcdConfig.of(spec), None
-    except FleetRecoverError as error:
-        problem = error.message
-    try:
-        return EtcdConfig.read(spec, file), problem
-    except FleetRecoverError as error:
-        return None, problem if file is None else error.message
-
-
-def _inside(config: EtcdConfig | None, spec: ContainerSpec | None) -> str:
-    """The first of etcd's directories that is in no mount, as the container names it; empty where all are on the host."""
-    if config is None or spec is None:
-        return ""
-    return next((path for path in (config.data_dir, config.wal_dir) if path and host_path(spec, path) is None), "")
-
-
-def tls_files(spec: ContainerSpec, config: EtcdConfig) -> tuple[str, ...]:
-    """CA, certificate and key for etcdctl inside the container; none where its etcd speaks plain HTTP."""
-    files = etcdctl_tls(spec, config)
-    if files is None:
-        return ()
-    return (files.cacert, files.cert, files.key)
-
-
-def _forced(config: EtcdConfig | None, doc: Mapping[str, Any]) -> bool:
-    if config is not None:
-        return config.force_new_cluster
-    details = doc.get("Config") or {}
-    words = [*(details.get("Cmd") or []), *(details.get("Entrypoint") or []), *(details.get("Env") or [])]
-    return any("force-new-cluster" in str(word) or "FORCE_NEW_CLUSTER" in str(word) for word in words)
-
-
-def _host_data(config: EtcdConfig | None, spec: ContainerSpec | None) -> str | None:
-    if config is None or spec is None or not config.data_dir:
-        return None
-    return host_path(spec, config.data_dir)
 
 
 # --- second round: data, status ---
@@ -421,21 +291,21 @@ def _not_allowed(node: NodeFacts, data: DataDir) -> NodeFacts:
     return replace(node, log_problem=problem, db_problem=problem)
 
 
-def etcdctl_for(fleet: Fleet, container: Container) -> Etcdctl:
-    """How to ask the etcd in that container."""
-    return Etcdctl(fleet.etcd.cli, container.id, container.endpoint, container.tls)
+def etcdctl_for(fleet: Fleet, host: Host, container: Container) -> Etcdctl:
+    """How to ask the etcd in that container of a host."""
+    return runtime_of(fleet, host).ctl(container)
 
 
 def running_container(fleet: Fleet, node: NodeFacts) -> Container | None:
     """The etcd container that runs in the open on a node; the quarantine is not one."""
     named = own_of(fleet, node)
-    others = [c for c in node.containers if c.network != "none"]
+    others = [c for c in node.containers if not c.isolated]
     return next((c for c in [*([named] if named else []), *others] if c.state == "running"), None)
 
 
 def _status_probe(fleet: Fleet, node: NodeFacts) -> Probe[EndpointStatus] | None:
     container = running_container(fleet, node)
-    return etcdctl_for(fleet, container).status() if container is not None else None
+    return etcdctl_for(fleet, node.host, container).status() if container is not None else None
 
 
 def _with_status(
@@ -449,7 +319,7 @@ def _with_status(
     container = running_container(fleet, node)
     if said is None or container is None:
         return replace(node, status_problem=problem)
-    ctl = etcdctl_for(fleet, container)
+    ctl = etcdctl_for(fleet, node.host, container)
     healthy, why = False, "it has no leader"
     if said.leader:
         [answer] = reader.batch([ctl.health()])

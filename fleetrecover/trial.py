@@ -17,18 +17,17 @@ from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import actions, probes
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
-from fleetrecover.commands.trial import TRIAL_PREFIX, copy_for_trial, remove_trials
+from fleetrecover.commands.trial import TRIAL_PREFIX, copy_for_trial
 from fleetrecover.decide.diagnosis import Diagnosis, Verdict
 from fleetrecover.decide.own import own_name, own_of
-from fleetrecover.docker import rewrite
-from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, RemoteError
 from fleetrecover.etcd.wal import raise_commit
-from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, NodeFacts, Role, Survey
+from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal
 from fleetrecover.model import Host, Transport
 from fleetrecover.remote import fan_out
+from fleetrecover.runtime import LOOPBACK
 from fleetrecover.survey import read_remote_log
 
 
@@ -98,7 +97,7 @@ def _try(applier: Applier, node: NodeFacts, paths: RunPaths) -> Trial:
     begun = time.monotonic()
     data = node.data.real if node.data else DEFAULT_DATA
     step = s.Step(node.name, paths, data)
-    cleanup = remove_trials(applier.cli, paths.keep_root)
+    cleanup = applier.rt(node.name).remove_trials(paths.keep_root)
     try:
         applier.act(step, cleanup)
         try:
@@ -124,19 +123,13 @@ def _boot(applier: Applier, node: NodeFacts, step: s.Step) -> tuple[int, int, in
     if append is not None:
         applier.act(step, actions.append_to_wal(step.paths, append))
     name = step.paths.quarantine_name(own_name(applier.survey, node))
-    spec = _quarantined(own.spec, name, step.paths)
-    applier.run_container(step, name, spec)
+    rt, copy = applier.rt(node.name), step.paths.at("partial")
+    wal = posixpath.join(copy, "member", "wal") if step.paths.wal else None
+    spec = rt.quarantined(own.spec, name=name, data=copy, wal=wal, run=step.paths.run)
+    rt.check_quarantine(spec)
+    applier.launch(step, name, spec)
     revision = node.db.revision if node.db is not None else 0
     quarantine = s.Quarantine(step.node, step.paths, step.data, spec, name, log.node_id, revision)
     proof = applier.interrogate(quarantine)
-    keys = applier.read(node.name, Etcdctl(applier.cli, name, "http://127.0.0.1:2379").key_count())
+    keys = applier.read(node.name, Etcdctl(rt, name, LOOPBACK).key_count())
     return proof.revision, keys, proof.hash, proof.compact_revision
-
-
-def _quarantined(spec: ContainerSpec, name: str, paths: RunPaths) -> ContainerSpec:
-    labels = {RUN_LABEL: paths.run, ROLE_LABEL: Role.QUARANTINE.value}
-    copy = paths.at("partial")
-    wal = posixpath.join(copy, "member", "wal") if paths.wal else None
-    shaped = rewrite.quarantine(spec, name=name, data_host_path=copy, wal_host_path=wal, labels=labels)
-    rewrite.check_quarantine(shaped)
-    return shaped

@@ -13,7 +13,7 @@ from functools import singledispatchmethod
 from fleetrecover import limits
 from fleetrecover import steps as s
 from fleetrecover.apply import Applier, Events
-from fleetrecover.commands import probes, snapshots
+from fleetrecover.commands import snapshots
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.kept import Loss, check_kept
 from fleetrecover.decide.rights import refuse_without_rights
@@ -95,9 +95,8 @@ class Undoer(Applier):
         """Give the member with the most data a head start: it answers, or has ended, or the time is up."""
 
         def told() -> bool:
-            state = self.try_read(node, probes.container_state(self.cli, name))
-            ended = ((state or {}).get("State") or {}).get("Status") in ("exited", "dead")
-            return ended or self.try_read(node, self.ctl(node).status()) is not None
+            state = self.state(node, name)
+            return (state is not None and state.ended) or self.try_read(node, self.ctl(node).status()) is not None
 
         try:
             self.wait(told, what=f"etcd on {node} to answer", timeout=limits.HEAD_START, host=node)
@@ -109,7 +108,7 @@ class Undoer(Applier):
         stopped = self.read(step.node, snapshots.restore_state(step.paths)).stopped
         names = [name for name in step.names if name in stopped]
         if names:
-            self.act(step, snapshots.start_neighbours(self.cli, names))
+            self.act(step, self.rt(step.node).start_neighbours(names))
         return ", ".join(names) or "none had been stopped"
 
     def all_of(self, stages: tuple[s.Stage, ...]) -> None:

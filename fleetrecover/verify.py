@@ -59,7 +59,7 @@ def _hash(fleet: Fleet, node: NodeFacts, reader: Reader, revision: int) -> HashK
     container = running_container(fleet, node)
     if container is None:
         return None
-    ctl = etcdctl_for(fleet, container)
+    ctl = etcdctl_for(fleet, node.host, container)
     read_probe, hash_probe = ctl.health(), ctl.hashkv(revision)
     try:
         read, hashed = reader.batch([read_probe, hash_probe])

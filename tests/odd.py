@@ -12,10 +12,11 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fleetrecover.commands import etcdctl, evidence, managers, probes, snapshots
+from fleetrecover.commands import containers, etcdctl, evidence, managers, probes, snapshots
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.model import Result
+from fleetrecover.runtime.containers import Containers
 
 SEED = int(os.environ.get("FLEETRECOVER_SEED", "0"))
 
@@ -121,8 +122,8 @@ def _made(function: Callable[..., Any]) -> Probe[Any]:
 
 def every_probe() -> Iterator[tuple[str, Probe[Any]]]:
     """Every Probe that a function or method of `commands/` gives, with arguments of our own."""
-    ctl = etcdctl.Etcdctl("docker", "etcd", "http://127.0.0.1:2379")
-    for module in (probes, evidence, managers, snapshots):
+    ctl = etcdctl.Etcdctl(Containers(), "etcd", "http://127.0.0.1:2379")
+    for module in (probes, containers, evidence, managers, snapshots):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             gives = typing.get_type_hints(function).get("return")
             if function.__module__ == module.__name__ and typing.get_origin(gives) is Probe:

@@ -17,12 +17,13 @@ from fleetrecover.commands import probes
 from fleetrecover.commands.probes import DataListing
 from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.plan import make_plan
-from fleetrecover.docker.config_file import MOST_BYTES
 from fleetrecover.errors import InputError, Refused, Unsupported
+from fleetrecover.etcd.config_file import MOST_BYTES
 from fleetrecover.facts import Container, Survey
-from fleetrecover.model import Fleet, Host
+from fleetrecover.model import Command, Fleet, Host
 from fleetrecover.run_config import read_config
-from fleetrecover.survey import container_facts, take_survey
+from fleetrecover.runtime.inspected import container_facts
+from fleetrecover.survey import take_survey
 from tests.commands.shells import NAMES, SHELLS
 from tests.etcd.writers import WalWriter, put
 from tests.fakes.nodes import FakeFleet
@@ -290,7 +291,13 @@ def documents(*names: str, **binds: str) -> str:
 
 def found_by_run_config(answer: str, container: str | None = None) -> str:
     node = Host("etcd1", "10.0.0.1", container=container)
-    transport = FakeTransport({"etcd1": {"containers": answer, "images": "[]", "engine-info": "null", "*": ""}})
+
+    def one(_: Host, command: Command) -> str:
+        """What `inspect` gives of the one that is asked for."""
+        return json.dumps([doc for doc in json.loads(answer) if f" {doc['Id']} " in command.script])
+
+    answers = {"containers": answer, "container-state": one, "images": "[]", "engine-info": "null", "*": ""}
+    transport = FakeTransport({"etcd1": answers})
     return read_config(Fleet("prod", (node,)), transport, "etcd1").name
 
 

@@ -22,6 +22,7 @@ from fleetrecover.etcd.log import Log
 from fleetrecover.facts import Keep, KeptData, NodeFacts, Survey
 from fleetrecover.kept import look_at_kept
 from fleetrecover.model import Command, Host, Result
+from fleetrecover.runtime.containers import Containers
 from fleetrecover.steps import Adopt, CopyData, Quarantine
 from fleetrecover.survey import Reader, read_remote_log
 from tests.etcd.writers import WalWriter, conf_change, etcd_db, put
@@ -159,7 +160,7 @@ def test_a_run_left_by_the_version_before_is_undone(data: Path) -> None:
         "PutDataBack",
     ]
     paths = RunPaths(f"{data}.fleetrecover", RUN)
-    for action in (actions.mark(paths, "undoing"), actions.put_data_back("true", paths, str(data))):
+    for action in (actions.mark(paths, "undoing"), actions.put_data_back(Containers("true").quiet, paths, str(data))):
         assert Local().run(action.command).ok
     assert not adopted(facts(data), RUN)
     assert keep_of(data).undoing

@@ -22,6 +22,7 @@ from fleetrecover.etcd.seed import Seed
 from fleetrecover.facts import Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result
+from fleetrecover.runtime.containers import Containers
 from tests.commands.shells import NAMES, SHELLS, program
 from tests.decide import surveys
 from tests.etcd import cases
@@ -328,7 +329,7 @@ def test_undo_takes_what_was_adopted_out_again(tmp_path: Path) -> None:
     made = world(tmp_path)
     made.do([*made.all_steps(), made.adopt(1)])
     step = made.adopt(1)
-    back = actions.put_data_back("true", step.paths, step.data)
+    back = actions.put_data_back(Containers("true").quiet, step.paths, step.data)
     assert subprocess.run(["sh", "-c", back.command.script], check=False).returncode == 0
     assert (made.data("etcd1") / "member/snap/db").read_bytes() == made.source.snap["db"]
     assert made.read(1, part="").hard_state == made.log.hard_state

@@ -15,6 +15,7 @@ from fleetrecover.commands.snapshots import Identity, Tool
 from fleetrecover.facts import Pin
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result
+from fleetrecover.runtime import runtime_of
 from fleetrecover.steps.words import kinds
 from fleetrecover.undo import Undoer
 from tests.decide import surveys
@@ -75,5 +76,5 @@ def test_what_is_shown_is_what_is_sent(applier: Any, step: s.Deeds, tmp_path: Pa
     survey = surveys.survey(surveys.node(1))
     done = applier(survey, node, "t", journal, Silent(), lambda _: None).do(step)
     journal.close()
-    assert node.sent and node.sent == list(step.explain(survey.fleet.etcd.cli).commands)
+    assert node.sent and node.sent == list(step.explain(runtime_of(survey.fleet)).commands)
     assert done == step.told()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from fleetrecover import bounds, limits
+from fleetrecover import limits
 from fleetrecover.commands import busy, wal_dir
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.codes import (
@@ -27,10 +27,9 @@ from fleetrecover.commands.codes import (
     STILL_RUNNING,
 )
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.commands.shell import copied, octal, quote, write_file
+from fleetrecover.commands.shell import copied, octal, quote, synced, write_file
 from fleetrecover.commands.space import unless_free
 from fleetrecover.etcd.wal import Append
-from fleetrecover.model import Command
 
 __all__ = [
     "DIFFERS",
@@ -46,11 +45,9 @@ __all__ = [
     "STILL_RUNNING",
 ]  # the codes, which everybody looks for here
 
-_SYNC = "sync -f {0} 2>/dev/null || sync"
 
-
-def _sync(path: str) -> str:
-    return _SYNC.format(quote(path))
+Quiet = Callable[[str, str], list[str]]
+"""Lines of a script that exit with STILL_RUNNING where anything runs that may write below a data directory, or its WAL's own."""
 
 
 def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
@@ -76,46 +73,7 @@ def open_run(paths: RunPaths, pin: Mapping[str, object]) -> Action:
     )
 
 
-def record_containers(cli: str, paths: RunPaths, container_ids: Sequence[str], data: str) -> Action:
-    """Save what `inspect` says of the node's etcd containers, and whether there is data, once, before anything is touched."""
-    cli = quote(cli)
-    target, temporary = quote(paths.containers), quote(paths.containers + ".new")
-    ids = " ".join(quote(container) for container in container_ids)
-    inspect = f"{cli} inspect --type container {ids}" if container_ids else "echo '[]'"
-    return Action.of(
-        "record-containers",
-        [
-            "umask 077",
-            f"[ ! -s {target} ] || exit 0",
-            f"{inspect} > {temporary}",
-            f"if {wal_dir.data_there(paths, posixpath.join(data, 'member'))}; then rm -f {quote(paths.no_data)};"
-            f" else : > {quote(paths.no_data)}; fi",
-            f"mv {temporary} {target}",
-            _sync(paths.root),
-        ],
-        undo="nothing to take back",
-    )
-
-
-def fence(cli: str, container_id: str, name: str, kept_name: str, *, paused: bool = False) -> Action:
-    """Stop an etcd gently, so that it flushes its commit; take its restart policy away; give it another name."""
-    cli = quote(cli)
-    cid = quote(container_id)
-    return Action.of(
-        "fence",
-        [
-            f"{cli} update --restart=no {cid} >/dev/null",
-            *([f"{cli} unpause {cid} >/dev/null"] if paused else []),
-            f"{cli} stop -t {limits.STOP_GRACE} {cid} >/dev/null",
-            f"[ \"$({cli} inspect -f '{{{{.Name}}}}' {cid})\" = {quote('/' + kept_name)} ]"
-            f" || {cli} rename {cid} {quote(kept_name)}",
-        ],
-        timeout=limits.CONTAINER,
-        undo=f"{cli} rename {kept_name} {name}, its restart policy put back, started if it ran",
-    )
-
-
-def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> Action:
+def move_aside(quiet: Quiet, paths: RunPaths, data: str, part: str = "original") -> Action:
     """Move the data of a node, whole, into the run's directory. Renames, each on one filesystem: never a copy.
 
     A WAL directory of its own goes first, beside itself; what an interruption has parted is put together before.
@@ -126,10 +84,10 @@ def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> 
     return Action.of(
         "keep-data",
         [
-            *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
+            *wal_dir.reunite(paths, data, quiet(data, paths.wal)),
             f"if [ -e {quote(target)} ]; then {{ ! {there}; }} || exit {OCCUPIED}; exit 0; fi",
             f"{there} || exit 0",
-            *_refuse_running(cli, data, paths.wal),
+            *quiet(data, paths.wal),
             f"mkdir -p {quote(paths.at(part))}",
             f"chmod 700 {quote(paths.at(part))}",
             *alone,
@@ -137,49 +95,11 @@ def move_aside(cli: str, paths: RunPaths, data: str, part: str = "original") -> 
             f"[ ! -e {quote(member)} ] || mv {quote(member)} {quote(target)}"
             if paths.wal
             else f"mv {quote(member)} {quote(target)}",
-            _sync(paths.root),
+            synced(paths.root),
         ],
         undo=f"mv {quote(target)} {quote(member)}"
         + (f"; mv {quote(paths.wal_at(part))} {quote(paths.wal)}" if paths.wal else ""),
     )
-
-
-def _refuse_running(cli: str, data: str, wal: str = "") -> list[str]:
-    """Lines that exit with STILL_RUNNING if a running container may write below `data`, or `wal` where one is given.
-
-    That is one with a bind on `data`, on something below it, or on a directory above it; symbolic links are followed. A
-    bind above counts unless it is read-only or the container is known not to be an etcd: agents of many kinds have a bind
-    on the whole host. Where a container cannot be looked at, and runs on, it counts, too.
-    """
-    cli = quote(cli)
-    template = (
-        "is={{.Path}} {{range .Args}}{{.}} {{end}}{{.Config.Image}} {{println .Name}}"
-        "{{range .Mounts}}{{println .RW .Source}}{{end}}"
-    )
-    return [
-        f"data=$(readlink -f {quote(data)} 2>/dev/null) || data={quote(data)}",
-        *([f"wal={quote(wal)}"] if wal else []),
-        f"running=$({cli} ps -q --no-trunc)",
-        "for c in $running; do",
-        f'  if ! said=$({cli} inspect -f {quote(template)} "$c" 2>/dev/null); then',
-        f'    if {cli} ps -q --no-trunc | grep -qxF "$c"; then exit {STILL_RUNNING}; fi',
-        "    continue",
-        "  fi",
-        "  other=0",
-        "  case $(printf '%s\\n' \"$said\" | head -n 1) in is=*[Ee][Tt][Cc][Dd]*) ;; is=*) other=1 ;; esac",
-        "  printf '%s\\n' \"$said\" | while read -r rw source; do",
-        '    case $rw in true|false) ;; is=*) continue ;; *) source="$rw${source:+ $source}"; rw=true ;; esac',
-        '    [ -n "$source" ] || continue',
-        '    real=$(readlink -f "$source" 2>/dev/null) || real=$source',
-        "    real=${real%/}",
-        '    case $real/ in "$data"/*) echo "$c"; break ;; esac',
-        *(['    case $real/ in "$wal"/*) echo "$c"; break ;; esac'] if wal else []),
-        '    [ "$rw" = true ] && [ "$other" = 0 ] || continue',
-        '    case $data/ in "$real"/*) echo "$c"; break ;; esac',
-        *(['    case $wal/ in "$real"/*) echo "$c"; break ;; esac'] if wal else []),
-        f"  done | grep -q . && exit {STILL_RUNNING} || true",
-        "done",
-    ]
 
 
 def as_data(data: str, target: str) -> list[str]:
@@ -214,7 +134,7 @@ def probe_reflink(paths: RunPaths) -> Action:
     )
 
 
-def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int) -> Action:
+def keep_elsewhere(quiet: Quiet, paths: RunPaths, data: str, *, work: str, need: int) -> Action:
     """Copy the data into a directory on another filesystem, compare, and let what stands in place be the working copy.
 
     For where there is no space for a copy: from then on the one elsewhere is the original, and is never written to; both
@@ -228,18 +148,18 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
         "keep-elsewhere",
         [
             "umask 077",
-            *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
+            *wal_dir.reunite(paths, data, quiet(data, paths.wal)),
             f"[ -L {quote(link)} ] || [ ! -e {quote(link)} ] || exit {OCCUPIED}",
             f"if [ ! -e {quote(member)} ]; then",
             f"  [ -e {quote(link + '/member')} ] || exit 1",
             *(f"  {line}" for line in _wal_into_member(paths, partial)),
             "  exit 0",
             "fi",
-            *_refuse_running(cli, data, paths.wal),
+            *quiet(data, paths.wal),
             f"mkdir -p {quote(away)}",
             f"chmod 700 {quote(away)}",
             f"[ -L {quote(link)} ] || ln -s {quote(there)} {quote(link)}",
-            _sync(paths.root),
+            synced(paths.root),
             f"if ! [ -e {quote(there)} ] || ! diff -rq {quote(there + '/member')} {quote(member)} >/dev/null; then",
             f"  if [ -e {quote(there)} ]; then n={quote(away + '/superseded')};"
             f' while [ -e "$n" ]; do n=$n-; done; mv {quote(there)} "$n"; fi',
@@ -247,12 +167,12 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
             *(f"  {line}" for line in enough(away, need)),
             f"  mkdir {quote(there + '.new')}",
             f"  cp -a {quote(member)} {quote(there + '.new/member')}",
-            f"  {_sync(away)}",
+            f"  {synced(away)}",
             f"  diff -rq {quote(member)} {quote(there + '.new/member')} >&2 || exit {DIFFERS}",
             # a WAL of its own is moved aside, since that takes no space: with the data, or not yet an original
             *(f"  {line}" for line in wal_dir.out(paths, "original")),
             f"  mv {quote(there + '.new')} {quote(there)}",
-            f"  {_sync(away)}",
+            f"  {synced(away)}",
             "fi",
             f"rm -rf -- {quote(partial)} {quote(paths.at('work'))} {quote(paths.at('booted'))}",
             f"mkdir {quote(partial)}",
@@ -260,7 +180,7 @@ def keep_elsewhere(cli: str, paths: RunPaths, data: str, *, work: str, need: int
             *wal_dir.into_copy(paths, "original", partial),
             f"mv {quote(member)} {quote(posixpath.join(partial, 'member'))}",
             *_wal_into_member(paths, partial),
-            _sync(paths.root),
+            synced(paths.root),
         ],
         timeout=limits.COPY,
         undo=f"it is copied back from {there} and compared",
@@ -272,7 +192,7 @@ def _wal_into_member(paths: RunPaths, partial: str) -> list[str]:
     if not paths.wal:
         return []
     beside, inside = quote(posixpath.join(partial, "wal")), quote(posixpath.join(partial, "member", "wal"))
-    return [f"if [ -d {beside} ]; then rm -rf -- {inside}; mv {beside} {inside}; {_sync(paths.root)}; fi"]
+    return [f"if [ -d {beside} ]; then rm -rf -- {inside}; mv {beside} {inside}; {synced(paths.root)}; fi"]
 
 
 def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = False) -> Action:
@@ -296,7 +216,7 @@ def copy_original(paths: RunPaths, data: str, *, need: int, reflink: bool = Fals
             *wal_dir.same_place(paths),
             *wal_dir.into_copy(paths, "original", posixpath.join(partial, "member")),
             *as_data(data, partial),
-            _sync(paths.root),
+            synced(paths.root),
         ],
         timeout=limits.COMPARE,
         undo=f"rm -rf {quote(partial)} (a copy of ours)",
@@ -319,7 +239,7 @@ def append_to_wal(paths: RunPaths, append: Append) -> Action:
                 else [f"[ \"$({written} | tr -d '\\000' | wc -c)\" -eq 0 ] || exit {NOT_BLANK}"]
             ),
             f"printf {quote(octal(append.data))} | dd of={segment} bs=1 seek={offset} conv=notrunc 2>/dev/null",
-            _sync(paths.root),
+            synced(paths.root),
             f"[ \"$({written} | od -An -v -tx1 | tr -d ' \\n')\" = {append.data.hex()} ] || exit {MISWRITTEN}",
         ],
         undo="only the copy is changed",
@@ -331,79 +251,13 @@ def rename_part(paths: RunPaths, source: str, target: str) -> Action:
     old, new = quote(paths.at(source)), quote(paths.at(target))
     return Action.of(
         f"{source}-to-{target}",
-        [f"[ ! -e {new} ] || {{ [ ! -e {old} ] && exit 0 || exit {OCCUPIED}; }}", f"mv {old} {new}", _sync(paths.root)],
+        [
+            f"[ ! -e {new} ] || {{ [ ! -e {old} ] && exit 0 || exit {OCCUPIED}; }}",
+            f"mv {old} {new}",
+            synced(paths.root),
+        ],
         undo="only the copy is changed",
     )
-
-
-def run_container(name: str, argv: Sequence[str], env_file: Sequence[str], shown: Sequence[str]) -> Action:
-    """Start a container from a complete `docker run` argv whose `--env-file` is /dev/stdin.
-
-    The environment comes through a pipe from the shell's own `printf`, never over a command line or a file.
-    `shown` is the argv for a person's eye, secrets masked.
-    """
-    command = " ".join(quote(word) for word in argv) + " >/dev/null"
-    lines = " ".join(quote(line) for line in env_file)
-    script = f"printf '%s\\n' {lines} | {command}" if env_file else f"{command} </dev/null"
-    visible = " ".join(quote(word) for word in shown)
-    return Action(
-        Command(name, f"set -eu\n{script}\n", timeout=limits.RUN, shown=visible), undo="the container is removed"
-    )
-
-
-def save_image(cli: str, reference: str) -> Command:
-    """Write an image to standard output, as `load` reads it; a read, though a long one."""
-    cli = quote(cli)
-    return Command("image-save", f"{cli} save {quote(reference)}\n", timeout=limits.IMAGE, most=bounds.IMAGE)
-
-
-def load_image(cli: str, reference: str, image_id: str) -> Action:
-    """Load an image from standard input and see that it can be named as the joiner's command names it."""
-    cli = quote(cli)
-    tag = [
-        f"{cli} inspect --type image {quote(reference)} >/dev/null 2>&1 || {cli} tag {quote(image_id)} {quote(reference)}"
-    ]
-    return Action.of(
-        "image-load",
-        [
-            f"{cli} load >/dev/null",
-            *(tag if image_id and image_id != reference and "@" not in reference else []),
-            f"{cli} inspect --type image {quote(reference)} >/dev/null",
-        ],
-        timeout=limits.IMAGE,
-        undo="the image stays",
-    )
-
-
-def remove_container(cli: str, name: str, run_label: str, run: str) -> Action:
-    """Stop and remove a container, but only if it carries this run's label."""
-    cli = quote(cli)
-    template = quote("{{index .Config.Labels " + json.dumps(run_label) + "}}")
-    return Action.of(
-        "remove-container",
-        [
-            f"{cli} inspect --type container {quote(name)} >/dev/null 2>&1 || exit 0",
-            f'[ "$({cli} inspect --type container -f {template} {quote(name)})" = {quote(run)} ] || exit {NAME_TAKEN}',
-            f"{cli} update --restart=no {quote(name)} >/dev/null",
-            f"{cli} stop -t {limits.STOP_GRACE} {quote(name)} >/dev/null",
-            f"{cli} rm {quote(name)} >/dev/null",
-        ],
-        timeout=limits.CONTAINER,
-        undo="it was ours, and is made again when needed",
-    )
-
-
-def restart_container(cli: str, name: str) -> Action:
-    """Stop a container gently and start it again, as it is."""
-    return Action.of(
-        "restart", [f"{quote(cli)} restart -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER
-    )
-
-
-def stop_container(cli: str, name: str) -> Action:
-    """Stop a container gently, so that etcd flushes its commit."""
-    cli = quote(cli)
-    return Action.of("stop", [f"{cli} stop -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
 
 
 def write_proof(paths: RunPaths, proof: Mapping[str, object]) -> Action:
@@ -431,67 +285,19 @@ def adopt(paths: RunPaths, data: str, part: str = "reset") -> Action:
             *wal_dir.put(paths, part),
             f"mv {quote(source)} {quote(member)}",
             empty,
-            _sync(data),
+            synced(data),
         ],
         timeout=limits.MOVE if paths.wal else limits.CHANGE,
         undo=f"mv {quote(member)} to {quote(paths.at('withdrawn'))}, then mv the original back",
     )
 
 
-def reunite(cli: str, paths: RunPaths, data: str) -> Action:
+def reunite(quiet: Quiet, paths: RunPaths, data: str) -> Action:
     """Before an etcd is started: put a WAL of its own place back beside its data, where an interruption has parted them."""
-    lines = wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal))
+    lines = wal_dir.reunite(paths, data, quiet(data, paths.wal))
     return Action.of(
         "reunite", lines or [":"], shown="see that the WAL lies with its data", undo="they belong together"
     )
-
-
-def start_original(cli: str, container_id: str, name: str, restart_policy: str) -> Action:
-    """Start a node's own container as it was: its name, its restart policy, its unchanged command."""
-    cli = quote(cli)
-    cid = quote(container_id)
-    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
-    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
-    return Action.of(
-        "start",
-        [
-            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
-            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
-            f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
-            # one that crashed again and again waits up to a minute for its next try, and `start` leaves it waiting
-            f"if [ \"$({cli} inspect -f '{{{{.State.Restarting}}}}' {cid})\" = true ];"
-            f" then {cli} restart -t 30 {cid} >/dev/null; else {cli} start {cid} >/dev/null; fi",
-        ],
-        timeout=limits.START_REBUILT,
-        undo="it is stopped and set aside again",
-    )
-
-
-def give_name_back(cli: str, container_id: str, was: str, name: str) -> Action:
-    """Give a container, which may run, its own name, unless another one has it."""
-    cid, cli = quote(container_id), quote(cli)
-    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
-    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
-    return Action.of(
-        "give-name-back",
-        [
-            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
-            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
-        ],
-        undo=f"{cli} rename {quote(name)} {quote(was)}",
-    )
-
-
-def start_existing(cli: str, name: str) -> Action:
-    """Start a container that stands stopped; nothing happens if it runs."""
-    cli = quote(cli)
-    return Action.of("start", [f"{cli} start {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
-
-
-def set_restart_policy(cli: str, name: str, restart_policy: str) -> Action:
-    """Give a container its restart policy."""
-    cli = quote(cli)
-    return Action.of("restart-policy", [f"{cli} update --restart={quote(restart_policy)} {quote(name)} >/dev/null"])
 
 
 def ensure_data_dir(
@@ -515,10 +321,10 @@ def ensure_data_dir(
 def mark(paths: RunPaths, word: str) -> Action:
     """Mark a run on a node: `finished`, `undone`, or `undoing`, which says that what was finished is being taken back."""
     ended = [f"rm -f {quote(paths.at('undoing'))}"] if word == "finished" else []
-    return Action.of(f"mark-{word}", [f": > {quote(paths.at(word))}", *ended, _sync(paths.root)])
+    return Action.of(f"mark-{word}", [f": > {quote(paths.at(word))}", *ended, synced(paths.root)])
 
 
-def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
+def put_data_back(quiet: Quiet, paths: RunPaths, data: str) -> Action:
     """Take what the run put in place out again, and move the original back. Renames on one filesystem: never a copy.
 
     Where the run moved no data, nothing is moved; where there was none, what a join has made since is taken out. Where the
@@ -531,14 +337,14 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
     return Action.of(
         "put-data-back",
         [
-            *wal_dir.reunite(paths, data, _refuse_running(cli, data, paths.wal)),
+            *wal_dir.reunite(paths, data, quiet(data, paths.wal)),
             f"if [ -L {quote(paths.at('original'))} ]; then",
-            *_put_back_from_elsewhere(cli, paths, data),
+            *_put_back_from_elsewhere(quiet, paths, data),
             "  exit 0",
             "fi",
             f"{kept} || [ -e {quote(paths.no_data)} ] || exit 0",
             f"{kept} || {there} || exit 0",
-            *_refuse_running(cli, data, paths.wal),
+            *quiet(data, paths.wal),
             f"if {there}; then",
             f"  away={quote(paths.at('withdrawn'))}",
             '  while [ -e "$away/member" ]; do away=$away-; done'
@@ -546,12 +352,12 @@ def put_data_back(cli: str, paths: RunPaths, data: str) -> Action:
             else '  while [ -e "$away" ]; do away=$away-; done',
             '  mkdir -p "$away"; chmod 700 "$away"',
             *(f"  {line}" for line in _all_out(paths, member)),
-            f"  {_sync(paths.root)}",
+            f"  {synced(paths.root)}",
             "fi",
             *_proof_aside(paths),
             *_all_back(paths, original, member),
             f"rmdir {quote(paths.at('original'))} 2>/dev/null || true",
-            _sync(data),
+            synced(data),
         ],
         timeout=limits.COPY,
     )
@@ -583,10 +389,10 @@ def _all_back(paths: RunPaths, original: str, member: str) -> list[str]:
 def _proof_aside(paths: RunPaths) -> list[str]:
     """Lines that set the reset's proof aside: from now on nothing that lies in place is the copy that it is of."""
     proof = quote(paths.proof)
-    return [f"if [ -e {proof} ]; then mv -f {proof} {quote(paths.proof + '.undone')}; {_sync(paths.root)}; fi"]
+    return [f"if [ -e {proof} ]; then mv -f {proof} {quote(paths.proof + '.undone')}; {synced(paths.root)}; fi"]
 
 
-def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
+def _put_back_from_elsewhere(quiet: Quiet, paths: RunPaths, data: str) -> list[str]:
     """Lines that bring the original back from the work directory; what the run had put in place goes there instead.
 
     Nothing is removed before what it was copied to has been compared with it, but for copies of ours.
@@ -606,7 +412,7 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
         f"  there=$(readlink {quote(paths.at('original'))})",
         '  away=${there%/original}; [ "${away##*/}" = ' + quote(paths.run) + f" ] || exit {NOT_OURS}",
         '  [ -e "$there/member" ] || exit 0',
-        *(f"  {line}" for line in _refuse_running(cli, data, paths.wal)),
+        *(f"  {line}" for line in quiet(data, paths.wal)),
         f"  rm -rf -- {quote(gone)} {quote(back)}",
         '  t=$away/withdrawn; while [ -e "$t" ]; do t=$t-; done',
         *(f"  {line}" for line in wal_dir.withdraw(paths, "${t##*/}")),
@@ -632,41 +438,6 @@ def _put_back_from_elsewhere(cli: str, paths: RunPaths, data: str) -> list[str]:
         *(f"  {line}" for line in wal_dir.back(paths, "original")),
         f"  mv {quote(paths.at('original'))} {quote(paths.at('original-elsewhere'))}; sync",
     ]
-
-
-def put_container_back(cli: str, container_id: str, name: str, restart_policy: str, *, start: bool) -> Action:
-    """Give a container the name and restart policy that it had, and start it if it ran."""
-    cli = quote(cli)
-    cid = quote(container_id)
-    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
-    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
-    return Action.of(
-        "put-container-back",
-        [
-            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
-            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
-            f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
-            *([f"{cli} start {cid} >/dev/null"] if start else []),
-        ],
-        timeout=limits.CONTAINER,
-    )
-
-
-def remove_kept_container(cli: str, container_id: str, kept_name: str) -> Action:
-    """Remove a container that a run set aside, if it still has that name and does not run."""
-    cli = quote(cli)
-    cid = quote(container_id)
-    template = quote("{{.Name}} {{.State.Running}}")
-    return Action.of(
-        "remove-kept-container",
-        [
-            f"{cli} inspect --type container {cid} >/dev/null 2>&1 || exit 0",
-            f'[ "$({cli} inspect --type container -f {template} {cid})" = {quote(f"/{kept_name} false")} ]'
-            f" || exit {STILL_RUNNING}",
-            f"{cli} rm {cid} >/dev/null",
-        ],
-        undo="it cannot be taken back",
-    )
 
 
 def remove_run(paths: RunPaths) -> Action:

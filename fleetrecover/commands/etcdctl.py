@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from fleetrecover import limits
 from fleetrecover.commands.base import Action, Probe
@@ -33,14 +34,22 @@ NOT_IN_SYNC = "in sync with leader"
 """What `member promote` says of a learner that has not caught up yet."""
 
 
+class Executor(Protocol):
+    """Runs a program where an instance of etcd runs: in its network, with its files."""
+
+    def exec(self, name: str, environment: Sequence[tuple[str, str]], words: Sequence[str]) -> tuple[str, ...]:
+        """The words that do."""
+        ...
+
+
 @dataclass(frozen=True)
 class Etcdctl:
-    """How to reach one node's etcd: through which container, at which endpoint, with which TLS files.
+    """How to reach one node's etcd: where which instance runs (`container`), at which endpoint, with which TLS files.
 
-    `tls` are the files as the container sees them: CA, certificate and key; empty for plain HTTP.
+    `tls` are the files as that one sees them: CA, certificate and key; empty for plain HTTP.
     """
 
-    cli: str
+    via: Executor
     container: str
     endpoint: str
     tls: tuple[str, ...] = ()
@@ -48,25 +57,14 @@ class Etcdctl:
     def words(self, words: Sequence[str], *, timeout: int = limits.ETCDCTL, json: bool = True) -> tuple[str, ...]:
         """Return the whole argv."""
         files = self.tls or ("", "", "")
-        return (
-            self.cli,
-            "exec",
-            "-e",
-            "ETCDCTL_API=3",
-            "-e",
-            f"ETCDCTL_ENDPOINTS={self.endpoint}",
-            *(
-                word
-                for name, path in zip(("CACERT", "CERT", "KEY"), files, strict=True)
-                for word in ("-e", f"ETCDCTL_{name}={path}")
-            ),
-            self.container,
-            "etcdctl",
-            f"--dial-timeout={limits.DIAL}s",
-            f"--command-timeout={timeout}s",
-            *words,
-            *(["-w", "json"] if json else []),
-        )
+        environment = [
+            ("ETCDCTL_API", "3"),
+            ("ETCDCTL_ENDPOINTS", self.endpoint),
+            *zip(("ETCDCTL_CACERT", "ETCDCTL_CERT", "ETCDCTL_KEY"), files, strict=True),
+        ]
+        limits_of = (f"--dial-timeout={limits.DIAL}s", f"--command-timeout={timeout}s")
+        told = ("-w", "json") if json else ()
+        return self.via.exec(self.container, environment, ("etcdctl", *limits_of, *words, *told))
 
     def command(self, name: str, words: Sequence[str], *, timeout: int = limits.ETCDCTL, json: bool = True) -> Command:
         """Return the command; the node ends it some seconds after etcdctl's own limit."""

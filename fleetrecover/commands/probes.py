@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleetrecover import bounds, limits
-from fleetrecover.answers import load_json, understood, unzipped
+from fleetrecover.answers import json_object, understood, unzipped
 from fleetrecover.commands.base import Probe
+from fleetrecover.commands.inspect import inspected, is_up, restart_policy
 from fleetrecover.commands.shell import quote
 from fleetrecover.commands.space import free_kib
 from fleetrecover.errors import FormatError
-from fleetrecover.facts import RESEED, RESET, RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
+from fleetrecover.facts import RESEED, RESET, DataDir, Hold, Keep, Pin, Proof, WorkDir
 from fleetrecover.model import Command, Result
 
 KEEP_SUFFIX = ".fleetrecover"
@@ -57,79 +58,6 @@ def machine() -> Probe[Machine]:
         )
 
     return Probe(Command("machine", script, timeout=limits.PEEK), parse)
-
-
-def cli_version(cli: str) -> Probe[str]:
-    """The version of the container engine; fails where its daemon does not answer."""
-    side = "Client" if posixpath.basename(cli).startswith("podman") else "Server"
-    script = f"{quote(cli)} version --format '{{{{.{side}.Version}}}}'\n"
-    return Probe(Command("cli-version", script, timeout=limits.PEEK), lambda r: r.text.strip())
-
-
-def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
-    """`inspect` of every container that may be an etcd, or is ours: running, stopped or renamed."""
-    ps = f"{quote(cli)} ps -a --no-trunc"
-    template = quote("{{.ID}} {{.Image}} {{.Names}} {{.Command}}")
-    script = (
-        f"{ps} -q >/dev/null || exit 1\n"
-        f"ids=$( {{ {ps} --format {template} | grep -i -F -e etcd -e {quote(name)} | cut -d' ' -f1;"
-        f" {ps} -q --filter label={RUN_LABEL}; }} | grep -x '[0-9a-f][0-9a-f]*' | sort -u)\n"
-        f"[ -n \"$ids\" ] || {{ echo '[]'; exit 0; }}\n"
-        f"{quote(cli)} inspect --type container $ids\n"
-    )
-
-    def parse(result: Result) -> tuple[Mapping[str, Any], ...]:
-        return _inspected(result.text, "inspect")
-
-    return Probe(Command("containers", script, timeout=limits.LISTING, ok_codes=(0, 1)), parse)
-
-
-def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:
-    """`inspect` of the images that containers were made from, by id; one that is gone is left out."""
-    wanted = " ".join(quote(image) for image in ids)
-    script = f"{quote(cli)} inspect --type image {wanted} 2>/dev/null\n" if ids else "echo '[]'\n"
-
-    def parse(result: Result) -> dict[str, Mapping[str, Any]]:
-        found = _inspected(result.text or "[]", "image inspect")
-        return {str(item.get("Id", "")): item for item in found}
-
-    return Probe(Command("images", script, timeout=limits.ENGINE, ok_codes=(0, 1)), parse)
-
-
-def engine_info(cli: str) -> Probe[dict[str, Any] | None]:
-    """The engine's `info`, which tells its defaults; None where it gives none (podman's has another shape)."""
-    script = f"{quote(cli)} info --format '{{{{json .}}}}' 2>/dev/null\n"
-
-    def parse(result: Result) -> dict[str, Any] | None:
-        try:
-            return _json_object(result.text, "info")
-        except FormatError:
-            return None
-
-    return Probe(Command("engine-info", script, timeout=limits.ENGINE, ok_codes=(0, 1)), parse)
-
-
-def has_image(cli: str, reference: str) -> Probe[str | None]:
-    """The id of an image on the node, or None."""
-    script = f"{quote(cli)} inspect --type image -f '{{{{.Id}}}}' {quote(reference)} 2>/dev/null\n"
-    return Probe(Command("has-image", script, timeout=limits.ENGINE, ok_codes=(0, 1)), lambda r: r.text.strip() or None)
-
-
-def container_state(cli: str, name: str) -> Probe[dict[str, Any] | None]:
-    """One container's `State`, restart policy, id and labels; None where there is none of that name."""
-    script = f"{quote(cli)} inspect --type container {quote(name)} 2>/dev/null\n"
-
-    def parse(result: Result) -> dict[str, Any] | None:
-        found = _inspected(result.text or "[]", "inspect")
-        return dict(found[0]) if found else None
-
-    return Probe(Command("container-state", script, timeout=limits.ENGINE, ok_codes=(0, 1)), parse)
-
-
-def container_logs(cli: str, name: str, lines: int = 15) -> Probe[str]:
-    """The last lines that a container has written."""
-    script = f"{quote(cli)} logs --tail {lines} {quote(name)} 2>&1\n"
-    return Probe(Command("container-logs", script, timeout=limits.PEEK, ok_codes=(0, 1)), lambda r: r.text)
 
 
 PEM_ENDINGS = (".pem", ".crt", ".cer", ".cert", ".key")
@@ -498,7 +426,7 @@ def _keep(found: Mapping[str, Any]) -> Keep:
         bytes=(int(_number(str(found.get("keepsize", "0")))) + found["walsize"]) * 1024,
         wal_bytes=found["walsize"] * 1024,
         policies={c["Id"]: restart_policy(c) for c in before},
-        ran=frozenset(c["Id"] for c in before if _running(c.get("State") or {})),
+        ran=frozenset(c["Id"] for c in before if is_up(c.get("State") or {})),
         names={c["Id"]: str(c.get("Name", "")).lstrip("/") for c in before},
         no_data="no-data" in parts,
         parted="parted" in parts,
@@ -512,8 +440,8 @@ def _keep(found: Mapping[str, Any]) -> Keep:
 
 def _before(text: str) -> list[Mapping[str, Any]]:
     """The containers of `containers.json` that have an id. Raises FormatError."""
-    found = [each for each in _inspected(text, "containers.json") if "Id" in each]
-    understood("containers.json", lambda: [(restart_policy(each), _running(each.get("State") or {})) for each in found])
+    found = [each for each in inspected(text, "containers.json") if "Id" in each]
+    understood("containers.json", lambda: [(restart_policy(each), is_up(each.get("State") or {})) for each in found])
     return found
 
 
@@ -524,7 +452,7 @@ def _elsewhere(link: str | None, run: str) -> str | None:
 
 def parse_pin(text: str) -> Pin:
     """`run.json` of a run's directory. Raises FormatError."""
-    value = _json_object(text, "run.json")
+    value = json_object(text, "run.json")
     return understood(
         "run.json",
         lambda: Pin(
@@ -544,7 +472,7 @@ def parse_pin(text: str) -> Pin:
 
 def parse_proof(text: str) -> Proof:
     """`proof.json` of a run's directory. Raises FormatError."""
-    value = _json_object(text, "proof.json")
+    value = json_object(text, "proof.json")
     return understood(
         "proof.json",
         lambda: Proof(
@@ -560,22 +488,11 @@ def parse_proof(text: str) -> Proof:
     )
 
 
-def restart_policy(inspect: Mapping[str, Any]) -> str:
-    """The restart policy of an inspect document, as `docker update --restart` takes it."""
-    policy = (inspect.get("HostConfig") or {}).get("RestartPolicy") or {}
-    name, count = str(policy.get("Name") or "no"), int(policy.get("MaximumRetryCount") or 0)
-    return f"{name}:{count}" if name == "on-failure" and count else name
-
-
-def _running(state: Mapping[str, Any]) -> bool:
-    return str(state.get("Status", "")) in ("running", "restarting", "paused")
-
-
 def _hold(single: Mapping[str, str]) -> Hold | None:
     if "hold" not in single:
         return None
     try:
-        value = _json_object(single["hold"], "holder.json")
+        value = json_object(single["hold"], "holder.json")
         return understood(
             "holder.json",
             lambda: Hold(
@@ -702,36 +619,4 @@ def _number(text: str) -> float:
         raise FormatError(f"{text[:80]!r} is not a number", source="a node's answer") from error
     if not math.isfinite(value):
         raise FormatError(f"{text[:80]!r} is not a number", source="a node's answer")
-    return value
-
-
-def _inspected(text: str, source: str) -> tuple[Mapping[str, Any], ...]:
-    """Documents of `inspect`, of containers or images; their parts are of the kinds that they must be. Raises FormatError."""
-    value = load_json(text, source)
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise FormatError("not a JSON list of objects", source=source)
-    for each in value:
-        _check_shape(each, source)
-    return tuple(value)
-
-
-_SHAPE: Mapping[str, type] = {
-    **dict.fromkeys(("Id", "Name", "Image", "Created"), str),
-    **dict.fromkeys(("State", "Config", "HostConfig", "NetworkSettings"), dict),
-    "Mounts": list,
-}
-
-
-def _check_shape(document: Mapping[str, Any], source: str) -> None:
-    for key, kind in _SHAPE.items():
-        if document.get(key) is not None and not isinstance(document[key], kind):
-            raise FormatError(f"{key} is not what `inspect` gives: {str(document[key])[:80]!r}", source=source)
-    if not isinstance((document.get("Config") or {}).get("Labels") or {}, dict):
-        raise FormatError("Labels is not what `inspect` gives", source=source)
-
-
-def _json_object(text: str, source: str) -> dict[str, Any]:
-    value = load_json(text, source)
-    if not isinstance(value, dict):
-        raise FormatError("not a JSON object", source=source)
     return value

@@ -87,3 +87,8 @@ def _refuse(text: str) -> None:
 def copied(source: str, target: str) -> str:
     """A line that copies a file or directory, sharing space where the filesystem can; both are words of sh, quoted already."""
     return f"cp -a --reflink=auto {source} {target} 2>/dev/null || {{ rm -rf -- {target}; cp -a {source} {target}; }}"
+
+
+def synced(path: str) -> str:
+    """Return a script that flushes the filesystem on which a path lies, or all of them where that cannot be said."""
+    return f"sync -f {quote(path)} 2>/dev/null || sync"

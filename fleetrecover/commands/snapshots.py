@@ -779,14 +779,14 @@ class Schedule:
 
 
 def schedule_script(
-    ctl: Etcdctl, container: str, inside: str, on_host: str, paths: SchedulePaths, wanted: Schedule
+    cli: str, ctl: Etcdctl, container: str, inside: str, on_host: str, paths: SchedulePaths, wanted: Schedule
 ) -> str:
     """The script that runs on the node. `inside` and `on_host` name the same file in etcd's data directory."""
     files = ctl.tls or ("", "", "")
     environment = [f"ETCDCTL_ENDPOINTS={ctl.endpoint}", "ETCDCTL_API=3"]
     environment += [f"ETCDCTL_{name}={path}" for name, path in zip(("CACERT", "CERT", "KEY"), files, strict=True)]
     values = {
-        "@CLI@": quote(ctl.cli),
+        "@CLI@": quote(cli),
         "@CONTAINER@": quote(container),
         "@EVERY@": str(wanted.every),
         "@KEEP@": str(wanted.keep),

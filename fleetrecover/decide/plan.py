@@ -38,11 +38,11 @@ from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.units import Units
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.docker import rewrite
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.docker.rewrite import Identity
 from fleetrecover.docker.spec import ContainerSpec, mounted_at
 from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.facts import (

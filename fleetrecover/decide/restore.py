@@ -30,9 +30,9 @@ from fleetrecover.decide.plan import SPACE_MARGIN
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.docker import rewrite
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin, Role, Survey
 from fleetrecover.plain import version_numbers

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import seconds
 from fleetrecover.decide.own import own_container
-from fleetrecover.docker.etcd_config import variable
+from fleetrecover.etcd.config import variable
 from fleetrecover.facts import Container, NodeFacts, Survey
 from fleetrecover.plain import version_numbers, version_text
 

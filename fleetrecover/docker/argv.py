@@ -36,9 +36,9 @@ from fleetrecover.docker.parts import (
     show_pair,
 )
 from fleetrecover.docker.spec import FOREGROUND, ContainerSpec
-from fleetrecover.docker.values import parse_duration, show_duration, words
+from fleetrecover.docker.values import parse_duration, show_duration
 from fleetrecover.errors import Unsupported, UsageError
-from fleetrecover.plain import harmful
+from fleetrecover.plain import harmful, words
 
 _ROWS: Mapping[str, Option] = {row.flag: row for row in TABLE}
 _SHORT = dict(

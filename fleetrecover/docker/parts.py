@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fleetrecover.docker.values import clean_path, parse_csv, parse_size, show_csv
+from fleetrecover.docker.values import parse_csv, parse_size, show_csv
 from fleetrecover.errors import Unsupported, UsageError
+from fleetrecover.plain import clean_path
 
 Pairs = tuple[tuple[str, str], ...]
 _DEVICE_MODE = re.compile(r"(?!.*(.).*\1)[rwm]{1,3}")

@@ -19,9 +19,8 @@ from typing import Any
 from fleetrecover.docker.argv import from_argv
 from fleetrecover.docker.parts import Bind
 from fleetrecover.docker.spec import ContainerSpec, check_mounts, pinned, read_image, read_mount_points
-from fleetrecover.docker.values import clean_path
 from fleetrecover.errors import Refused, Unsupported
-from fleetrecover.plain import version_numbers
+from fleetrecover.plain import clean_path, version_numbers
 
 
 def is_podman(container: Mapping[str, Any]) -> bool:

@@ -18,19 +18,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from fleetrecover.docker.etcd_config import (
-    EtcdCommand,
-    EtcdConfig,
-    change,
-    is_true,
-    parse_cluster,
-    show_cluster,
-    with_argv,
-)
+from fleetrecover.docker.etcd_config import change, with_argv
 from fleetrecover.docker.parts import NO_ENDPOINT, Bind, Mount
 from fleetrecover.docker.spec import ContainerSpec, host_path, mounted_at
-from fleetrecover.docker.values import clean_path, inside, words
 from fleetrecover.errors import Refused, Unsupported
+from fleetrecover.etcd.config import EtcdCommand, EtcdConfig, is_true, parse_cluster, show_cluster
+from fleetrecover.plain import clean_path, inside, words
 
 CLIENT_URL = "http://127.0.0.1:2379"
 PEER_URL = "http://127.0.0.1:2380"

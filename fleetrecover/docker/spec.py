@@ -30,8 +30,8 @@ from fleetrecover.docker.parts import (
     Throttle,
     Ulimit,
 )
-from fleetrecover.docker.values import clean_path, inside, words
 from fleetrecover.errors import FormatError, Refused, Unsupported
+from fleetrecover.plain import clean_path, inside, words
 
 FOREGROUND = ("stdout", "stderr")
 """What a client attaches to unless told otherwise."""
@@ -181,6 +181,16 @@ class ContainerSpec:
             else:
                 found.pop(name, None)
         return found
+
+    @property
+    def directory(self) -> str:
+        """The directory in which the process runs."""
+        return self.workdir or (self.from_image.workdir if self.from_image else "") or "/"
+
+    @property
+    def flags_alone(self) -> bool:
+        """Whether words that are nothing but flags are etcd's: those of an etcd image of which nothing more is known."""
+        return self.from_image is None and "etcd" in self.image
 
     def label(self, key: str) -> str | None:
         """The value of a label that was given; None if there is none."""

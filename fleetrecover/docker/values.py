@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import posixpath
 import re
 from decimal import Decimal, InvalidOperation
 
@@ -87,19 +86,3 @@ def show_csv(fields: list[str]) -> str:
 def parse_csv(text: str) -> list[str]:
     """The fields of one line of comma-separated values."""
     return next(csv.reader(io.StringIO(text)), [])
-
-
-def clean_path(path: str) -> str:
-    """A path as Go's `path.Clean` leaves it: no trailing or doubled slashes, no dots."""
-    return re.sub(r"^//+", "/", posixpath.normpath(path)) if path else path
-
-
-def inside(path: str, directory: str) -> bool:
-    """Whether `path` is `directory` or lies below it."""
-    path, directory = clean_path(path), clean_path(directory)
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
-
-
-def words(text: str) -> tuple[str, ...]:
-    """The words of a text: a readable way to write a long list of names."""
-    return tuple(text.split())

@@ -19,6 +19,7 @@ from fleetrecover.decide.rights import lacking, what_to_add
 from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.verdict import Judgement
 from fleetrecover.facts import Certificate, NodeFacts, Survey
+from fleetrecover.model import Fleet
 from fleetrecover.outcome import Outcome, Report
 from fleetrecover.plain import counted
 from fleetrecover.report.advice import advice_for
@@ -192,7 +193,6 @@ def choice_lines(choice: Choice, remedy: Remedy) -> list[str]:
 
 def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *, commands: bool = True) -> None:
     """Every step with its commands, its checks and how it is undone."""
-    cli = survey.fleet.etcd.cli
     out.print(f"\n[bold]Plan {escape(plan.run)}[/]{' (goes on with that run)' if plan.resumed else ''}")
     if plan.method is not None:
         prose(out, f"Method: {plan.method.name}: {plan.method.why}.")
@@ -201,7 +201,7 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
         out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
         for step in part.steps:
             number += 1
-            title, said = headline(step, cli)
+            title, said = headline(step, survey.fleet)
             prose(out, f"{step.node}: {title}", first=f" {number:3}. ", then=" " * 6)
             if not commands:
                 continue
@@ -244,11 +244,11 @@ def print_last_word(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Pl
         prose(out, f"{title + ':':15}{told}", then=" " * 15, style="bold")
 
 
-def print_steps(out: Console, title: str, steps: Sequence[Step], cli: str) -> None:
+def print_steps(out: Console, title: str, steps: Sequence[Step], fleet: Fleet) -> None:
     """Some steps of a plan, each with what it does."""
     out.print(f"\n[bold]{escape(title)}[/]")
     for step in steps:
-        prose(out, f"{step.node}: {headline(step, cli)[0]}", first="   ", then=" " * 7)
+        prose(out, f"{step.node}: {headline(step, fleet)[0]}", first="   ", then=" " * 7)
 
 
 def print_stage(out: Console, part: Stage, first: str) -> None:

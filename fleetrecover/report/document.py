@@ -15,6 +15,7 @@ from fleetrecover.errors import FleetRecoverError
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import Container, NodeFacts, Survey
 from fleetrecover.outcome import Outcome, Report
+from fleetrecover.runtime import runtime_of
 
 SCHEMA = 1
 
@@ -200,7 +201,6 @@ def finding_document(finding: Finding) -> dict[str, Any]:
 
 def plan_document(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> dict[str, Any]:
     """`plan --json` and the file that `plan -o` writes."""
-    cli = survey.fleet.etcd.cli
     parts = [*plan.stages, *([plan.closing] if plan.closing else [])]
     return {
         "schema": SCHEMA,
@@ -230,7 +230,7 @@ def plan_document(survey: Survey, diagnosis: Diagnosis, plan: Plan) -> dict[str,
                         "undo": said.undo,
                     }
                     for step in part.steps
-                    for said in [step.explain(cli)]
+                    for said in [step.explain(runtime_of(survey.fleet, step.node))]
                 ],
             }
             for part in parts

@@ -186,7 +186,7 @@ def print_restore_plan(out: Console, survey: Survey, plan: RestorePlan, *, comma
         out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
         for step in part.steps:
             number += 1
-            title, said = headline(step, survey.fleet.etcd.cli)
+            title, said = headline(step, survey.fleet)
             prose(out, f"{step.node}: {title}", first=f" {number:3}. ", then=" " * 6)
             for line in (line for command in said.commands if commands for line in command.splitlines()):
                 out.print(f"        [dim]{escape(line)}[/]", soft_wrap=True)

@@ -19,7 +19,7 @@ from fleetrecover import __version__, bounds, limits
 from fleetrecover import steps as s
 from fleetrecover.answers import load_json, understood
 from fleetrecover.apply import Applier, Events
-from fleetrecover.commands import actions, probes
+from fleetrecover.commands import probes
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.snapshots import RestoreState, Tool
@@ -29,9 +29,8 @@ from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.own import own_of
 from fleetrecover.decide.rights import refuse_without_rights
 from fleetrecover.decide.verdict import Expectation, Judgement
-from fleetrecover.docker import rewrite
 from fleetrecover.docker.etcd_config import is_etcd
-from fleetrecover.docker.spec import ContainerSpec, from_inspect
+from fleetrecover.docker.spec import from_inspect
 from fleetrecover.ending import scratch
 from fleetrecover.errors import (
     CheckFailed,
@@ -45,7 +44,7 @@ from fleetrecover.errors import (
     Undetermined,
     changing,
 )
-from fleetrecover.facts import NodeFacts, Proof, Survey
+from fleetrecover.facts import Definition, NodeFacts, Proof, Survey
 from fleetrecover.hold import NodeHold, make_holder
 from fleetrecover.journal import Journal, now
 from fleetrecover.model import Command, Fleet, Result, Transport
@@ -53,6 +52,7 @@ from fleetrecover.outcome import Outcome
 from fleetrecover.plain import counted
 from fleetrecover.recover import new_run, run_paths
 from fleetrecover.remote import look_at, wait_until
+from fleetrecover.runtime import LOOPBACK, runtime_of
 from fleetrecover.snapshots.catalogue import select
 from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_file, named_by_path
 from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, silent
@@ -224,9 +224,12 @@ class _Looker:
 
     def neighbours(self, survey: Survey) -> dict[str, tuple[str, ...]]:
         names = (s.ROLLING, *self.means.fleet.kubernetes.restart)
-        probe = commands.neighbours(self.means.fleet.etcd.cli, names)
         hosts = [node.host for node in survey.nodes if node.accessible]
-        found = _good(look_at(hosts, lambda host: Reader(host, self.means.transport).read(probe)))
+
+        def look(host: Any) -> Any:
+            return Reader(host, self.means.transport).read(runtime_of(survey.fleet, host).neighbours(names))
+
+        found = _good(look_at(hosts, look))
         return {name: tuple(each.name for each in there) for name, there in found.items()}
 
     def tools(self, survey: Survey, situation: r.Situation) -> tuple[dict[str, Tool], dict[str, tuple[str, str]]]:
@@ -236,11 +239,11 @@ class _Looker:
         """
         targets = [n for n in survey.nodes if n.accessible and n.name not in situation.dead]
         wanted = {node.name: self.image(survey, situation, node) for node in targets}
-        cli = self.means.fleet.etcd.cli
 
         def look(host: Any) -> dict[str, str]:
             reader = Reader(host, self.means.transport)
-            found = {image: reader.read(probes.has_image(cli, image)) for image in sorted(set(wanted.values()))}
+            rt = runtime_of(survey.fleet, host)
+            found = {image: reader.read(rt.has_image(image)) for image in sorted(set(wanted.values()))}
             return {image: identity for image, identity in found.items() if identity is not None}
 
         there = _good(look_at([node.host for node in survey.nodes if node.accessible], look))
@@ -250,9 +253,10 @@ class _Looker:
                 continue
             giver = next((other for other, images in there.items() if image in images), None)
             if giver is None:
+                typed = runtime_of(survey.fleet, name).hand.get_image(image)
                 raise Refused(
                     f"the snapshot cannot be restored on {name}: no node has the image {image}; nothing was changed",
-                    hint=f"put it there, `{cli} load` or `{cli} pull`, then give the same command again",
+                    hint=f"put it there (`{typed}`), then give the same command again",
                 )
             givers[name] = (giver, there[giver][image])
 
@@ -265,7 +269,7 @@ class _Looker:
                 identity = there[host.name][image]
                 try:
                     if identity not in self.known:
-                        self.known[identity] = reader.read(commands.restore_tool(cli, image))
+                        self.known[identity] = reader.read(runtime_of(survey.fleet, host).restore_tool(image))
                     found[image] = self.known[identity]
                 except FormatError as error:
                     found[image] = error.message
@@ -345,7 +349,7 @@ class _Looker:
 class _Like:
     """A container after which others are made, and the host name that it had."""
 
-    like: ContainerSpec
+    like: Definition
     like_hostname: str
 
 
@@ -428,8 +432,8 @@ class RestoreApplier(Applier):
         """Restore aside, boot without network, ask; what it answers is kept as trial.json."""
         self.remove_ours(step, step.container)
         self.act(step, commands.remove_part(step.paths, "trial", "trial.partial"))
-        self.act(step, step.make(self.cli))
-        boot = step.boot(self.cli)
+        self.act(step, step.make(self.rt(step.node)))
+        boot = step.boot(self.rt(step.node))
         self.act(step, boot, look=lambda: self.is_ours(step, step.container))
         proof = self.ask_trial(step)
         self.remove_ours(step, step.container)
@@ -445,11 +449,11 @@ class RestoreApplier(Applier):
 
     def ask_trial(self, step: s.TrialBoot) -> Proof:
         """Wait until the trial answers; its last words if it ends instead."""
-        ctl = Etcdctl(self.cli, step.container, "http://127.0.0.1:2379")
+        ctl = Etcdctl(self.rt(step.node), step.container, LOOPBACK)
 
         def answers() -> bool | None:
-            state = self.try_read(step.node, probes.container_state(self.cli, step.container))
-            if state is not None and (state.get("State") or {}).get("Status") in ("exited", "dead"):
+            state = self.state(step.node, step.container)
+            if state is not None and state.ended:
                 raise CommandFailed(
                     step.node,
                     f"etcd does not run on this snapshot: {self.describe(step.node, step.container)}",
@@ -479,13 +483,14 @@ class RestoreApplier(Applier):
 
     def start_new(self, step: s.StartNew) -> str:
         """Start a container that was made from another one; it is not waited for."""
-        rewrite.assert_no_force(step.spec)
+        rt = self.rt(step.node)
+        rt.check_no_force(step.spec)
         self.together(step)
         if not self.is_ours(step, step.name):
-            self.run_container(step, step.name, replace(step.spec, restart=step.restart_policy))
+            self.launch(step, step.name, rt.autostarting(step.spec, step.restart_policy))
         else:
-            self.act(step, actions.start_existing(self.cli, step.name))
-        self._ctl[step.node] = self.ctl_of(step.name, step.spec)
+            self.act(step, rt.start(step.name))
+        self._ctl[step.node] = rt.ctl_of(step.spec, step.name)
         return f"{step.name}: {step.reason}"
 
 

@@ -28,6 +28,7 @@ from fleetrecover.errors import (
 from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import fan_out
+from fleetrecover.runtime import runtime_of
 from fleetrecover.snapshots import archive
 from fleetrecover.snapshots.catalogue import State
 from fleetrecover.snapshots.rights import refuse_without_snapshots
@@ -130,7 +131,7 @@ def take(fleet: Fleet, transport: Transport, node: NodeFacts, name: str, target:
     container = running_container(fleet, node)
     if container is None or node.status is None:
         raise Refused(f"{node.name}: its etcd does not run")
-    ctl = etcdctl_for(fleet, container)
+    ctl = etcdctl_for(fleet, node.host, container)
     work = posixpath.join(fleet.etcd.snapshots, f".fleetrecover-{name}")
     need = node.status.db_size
     if container.config is not None and container.config.data_dir and container.data_path:
@@ -138,7 +139,7 @@ def take(fleet: Fleet, transport: Transport, node: NodeFacts, name: str, target:
         inside, outside = posixpath.join(container.config.data_dir, file), posixpath.join(container.data_path, file)
         action = commands.save_in_data_dir(ctl, inside, outside, work, need=need)
     else:
-        action = commands.save_by_copy(fleet.etcd.cli, ctl, f"/tmp/fleetrecover-{name}", work, need=need)
+        action = runtime_of(fleet, node.host).save_by_copy(ctl, f"/tmp/fleetrecover-{name}", work, need=need)
     [result] = transport.batch(node.host, [action.command])
     if not result.ok:
         why = commands.REFUSALS.get(result.exit_code, "")

@@ -14,9 +14,10 @@ from fleetrecover.errors import CommandFailed, InputError, Refused, RemoteError,
 from fleetrecover.facts import NodeFacts
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import fan_out, look_at
+from fleetrecover.runtime import runtime_of
 from fleetrecover.snapshots.rights import refuse_without_snapshots
 from fleetrecover.steps import ROLLING
-from fleetrecover.survey import Reader, etcdctl_for, take_survey
+from fleetrecover.survey import Reader, take_survey
 
 LATE = 2.5
 """A schedule that has had no good snapshot for so many intervals is a problem."""
@@ -77,9 +78,10 @@ def install(fleet: Fleet, transport: Transport, node: NodeFacts, paths: Schedule
         )
     file = ".fleetrecover-scheduled"
     inside, outside = posixpath.join(own.config.data_dir, file), posixpath.join(own.data_path, file)
-    ctl = etcdctl_for(fleet, own)
-    script = commands.schedule_script(ctl, own.kept_name or own.name, inside, outside, paths, wanted)
-    means = Reader(node.host, transport).read(commands.scheduler(fleet.etcd.cli))
+    rt = runtime_of(fleet, node.host)
+    ctl = rt.ctl(own)
+    script = rt.schedule_script(ctl, own.kept_name or own.name, inside, outside, paths, wanted)
+    means = Reader(node.host, transport).read(rt.scheduler())
     action = commands.install_schedule(paths, script, means, wanted.every)
     _run(transport, node.host, action)
     return means
@@ -108,10 +110,9 @@ def _run(transport: Transport, host: Host, action: Action) -> None:
 def status(fleet: Fleet, transport: Transport) -> tuple[Row, ...]:
     """Every node's schedule, and what came of it; read only."""
     probe = commands.schedule_status(SchedulePaths(fleet.etcd.snapshots))
-    around = commands.neighbours(fleet.etcd.cli, [ROLLING])
 
     def one(host: Host) -> Row:
-        reader = Reader(host, transport)
+        reader, around = Reader(host, transport), runtime_of(fleet, host).neighbours([ROLLING])
         results = reader.batch([probe, around])
         found = reader.parse(probe, results[0])
         rolling, _ = reader.attempt(around, results[1])

@@ -13,9 +13,7 @@ from typing import ClassVar
 from fleetrecover.commands import actions
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.commands.shell import join
-from fleetrecover.docker.argv import masked, to_argv
-from fleetrecover.docker.spec import ContainerSpec
+from fleetrecover.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ class Step:
     paths: RunPaths
     data: str
 
-    def explain(self, cli: str) -> Explained:
-        """In words, and in its exact commands; `cli` is the container command line tool."""
+    def explain(self, rt: Runtime) -> Explained:
+        """In words, and in its exact commands; `rt` is what runs etcd on its node."""
         raise NotImplementedError(f"no words are known for {type(self).__name__}")
 
     def longest_wait(self) -> float:
@@ -67,7 +65,7 @@ class Deeds(Step):
     passing: ClassVar[bool] = False
     """Whether the engine may refuse an action for a reason that passes, as `docker update` while a container ends."""
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         """What is sent, in order; each looks before it acts, so that it can be sent again."""
         raise NotImplementedError(f"nothing is known that {type(self).__name__} would do")
 
@@ -75,9 +73,9 @@ class Deeds(Step):
         """What is worth telling when it is done."""
         return self.node
 
-    def said(self, title: str, before: str = "", after: str = "", *, cli: str, undo: str | None = None) -> Explained:
+    def said(self, title: str, before: str = "", after: str = "", *, rt: Runtime, undo: str | None = None) -> Explained:
         """Its actions with these words around them."""
-        return said(title, self.actions(cli), before, after, undo)
+        return said(title, self.actions(rt), before, after, undo)
 
 
 class OwnAffair:
@@ -125,11 +123,6 @@ def said(title: str, did: Sequence[Action], before: str, after: str, undo: str |
     return Explained(title, commands, before, after, how, seconds)
 
 
-def together(step: Step, cli: str) -> tuple[Action, ...]:
+def together(step: Step, rt: Runtime) -> tuple[Action, ...]:
     """What comes before an etcd is started, or a run is closed: its WAL directory lies with its data, if it has one."""
-    return (actions.reunite(cli, step.paths, step.data),) if step.paths.wal else ()
-
-
-def run_line(spec: ContainerSpec, cli: str) -> str:
-    """The command that starts a container, its secrets masked."""
-    return join(to_argv(masked(spec), cli=cli, detach=True))
+    return (actions.reunite(rt.quiet, step.paths, step.data),) if step.paths.wal else ()

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fleetrecover import limits
-from fleetrecover.commands import actions
 from fleetrecover.commands.base import Action
-from fleetrecover.docker.spec import ContainerSpec
-from fleetrecover.facts import RUN_LABEL
-from fleetrecover.steps.base import Deeds, Explained, OwnAffair, Step, run_line, said, together
+from fleetrecover.facts import Definition
+from fleetrecover.runtime import Runtime
+from fleetrecover.steps.base import Deeds, Explained, OwnAffair, Step, said, together
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,16 @@ class Fence(Deeds):
 
     targets: tuple[FenceTarget, ...]
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return tuple(actions.fence(cli, t.id, t.name, t.keep_as, paused=t.paused) for t in self.targets)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return tuple(rt.fence(t.id, t.name, t.keep_as, paused=t.paused) for t in self.targets)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         names = ", ".join(target.name for target in self.targets)
         return self.said(
             f"stop {names} gently, take its restart policy away, set it aside under another name",
             "the survey right before",
             "no etcd runs on the node, and its log is read once more",
-            cli=cli,
+            rt=rt,
         )
 
     def told(self) -> str:
@@ -64,8 +63,12 @@ class EnsureImage(Step, OwnAffair):
     image_id: str
     source: str
 
-    def explain(self, cli: str) -> Explained:
-        commands = (f"{cli} inspect --type image {self.image}", f"{cli} save … on {self.source} | {cli} load")
+    def explain(self, rt: Runtime) -> Explained:
+        commands = (
+            rt.has_image(self.image).command.display.strip(),
+            f"{rt.save_image(self.image).display.strip()}   (on {self.source}, its output is sent)",
+            rt.load_image(self.image, self.image_id).command.display,
+        )
         return Explained(
             f"bring the image {self.image} from {self.source}", commands, "", "the image is there", "it stays"
         )
@@ -84,7 +87,7 @@ class CheckFiles(Step, OwnAffair):
 
     files: tuple[str, ...]
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return Explained(
             "see that every file that its command names is there",
             tuple(f"[ -e {path} ]" for path in self.files),
@@ -111,18 +114,18 @@ class StartOriginal(Step):
     replaces: str | None = None
     waits_for: str = "health"
 
-    def explain(self, cli: str) -> Explained:
-        gone = [actions.remove_container(cli, self.replaces, RUN_LABEL, self.paths.run)] if self.replaces else []
+    def explain(self, rt: Runtime) -> Explained:
+        gone = [rt.remove(self.replaces, self.paths.run)] if self.replaces else []
         return said(
             f"start {self.name} with its own original command, restart policy {self.restart_policy}",
-            [*gone, *together(self, cli), self.start(cli)],
+            [*gone, *together(self, rt), self.start(rt)],
             "no other container has the name",
             "a linearizable read succeeds" if self.waits_for == "health" else "it runs",
         )
 
-    def start(self, cli: str) -> Action:
+    def start(self, rt: Runtime) -> Action:
         """What starts it."""
-        return actions.start_original(cli, self.container_id, self.name, self.restart_policy)
+        return rt.start_own(self.container_id, self.name, self.restart_policy)
 
     def longest_wait(self) -> float:
         return limits.HEALTHY if self.waits_for == "health" else 0.0
@@ -136,15 +139,15 @@ class StartRebuilt(Step):
     tasks: ClassVar[tuple[str, ...]] = ("start",)
     patience: ClassVar[float] = limits.HEALTHY
 
-    spec: ContainerSpec
+    spec: Definition
     name: str
     restart_policy: str
     reason: str
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return Explained(
             f"start {self.name} rebuilt without the force flag: {self.reason}",
-            (run_line(self.spec, cli),),
+            (rt.shown(self.spec),),
             "the force flag is not on it",
             "a linearizable read succeeds",
             "the container is removed; the original lies kept",
@@ -165,7 +168,7 @@ class AwaitQuorum(Step):
     nodes: tuple[str, ...]
     else_reset: bool = True
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return Explained(
             f"wait until {', '.join(self.nodes)} have elected a leader", (), "", "a linearizable read succeeds", ""
         )
@@ -183,12 +186,12 @@ class GiveNameBack(Deeds):
     was: str
     name: str
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (actions.give_name_back(cli, self.container_id, self.was, self.name),)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (rt.rename(self.container_id, self.was, self.name),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         title = f"call container {self.was} {self.name} again; its etcd runs on"
-        return self.said(title, "no other container has the name", "it has it", cli=cli)
+        return self.said(title, "no other container has the name", "it has it", rt=rt)
 
     def told(self) -> str:
         return f"{self.name}, was {self.was}"
@@ -205,11 +208,11 @@ class RestorePolicy(Deeds):
     name: str
     restart_policy: str
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (actions.set_restart_policy(cli, self.name, self.restart_policy),)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (rt.autostart(self.name, self.restart_policy),)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said(f"give {self.name} the restart policy {self.restart_policy}", after="it has it", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said(f"give {self.name} the restart policy {self.restart_policy}", after="it has it", rt=rt)
 
     def told(self) -> str:
         return self.restart_policy
@@ -227,17 +230,17 @@ class Reopen(Step):
     tasks: ClassVar[tuple[str, ...]] = ("start",)
     patience: ClassVar[float] = limits.HEALTHY
 
-    spec: ContainerSpec
+    spec: Definition
     name: str
 
-    def restart(self, cli: str) -> Action:
+    def restart(self, rt: Runtime) -> Action:
         """What starts it again."""
-        return actions.restart_container(cli, self.name)
+        return rt.restart(self.name)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return said(
             f"see that {self.name} takes clients; if not, start it again, as the voter that it is now",
-            [self.restart(cli)],
+            [self.restart(rt)],
             "it does not answer `etcdctl endpoint status`",
             "a linearizable read succeeds",
         )
@@ -254,12 +257,12 @@ class RemoveLeftover(Deeds):
     name: str
     made_by: str
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (actions.remove_container(cli, self.name, RUN_LABEL, self.made_by),)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (rt.remove(self.name, self.made_by),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         title = f"stop and remove {self.name}, which run {self.made_by} left"
-        return self.said(title, "it carries that run's label", cli=cli)
+        return self.said(title, "it carries that run's label", rt=rt)
 
     def told(self) -> str:
         return f"{self.name} of run {self.made_by}"
@@ -273,12 +276,12 @@ class RemoveOurs(Deeds):
 
     names: tuple[str, ...]
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return tuple(actions.remove_container(cli, name, RUN_LABEL, self.paths.run) for name in self.names)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return tuple(rt.remove(name, self.paths.run) for name in self.names)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         title = f"stop and remove {', '.join(self.names)}, which the run made"
-        return self.said(title, "they carry the run's label", cli=cli)
+        return self.said(title, "they carry the run's label", rt=rt)
 
     def told(self) -> str:
         return ", ".join(self.names)
@@ -296,14 +299,14 @@ class PutContainerBack(Deeds):
     start: bool
     wait: bool = False
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        back = actions.put_container_back(cli, self.container_id, self.name, self.restart_policy, start=self.start)
-        return (*together(self, cli), back) if self.start else (back,)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        back = rt.put_back(self.container_id, self.name, self.restart_policy, start=self.start)
+        return (*together(self, rt), back) if self.start else (back,)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         end = "and start it" if self.start else "and leave it stopped"
         title = f"give {self.name} its name and its restart policy {self.restart_policy} back, {end}"
-        return self.said(title, "no other container has the name", cli=cli)
+        return self.said(title, "no other container has the name", rt=rt)
 
     def told(self) -> str:
         return f"{self.name}, restart policy {self.restart_policy}, {'started' if self.start else 'stopped'}"
@@ -320,11 +323,11 @@ class RemoveKept(Deeds):
 
     containers: tuple[tuple[str, str], ...]
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return tuple(actions.remove_kept_container(cli, cid, name) for cid, name in self.containers)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return tuple(rt.remove_kept(cid, name) for cid, name in self.containers)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said(f"remove {self.told()}", "it does not run", "it is gone", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said(f"remove {self.told()}", "it does not run", "it is gone", rt=rt)
 
     def told(self) -> str:
         return ", ".join(name for _, name in self.containers)

@@ -9,15 +9,15 @@ from typing import ClassVar
 from fleetrecover import limits
 from fleetrecover.commands import actions
 from fleetrecover.commands.base import Action
-from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.etcd.wal import Append
-from fleetrecover.facts import RUN_LABEL
-from fleetrecover.steps.base import Deeds, Explained, Step, run_line, said
+from fleetrecover.facts import Definition
+from fleetrecover.runtime import Runtime
+from fleetrecover.steps.base import Deeds, Explained, Step, said
 
 
-def quarantine_removed(step: Step, cli: str, names: Iterable[str]) -> tuple[Action, ...]:
+def quarantine_removed(step: Step, rt: Runtime, names: Iterable[str]) -> tuple[Action, ...]:
     """What comes before a run's copy is touched: no container that an interruption has left runs on it."""
-    return tuple(actions.remove_container(cli, name, RUN_LABEL, step.paths.run) for name in names)
+    return tuple(rt.remove(name, step.paths.run) for name in names)
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class KeepData(Deeds):
 
     part: str = "original"
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (actions.move_aside(cli, self.paths, self.data, self.part),)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (actions.move_aside(rt.quiet, self.paths, self.data, self.part),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return self.said(
             f"move the data, whole, to {self.paths.at(self.part)}",
             "no container runs on it",
             "it is there and the data directory is empty",
-            cli=cli,
+            rt=rt,
         )
 
     def told(self) -> str:
@@ -51,12 +51,12 @@ class ProbeReflink(Deeds):
     words: ClassVar[str] = "see that a copy takes no space"
     tasks: ClassVar[tuple[str, ...]] = ("fence",)
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         return (actions.probe_reflink(self.paths),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         title = "see that a copy takes no space here: there is not enough for one that does"
-        return self.said(title, after="it takes none", cli=cli)
+        return self.said(title, after="it takes none", rt=rt)
 
     def told(self) -> str:
         return "a copy takes no space"
@@ -77,16 +77,16 @@ class KeepElsewhere(Deeds):
     need: int
     quarantine: tuple[str, ...] = ()
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        did = actions.keep_elsewhere(cli, self.paths, self.data, work=self.work, need=self.need)
-        return (*quarantine_removed(self, cli, self.quarantine), did)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        did = actions.keep_elsewhere(rt.quiet, self.paths, self.data, work=self.work, need=self.need)
+        return (*quarantine_removed(self, rt, self.quarantine), did)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return self.said(
             f"copy the data to {self.work}, where it is kept as the original; what stands in place becomes the working copy",
             f"no container runs on it; {self.need / 1e6:,.0f} MB and a margin are free in {self.work}",
             "both are equal, byte by byte",
-            cli=cli,
+            rt=rt,
         )
 
     def told(self) -> str:
@@ -105,17 +105,17 @@ class CopyData(Deeds):
     reflink: bool = False
     quarantine: tuple[str, ...] = ()
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         did = actions.copy_original(self.paths, self.data, need=self.need, reflink=self.reflink)
-        return (*quarantine_removed(self, cli, self.quarantine), did)
+        return (*quarantine_removed(self, rt, self.quarantine), did)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         enough = f"{self.need / 1e6:,.0f} MB and a margin are free"
         return self.said(
             "make a copy of what was moved aside; the original is only read",
             "the filesystem can copy without taking space" if self.reflink else enough,
             "the copy equals the original, byte by byte",
-            cli=cli,
+            rt=rt,
         )
 
     def told(self) -> str:
@@ -133,7 +133,7 @@ class RaiseCommit(Step):
     term: int
     last: int
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         did = [actions.append_to_wal(self.paths, self.append)] if self.append else []
         did.append(actions.rename_part(self.paths, "partial", "work"))
         return said(
@@ -152,20 +152,21 @@ class Quarantine(Step):
     tasks: ClassVar[tuple[str, ...]] = ("reset",)
     patience: ClassVar[float] = limits.QUARANTINE
 
-    spec: ContainerSpec
+    spec: Definition
     container: str
     member_id: int
     min_revision: int
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
+        etcdctl = " ".join(rt.exec(self.container, (), ("etcdctl",)))
         commands = (
             actions.rename_part(self.paths, "work", "booted").command.display,
-            run_line(self.spec, cli),
-            f"{cli} exec {self.container} etcdctl … endpoint health; endpoint status; member list; endpoint hashkv",
-            actions.stop_container(cli, self.container).command.display,
+            rt.shown(self.spec),
+            f"{etcdctl} … endpoint health; endpoint status; member list; endpoint hashkv",
+            rt.stop(self.container).command.display,
             f"write {self.paths.proof}",
             actions.rename_part(self.paths, "booted", "reset").command.display,
-            actions.remove_container(cli, self.container, RUN_LABEL, self.paths.run).command.display,
+            rt.remove(self.container, self.paths.run).command.display,
         )
         return Explained(
             "reset the copy in quarantine: no network, no restart policy",
@@ -184,12 +185,12 @@ class Adopt(Deeds):
     tasks: ClassVar[tuple[str, ...]] = ("reset",)
     quarantine: tuple[str, ...] = ()
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         did = actions.adopt(self.paths, self.data)
-        return (*quarantine_removed(self, cli, self.quarantine), did)
+        return (*quarantine_removed(self, rt, self.quarantine), did)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("move the proven copy into place", "the data directory is empty", "it is there", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("move the proven copy into place", "the data directory is empty", "it is there", rt=rt)
 
     def told(self) -> str:
         return self.data
@@ -201,15 +202,15 @@ class PutDataBack(Deeds):
 
     words: ClassVar[str] = "put the data back"
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (actions.put_data_back(cli, self.paths, self.data),)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (actions.put_data_back(rt.quiet, self.paths, self.data),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return self.said(
             "move what the run put in place aside, and the original data back",
             "no container runs on it",
             "the original is in its place",
-            cli=cli,
+            rt=rt,
         )
 
     def told(self) -> str:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fleetrecover import limits
-from fleetrecover.docker import rewrite
-from fleetrecover.docker.spec import ContainerSpec
-from fleetrecover.steps.base import Explained, Step, run_line
+from fleetrecover.facts import Definition
+from fleetrecover.runtime import Runtime
+from fleetrecover.steps.base import Explained, Step
 
 
-def asked(cli: str, leader: str, words: str) -> tuple[str, ...]:
+def asked(rt: Runtime, leader: str, words: str) -> tuple[str, ...]:
     """What etcdctl is asked on the leader's node, for the eye."""
-    return (f"{cli} exec … etcdctl {words}   (on {leader})",)
+    return (" ".join((*rt.exec("…", (), ("etcdctl", words)), f"  (on {leader})")),)
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class RemoveMember(Step):
     member_name: str
     why: str
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return Explained(
             f"remove member {self.member_name}: {self.why}",
-            asked(cli, self.leader, f"member remove {self.member_id:x}"),
+            asked(rt, self.leader, f"member remove {self.member_id:x}"),
             "it is in the member list",
             "it is not in the member list",
             "it comes back as a new member",
@@ -56,7 +56,7 @@ class UpdateMember(Step):
     peer_urls: tuple[str, ...]
     detour: bool = False
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         urls = ",".join(self.peer_urls)
         title = f"give {self.member_name} the peer URL of the host that it runs on"
         if self.detour:
@@ -64,7 +64,7 @@ class UpdateMember(Step):
             title = f"give {self.member_name} {other}"
         return Explained(
             title,
-            asked(cli, self.leader, f"member update {self.member_id:x} --peer-urls={urls}"),
+            asked(rt, self.leader, f"member update {self.member_id:x} --peer-urls={urls}"),
             "no other member has that URL",
             "the member list has it so",
             "member update with the URL of before",
@@ -84,12 +84,12 @@ class AddMember(Step):
     peer_urls: tuple[str, ...]
     learner: bool
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         learner = " --learner" if self.learner else ""
         urls = ",".join(self.peer_urls)
         return Explained(
             f"add {self.member_name} as a {'learner' if self.learner else 'voter'}",
-            asked(cli, self.leader, f"member add {self.member_name} --peer-urls={urls}{learner}"),
+            asked(rt, self.leader, f"member add {self.member_name} --peer-urls={urls}{learner}"),
             "it is not in the member list; etcd is ready for a change",
             "it is in the member list",
             "member remove",
@@ -108,7 +108,7 @@ class Join(Step):
     patience: ClassVar[float] = limits.JOINED
 
     leader: str
-    spec: ContainerSpec
+    spec: Definition
     name: str
     member_name: str
     peer_urls: tuple[str, ...]
@@ -117,20 +117,18 @@ class Join(Step):
     replacements: tuple[str, ...] = ()
     label: str = ""
 
-    def explain(self, cli: str) -> Explained:
-        shaped = rewrite.joiner(
+    def explain(self, rt: Runtime) -> Explained:
+        shaped = rt.joiner(
             self.spec,
             name=self.name,
             initial_cluster=f"{self.member_name}={self.peer_urls[0]},…=<as member list gives it>",
-            labels={},
-            restart="no",
         )
         diff = ("exchanged:", *self.replacements) if self.replacements else ()
         return Explained(
             f"start {self.name} empty, to join as {self.member_name}",
             (
                 *(f"make the WAL directory {self.paths.wal}, empty" for _ in self.paths.wal[:1]),
-                run_line(shaped, cli),
+                rt.shown(shaped),
                 *diff,
             ),
             "image and files are there, the data directory is empty",
@@ -150,10 +148,10 @@ class Promote(Step):
     leader: str
     peer_urls: tuple[str, ...]
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return Explained(
             "make it a voter when it has caught up",
-            asked(cli, self.leader, "member promote <its id>"),
+            asked(rt, self.leader, "member promote <its id>"),
             "it is a learner and has started",
             "it is a voter",
             "member remove",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import Action
+from fleetrecover.runtime import Runtime
 from fleetrecover.steps.base import Deeds, Explained, Step, said
 
 ROLLING = "etcd-rolling-snapshots"
@@ -22,11 +22,11 @@ class StopNeighbours(Deeds):
 
     names: tuple[str, ...]
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (commands.stop_neighbours(cli, self.paths, self.names),)
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (rt.stop_neighbours(self.paths, self.names),)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said(f"stop {', '.join(self.names)}, where they run", "which of them ran is noted", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said(f"stop {', '.join(self.names)}, where they run", "which of them ran is noted", rt=rt)
 
     def told(self) -> str:
         return ", ".join(self.names)
@@ -40,8 +40,8 @@ class StartNeighbours(Step):
 
     names: tuple[str, ...]
 
-    def explain(self, cli: str) -> Explained:
-        did = [commands.start_neighbours(cli, self.names)]
+    def explain(self, rt: Runtime) -> Explained:
+        did = [rt.start_neighbours(self.names)]
         return said("start again those that were stopped", did, "", "they stay up")
 
 
@@ -53,6 +53,6 @@ class StartStopped(Step):
 
     names: tuple[str, ...]
 
-    def explain(self, cli: str) -> Explained:
-        command = f"{cli} start <those of {', '.join(self.names)} that the run had stopped>"
+    def explain(self, rt: Runtime) -> Explained:
+        command = rt.hand.start(f"<those of {', '.join(self.names)} that the run had stopped>")
         return Explained("start what the run had stopped beside etcd", (command,), "its own note of what ran", "", "")

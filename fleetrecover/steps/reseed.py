@@ -12,8 +12,8 @@ from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.etcd.log import Position
 from fleetrecover.etcd.seed import Seed
-from fleetrecover.facts import RUN_LABEL
-from fleetrecover.steps.base import Explained, Step, run_line, said
+from fleetrecover.runtime import Runtime
+from fleetrecover.steps.base import Explained, Step, said
 from fleetrecover.steps.data import Quarantine, quarantine_removed
 
 
@@ -46,10 +46,10 @@ class SeedData(Step):
     label: str = ""
     quarantine: tuple[str, ...] = ()
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         source, part = posixpath.join(self.kept.at("original"), "member"), self.paths.at("partial")
         commands = (
-            *(action.command.display for action in quarantine_removed(self, cli, self.quarantine)),
+            *(action.command.display for action in quarantine_removed(self, rt, self.quarantine)),
             seed.begin(self.paths, "partial", ("partial", "work", "booted"), need=self.need).command.display,
             f"cat {source}/snap/db   (on {self.source}) > {part}/member/snap/db   (its SHA-256 is compared)",
             f"write {part}/member/snap/*.snap and {part}/member/wal/*.wal: {self.source}'s, the log as member "
@@ -84,16 +84,17 @@ class ProveSeed(Quarantine):
     need: int
     quarantine: tuple[str, ...] = ()
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         booted = self.paths.at("booted")
+        etcdctl = " ".join(rt.exec(self.container, (), ("etcdctl",)))
         commands = (
-            *(action.command.display for action in quarantine_removed(self, cli, self.quarantine)),
+            *(action.command.display for action in quarantine_removed(self, rt, self.quarantine)),
             f"copy the new data to {booted}, its log in term {self.seed.term}: {removals(self.seed)}",
-            run_line(self.spec, cli),
-            f"{cli} exec {self.container} etcdctl … endpoint health; endpoint status; member list; endpoint hashkv",
-            actions.stop_container(cli, self.container).command.display,
+            rt.shown(self.spec),
+            f"{etcdctl} … endpoint health; endpoint status; member list; endpoint hashkv",
+            rt.stop(self.container).command.display,
             f"write {self.paths.proof}",
-            actions.remove_container(cli, self.container, RUN_LABEL, self.paths.run).command.display,
+            rt.remove(self.container, self.paths.run).command.display,
             seed.throw_away(self.paths, "booted").command.display,
         )
         return Explained(
@@ -121,7 +122,7 @@ class AdoptSeed(Step):
         """What is sent, once the new data was read again."""
         return actions.adopt(self.paths, self.data, "work")
 
-    def explain(self, cli: str) -> Explained:
-        did = (*quarantine_removed(self, cli, self.quarantine), self.adopt())
+    def explain(self, rt: Runtime) -> Explained:
+        did = (*quarantine_removed(self, rt, self.quarantine), self.adopt())
         before = f"the data directory is empty; the new data's log is member {self.member_id:x}'s, in term {self.term}"
         return said("move the new data into place", did, before, "it is there")

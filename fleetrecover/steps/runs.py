@@ -9,6 +9,7 @@ from fleetrecover.commands import actions
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.facts import Pin
+from fleetrecover.runtime import Runtime
 from fleetrecover.steps.base import Deeds, Explained, together
 
 
@@ -22,14 +23,14 @@ class OpenRun(Deeds):
     pin: Pin
     containers: tuple[str, ...]
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         return (
             actions.open_run(self.paths, asdict(self.pin)),
-            actions.record_containers(cli, self.paths, self.containers, self.data),
+            rt.record(self.paths, self.containers, self.data),
         )
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("note the run down, and what the containers are", after="the record reads back", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("note the run down, and what the containers are", after="the record reads back", rt=rt)
 
     def told(self) -> str:
         return self.paths.root
@@ -41,11 +42,11 @@ class FinishRun(Deeds):
 
     words: ClassVar[str] = "mark the run as finished"
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (*together(self, cli), actions.mark(self.paths, "finished"))
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (*together(self, rt), actions.mark(self.paths, "finished"))
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("mark the run as finished", "the final check was good", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("mark the run as finished", "the final check was good", rt=rt)
 
     def told(self) -> str:
         return self.paths.run
@@ -60,12 +61,12 @@ class CloseEarlier(Deeds):
 
     earlier: RunPaths
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (*together(self, cli), actions.mark(self.earlier, "finished"))
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (*together(self, rt), actions.mark(self.earlier, "finished"))
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         title = f"mark the earlier run {self.earlier.run} as finished"
-        return self.said(title, "nothing is to be done for it any more", cli=cli)
+        return self.said(title, "nothing is to be done for it any more", rt=rt)
 
     def told(self) -> str:
         return self.earlier.run
@@ -77,11 +78,11 @@ class BeginUndo(Deeds):
 
     words: ClassVar[str] = "note that the run is taken back"
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         return (actions.mark(self.paths, "undoing"),)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("mark that the run is being taken back", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("mark that the run is being taken back", rt=rt)
 
     def told(self) -> str:
         return self.paths.run
@@ -93,11 +94,11 @@ class MarkUndone(Deeds):
 
     words: ClassVar[str] = "mark the run as undone"
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        return (*together(self, cli), actions.mark(self.paths, "undone"))
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        return (*together(self, rt), actions.mark(self.paths, "undone"))
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("mark the run as undone", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("mark the run as undone", rt=rt)
 
     def told(self) -> str:
         return self.paths.run
@@ -111,12 +112,12 @@ class RemoveRun(Deeds):
 
     frees: int
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         return (actions.remove_run(self.paths),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         title = f"remove {self.paths.root} ({self.frees / 1e6:,.1f} MB)"
-        return self.said(title, "the cluster is whole", "it is gone", cli=cli)
+        return self.said(title, "the cluster is whole", "it is gone", rt=rt)
 
     def told(self) -> str:
         return f"{self.frees / 1e6:,.1f} MB"

@@ -10,8 +10,9 @@ from fleetrecover import limits
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.snapshots import Identity, Tool
-from fleetrecover.docker.spec import ContainerSpec
-from fleetrecover.steps.base import Deeds, Explained, Step, run_line, said
+from fleetrecover.facts import Definition
+from fleetrecover.runtime import Runtime
+from fleetrecover.steps.base import Deeds, Explained, Step, said
 
 RESTORE = "restore"
 """The kind of a run that restores a snapshot; the others are called by their remedy."""
@@ -25,11 +26,11 @@ class NoteRestore(Deeds):
 
     note: Mapping[str, Any]
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         return (commands.write_note(self.paths, "restore.json", self.note),)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("note what is restored, with which token and members", undo="a record", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("note what is restored, with which token and members", undo="a record", rt=rt)
 
     def told(self) -> str:
         return f"token {self.note['token']}"
@@ -46,7 +47,7 @@ class SendSnapshot(Step):
     size: int
     sha256: str
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         did = [commands.receive(self.paths.at("snapshot.db"), self.size, self.sha256)]
         return said(f"bring {self.name} there", did, "", "size and SHA-256 are right")
 
@@ -65,21 +66,19 @@ class TrialBoot(Step):
     revision: int
     environment: tuple[str, ...]
 
-    def make(self, cli: str) -> Action:
+    def make(self, rt: Runtime) -> Action:
         """Restore into the scratch directory."""
         identity = trial_identity(self.paths.run)
-        return commands.restore_into(
-            cli, self.image, self.tool, self.paths, "trial", identity, size=self.size, bump=0, owner=""
-        )
+        return rt.restore_into(self.image, self.tool, self.paths, "trial", identity, size=self.size, bump=0, owner="")
 
-    def boot(self, cli: str) -> Action:
+    def boot(self, rt: Runtime) -> Action:
         """Start it."""
-        return commands.boot_proof(cli, self.image, self.paths, self.container, self.environment)
+        return rt.boot_proof(self.image, self.paths, self.container, self.environment)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return said(
             "restore into a scratch directory and boot it without network",
-            [self.make(cli), self.boot(cli)],
+            [self.make(rt), self.boot(rt)],
             "",
             f"it answers, at revision {self.revision}; its content hash is kept; then it is removed",
             "nothing else is touched",
@@ -99,9 +98,8 @@ class RestoreData(Deeds):
     bump: int
     owner: str
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
-        made = commands.restore_into(
-            cli,
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
+        made = rt.restore_into(
             self.image,
             self.tool,
             self.paths,
@@ -113,8 +111,8 @@ class RestoreData(Deeds):
         )
         return (made,)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("restore beside the old data", after="a database and a WAL stand there", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("restore beside the old data", after="a database and a WAL stand there", rt=rt)
 
     def told(self) -> str:
         raised = f", revision raised by {self.bump}" if self.bump else ""
@@ -127,11 +125,11 @@ class AdoptRestored(Deeds):
 
     words: ClassVar[str] = "put the restored data in place"
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         return (commands.adopt_restored(self.paths, self.data),)
 
-    def explain(self, cli: str) -> Explained:
-        return self.said("move the restored data in", cli=cli)
+    def explain(self, rt: Runtime) -> Explained:
+        return self.said("move the restored data in", rt=rt)
 
     def told(self) -> str:
         return self.data
@@ -143,15 +141,15 @@ class StartNew(Step):
 
     words: ClassVar[str] = "start with the restored data"
 
-    spec: ContainerSpec
+    spec: Definition
     name: str
     restart_policy: str
     reason: str
     replacements: tuple[str, ...] = ()
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         changed = [line for text in self.replacements for line in text.splitlines()]
-        shown = (run_line(self.spec, cli), *changed)
+        shown = (rt.shown(self.spec), *changed)
         return Explained(f"start a new container {self.name}: {self.reason}", shown, "", "", "it is removed")
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from fleetrecover import limits
 from fleetrecover.commands import units
 from fleetrecover.commands.base import Action
+from fleetrecover.runtime import Runtime
 from fleetrecover.steps.base import Deeds, Explained, Step, said
 from fleetrecover.steps.containers import FenceTarget
 
@@ -21,12 +22,12 @@ class HoldUnit(Deeds):
 
     unit: str
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         return (units.hold_unit(self.paths, self.unit),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         title = f"keep the unit {self.unit} from starting, whatever starts it"
-        return self.said(title, after="systemd has the drop-in", cli=cli)
+        return self.said(title, after="systemd has the drop-in", rt=rt)
 
     def told(self) -> str:
         return self.unit
@@ -43,16 +44,16 @@ class StopUnit(Deeds):
     name: str
     targets: tuple[FenceTarget, ...]
 
-    def actions(self, cli: str) -> tuple[Action, ...]:
+    def actions(self, rt: Runtime) -> tuple[Action, ...]:
         targets = [(target.id, target.keep_as, target.paused) for target in self.targets]
-        return (units.stop_unit(cli, self.paths, self.unit, self.name, targets),)
+        return (rt.stop_unit(self.paths, self.unit, self.name, targets),)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         return self.said(
             f"stop the unit {self.unit} and its container {self.name} gently",
             "the unit is kept from starting",
             f"the unit is stopped, and no container is called {self.name}",
-            cli=cli,
+            rt=rt,
         )
 
     def told(self) -> str:
@@ -75,16 +76,16 @@ class ReleaseUnit(Step):
     remakes: bool
     waits: bool = True
 
-    def release(self, cli: str) -> Action:
+    def release(self, rt: Runtime) -> Action:
         """What is sent."""
-        return units.release_unit(cli, self.paths, self.unit, self.name, remakes=self.remakes)
+        return rt.release_unit(self.paths, self.unit, self.name, remakes=self.remakes)
 
-    def explain(self, cli: str) -> Explained:
+    def explain(self, rt: Runtime) -> Explained:
         how = "start it" if self.starts else "leave it stopped, as it was"
         if self.starts and self.remakes:
             how += f", by which it makes {self.name} anew with its own command on the data that lies there"
         after = "a linearizable read succeeds" if self.waits else ""
-        return said(f"give the unit {self.unit} back: {how}", [self.release(cli)], "", after)
+        return said(f"give the unit {self.unit} back: {how}", [self.release(rt)], "", after)
 
     def longest_wait(self) -> float:
         return limits.HEALTHY if self.waits else 0.0

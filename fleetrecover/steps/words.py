@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from fleetrecover import steps as s
 from fleetrecover.errors import FleetRecoverError
+from fleetrecover.model import Fleet
+from fleetrecover.runtime import USUAL, Runtime, runtime_of
 
 
 def kinds(of: type[s.Step] = s.Step) -> Iterator[type[s.Step]]:
@@ -46,19 +48,19 @@ def waits(name: str) -> bool:
     return kind is not None and (kind.patience > 0 or kind.longest_wait is not s.Step.longest_wait)
 
 
-def headline(step: s.Step, cli: str) -> tuple[str, s.Explained]:
+def headline(step: s.Step, fleet: Fleet) -> tuple[str, s.Explained]:
     """A step's name and what it does, for a plan; and the rest of what is to be said of it."""
-    said, name = step.explain(cli), step.words
+    said, name = step.explain(runtime_of(fleet, step.node)), step.words
     return (said.title if said.title.startswith(name) else f"{name}: {said.title}"), said
 
 
-def limit_of(step: s.Step, cli: str = "docker") -> float | None:
+def limit_of(step: s.Step, rt: Runtime = USUAL) -> float | None:
     """How long a step may take at most, in seconds; None where that depends on how much there is to move."""
     if step.moves:
         return None
     told = step.longest_wait()
     try:
-        acts = step.explain(cli).seconds
+        acts = step.explain(rt).seconds
     except (FleetRecoverError, TypeError):  # whoever looks on must never stop a run
         acts = 0.0
     return told + acts or None

@@ -10,18 +10,20 @@ from typing import Any
 
 import pytest
 
-from fleetrecover.commands import actions, etcdctl, probes, snapshots, trial
+from fleetrecover.commands import containers, etcdctl, snapshots, trial, units
 from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.snapshots import Identity, Tool
 from fleetrecover.model import Command
+from fleetrecover.runtime.containers import Containers
 
 CLI = "/opt/my tools/doc'ker"
 _KNOWN: Mapping[str, Any] = {
     "cli": CLI,
     "paths": RunPaths("/d.fleetrecover", "r1", "/w al/wal"),
-    "ctl": etcdctl.Etcdctl(CLI, "etcd", "http://127.0.0.1:2379"),
+    "ctl": etcdctl.Etcdctl(Containers(CLI), "etcd", "http://127.0.0.1:2379"),
     "tool": Tool("etcdutl", True),
+    "containers": [("a b", "c'd", True)],
     "identity": Identity("n", ("http://a",), (("n", ("http://a",)),), "t"),
 }
 _SIMPLE: Mapping[Any, Any] = {str: "a b", int: 5, bool: True, float: 1.0}
@@ -35,7 +37,7 @@ def _value(name: str, hint: Any) -> Any:
 
 def scripts() -> Iterator[tuple[str, Command]]:
     """Of every function of `commands/` that takes the engine's command line tool."""
-    for module in (actions, probes, snapshots, trial):
+    for module in (containers, snapshots, trial, units):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             hints = typing.get_type_hints(function)
             gives = typing.get_origin(hints.get("return")) or hints.get("return")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fleetrecover.commands import actions, probes
+from fleetrecover.commands import actions, containers, probes
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.probes import DataListing
 from fleetrecover.errors import FormatError
 from fleetrecover.model import Command, Result
+from fleetrecover.runtime.containers import Containers
 
 NASTY = "$(touch pwned)`touch pwned`;touch pwned;'\"\n\x1b[31m& |"
 
@@ -56,7 +57,7 @@ def paths(data: Path) -> RunPaths:
 
 
 def keep(data: Path, paths: RunPaths, work: Path, need: int = 4096) -> Action:
-    return actions.keep_elsewhere("true", paths, str(data), work=str(work), need=need)
+    return actions.keep_elsewhere(Containers("true").quiet, paths, str(data), work=str(work), need=need)
 
 
 # --- --work-dir --------------------------------------------------------------------------------------------------------
@@ -77,7 +78,7 @@ def test_keeping_elsewhere_and_putting_back(data: Path, paths: RunPaths, tmp_pat
     (Path(paths.at("reset")) / "member" / "new").write_text("written by the reset")
     assert sh(actions.adopt(paths, str(data))) == 0
     for _ in range(2):
-        assert sh(actions.put_data_back("true", paths, str(data))) == 0
+        assert sh(actions.put_data_back(Containers("true").quiet, paths, str(data))) == 0
     assert content(data / "member") == before
     assert "new" in content(work / "r1" / "withdrawn" / "member")
     [kept] = seen(data).keeps
@@ -93,7 +94,7 @@ def test_undo_before_the_copy_elsewhere_was_adopted(data: Path, paths: RunPaths,
     work.mkdir()
     assert sh(keep(data, paths, work)) == 0
     (Path(paths.at("partial")) / "member" / "wal" / "0.wal").write_text("its commit was raised")
-    assert sh(actions.put_data_back("true", paths, str(data))) == 0
+    assert sh(actions.put_data_back(Containers("true").quiet, paths, str(data))) == 0
     assert content(data / "member") == before
     assert not Path(paths.at("partial")).exists()
 
@@ -105,7 +106,7 @@ def test_a_copy_elsewhere_that_was_interrupted(data: Path, paths: RunPaths, tmp_
     Path(paths.at("original")).symlink_to(work / "r1" / "original")
     [kept] = seen(data).keeps
     assert not kept.original and kept.elsewhere == str(work / "r1" / "original")
-    assert sh(actions.put_data_back("true", paths, str(data))) == 0
+    assert sh(actions.put_data_back(Containers("true").quiet, paths, str(data))) == 0
     assert content(data / "member") == before
     Path(paths.at("original-elsewhere")).unlink(missing_ok=True)
     shutil.copytree(data / "member", work / "r1" / "original" / "member")
@@ -179,7 +180,7 @@ def test_the_copy_gets_the_label_of_the_data(data: Path, paths: RunPaths, tmp_pa
     tools.mkdir()
     (tools / "chcon").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/chcon.log\n')
     (tools / "chcon").chmod(0o755)
-    assert sh(actions.move_aside("true", paths, str(data))) == 0
+    assert sh(actions.move_aside(Containers("true").quiet, paths, str(data))) == 0
     assert sh(actions.copy_original(paths, str(data), need=4096), str(tools)) == 0
     made = tmp_path / "var" / "etcd"
     label = "system_u:object_r:container_file_t:s0"
@@ -199,7 +200,7 @@ def test_the_copy_belongs_to_whom_the_data_belongs(data: Path, paths: RunPaths) 
         for path in (data, *data.rglob("*")):
             os.chown(path, 1717, 1718)
     data.chmod(0o750)
-    assert sh(actions.move_aside("true", paths, str(data))) == 0
+    assert sh(actions.move_aside(Containers("true").quiet, paths, str(data))) == 0
     assert sh(actions.copy_original(paths, str(data), need=4096)) == 0
     for path in (Path(paths.at("partial")), Path(paths.at("partial")) / "member" / "wal" / "0.wal"):
         assert (path.stat().st_uid, path.stat().st_gid) == (data.stat().st_uid, data.stat().st_gid)
@@ -253,16 +254,16 @@ def test_paths_that_look_like_commands(tmp_path: Path) -> None:
     nasty = [
         actions.take_hold(paths, {"token": NASTY, "run": NASTY}, NASTY),
         actions.copy_original(paths, str(data), need=1 << 60),
-        actions.keep_elsewhere("true", paths, str(data), work=str(work), need=4096),
+        actions.keep_elsewhere(Containers("true").quiet, paths, str(data), work=str(work), need=4096),
         actions.rename_part(paths, "partial", "work"),
         actions.rename_part(paths, "work", "reset"),
         actions.adopt(paths, str(data)),
-        actions.put_data_back("true", paths, str(data)),
-        actions.remove_container("true", NASTY, "fleetrecover.run", NASTY),
-        actions.fence("true", NASTY, NASTY, NASTY),
-        actions.start_original("true", NASTY, NASTY, NASTY),
-        actions.give_name_back("true", NASTY, NASTY, NASTY),
-        actions.run_container(NASTY, ["true", NASTY], [f"A={NASTY}".replace("\n", "")], ["true"]),
+        actions.put_data_back(Containers("true").quiet, paths, str(data)),
+        containers.remove_container("true", NASTY, "fleetrecover.run", NASTY),
+        containers.fence("true", NASTY, NASTY, NASTY),
+        containers.start_original("true", NASTY, NASTY, NASTY),
+        containers.give_name_back("true", NASTY, NASTY, NASTY),
+        containers.run_container(NASTY, ["true", NASTY], [f"A={NASTY}".replace("\n", "")], ["true"]),
         actions.ensure_data_dir(str(data), None, None, NASTY),
         actions.remove_run(paths),
         actions.release_hold(paths, NASTY),

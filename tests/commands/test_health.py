@@ -6,6 +6,7 @@ import pytest
 
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.model import Result
+from fleetrecover.runtime.containers import Containers
 
 ALARM = (
     b"http://127.0.0.1:56491 is unhealthy: failed to commit proposal: Active Alarm(s): NOSPACE\n"
@@ -25,5 +26,5 @@ GOOD = b"http://127.0.0.1:54081 is healthy: successfully committed proposal: too
     ],
 )
 def test_health_is_whether_quorum_stands(code: int, stdout: bytes, stderr: bytes, healthy: bool) -> None:
-    probe = Etcdctl("docker", "etcd", "https://127.0.0.1:2379").health()
+    probe = Etcdctl(Containers(), "etcd", "https://127.0.0.1:2379").health()
     assert probe.parse(Result(probe.command, code, stdout, stderr)) is healthy

@@ -12,6 +12,7 @@ from fleetrecover.commands.base import LOST_HOLD, Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.facts import Hold
 from fleetrecover.model import Command
+from fleetrecover.runtime.containers import Containers
 
 HOLDER = {"token": "mine", "run": "r1", "who": "ann", "host": "bastion 1", "pid": 7, "born": "9", "since": "now"}
 
@@ -95,7 +96,7 @@ def test_put_data_back_from_every_state(data: Path) -> None:
             else:
                 Path(p.no_data).touch()
             for _ in range(2):
-                assert sh(actions.put_data_back("true", p, str(where))) == 0
+                assert sh(actions.put_data_back(Containers("true").quiet, p, str(where))) == 0
             kept = Path(p.at("withdrawn")) / "member" / "f"
             assert kept.exists() == (now == "new")
             if before == "original":
@@ -108,7 +109,7 @@ def test_data_that_the_run_never_moved_stays(data: Path) -> None:
     """No original and no mark that there was none: it was not touched."""
     Path(paths(data).root).mkdir(parents=True)
     (data / "member").mkdir()
-    assert sh(actions.put_data_back("true", paths(data), str(data))) == 0
+    assert sh(actions.put_data_back(Containers("true").quiet, paths(data), str(data))) == 0
     assert (data / "member").is_dir()
 
 

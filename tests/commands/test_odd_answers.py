@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from fleetrecover import commands
-from fleetrecover.commands import evidence, probes
+from fleetrecover.commands import containers, evidence, probes
 from fleetrecover.commands import snapshots as snapshot_commands
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.errors import FleetRecoverError, FormatError
-from fleetrecover.survey import container_facts
+from fleetrecover.runtime.inspected import container_facts
 from tests.odd import SEED, answer, every_probe, odd_answer, odd_value
 
 PROBES = dict(every_probe())
@@ -112,8 +112,8 @@ SMALL: dict[str, tuple[Probe[Any], bytes]] = {
     "free a word": (snapshot_commands.listing("/x"), b"real=/x\nfree=much\n"),
     "note nested": (snapshot_commands.restore_state(RunPaths("/d", "r1")), b"note=" + b"[" * 100_000 + b"\n"),
     "pieces not hexadecimal": (probes.ranges("/x", [(0, 4)]), b"xyz\n"),
-    "inspect of words": (probes.containers("docker", "etcd"), b'["x"]'),
-    "State a list": (probes.container_state("docker", "etcd"), b'[{"State":[1]}]'),
+    "inspect of words": (containers.containers("docker", "etcd"), b'["x"]'),
+    "State a list": (containers.container_state("docker", "etcd"), b'[{"State":[1]}]'),
 }
 
 

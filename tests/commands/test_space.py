@@ -12,6 +12,7 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.space import free_kib, unless_free
 from fleetrecover.commands.trial import copy_for_trial
 from fleetrecover.model import Command
+from fleetrecover.runtime.containers import Containers
 from tests.commands.shells import program, run
 
 HEAD = "Filesystem 1024-blocks Used Available Capacity Mounted on"
@@ -68,7 +69,9 @@ def test_every_script_that_looks_at_free_space_reads_it_there(tmp_path: Path) ->
     member = str(data / "member")
     for action in (
         actions.copy_original(paths, str(data), need=1),
-        actions.keep_elsewhere("true", RunPaths(paths.keep_root, "r2"), str(data), work=str(tmp_path), need=1),
+        actions.keep_elsewhere(
+            Containers("true").quiet, RunPaths(paths.keep_root, "r2"), str(data), work=str(tmp_path), need=1
+        ),
         copy_for_trial(RunPaths(paths.keep_root, "trial-1"), member, str(data), need=1),
         snapshots.receive(str(tmp_path / "snap"), 1, "0" * 64),
     ):

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fleetrecover.commands import actions, probes, snapshots, wal_dir
+from fleetrecover.commands import actions, containers, probes, snapshots, wal_dir
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.probes import DataListing
 from fleetrecover.commands.trial import copy_for_trial
 from fleetrecover.facts import Keep
+from fleetrecover.runtime.containers import Containers
 from tests.commands.shells import NAMES, SHELLS, program
 
 RUN = "r1"
@@ -90,7 +91,7 @@ class Place:
 
     def copied(self) -> None:
         """As it is after a reset: the original kept, a copy of it changed and proven."""
-        assert self.run(actions.move_aside("true", self.paths, str(self.data))) == 0
+        assert self.run(actions.move_aside(Containers("true").quiet, self.paths, str(self.data))) == 0
         assert self.run(actions.copy_original(self.paths, str(self.data), need=1)) == 0
         Path(self.paths.at("partial")).rename(self.paths.at("reset"))
         (Path(self.paths.at("reset")) / "member" / "wal" / "2.wal").write_text("written by the reset")
@@ -126,20 +127,20 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 )
 def test_a_move_that_is_killed_anywhere(place: Place) -> None:
     """Whole or not at all to whoever looks; given again it ends; what starts an etcd, or undo, puts all back before."""
-    move = actions.move_aside("true", place.paths, str(place.data))
+    move = actions.move_aside(Containers("true").quiet, place.paths, str(place.data))
     for stop in range(1, MOST):
         ended = place.ended(move, stop)
         assert place.read() == WHOLE, stop
         assert place.keep().original == ended or place.keep().original
         if not place.keep().original:
             assert place.seen().data.has_member
-            assert place.run(actions.reunite("true", place.paths, str(place.data))) == 0
+            assert place.run(actions.reunite(Containers("true").quiet, place.paths, str(place.data))) == 0
             assert place.picture() == place.before, stop
             assert not place.ended(move, stop) or ended
         assert place.run(move) == 0
         assert place.picture() == {} and place.read() == WHOLE, "moved, and nothing left behind"
         assert place.keep().wal_bytes > 0 and place.keep().bytes > place.keep().wal_bytes
-        assert place.run(actions.put_data_back("true", place.paths, str(place.data))) == 0
+        assert place.run(actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))) == 0
         assert place.picture() == place.before, stop
         if ended:
             break
@@ -150,7 +151,7 @@ def test_a_move_that_is_killed_anywhere(place: Place) -> None:
 @pytest.mark.parametrize("place", ["another filesystem"], indirect=True)
 def test_undo_that_is_killed_anywhere_after_the_copy_was_adopted(place: Place) -> None:
     """Byte for byte as it was, whenever and however often; what was in place is withdrawn, with its log."""
-    back = actions.put_data_back("true", place.paths, str(place.data))
+    back = actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))
     for stop in range(1, MOST):
         place.copied()
         assert place.run(actions.adopt(place.paths, str(place.data))) == 0
@@ -185,7 +186,7 @@ def test_an_adoption_that_is_killed_anywhere(place: Place) -> None:
         assert {Path(f.path).name: Path(f.path).read_text() for f in listing.files} == OURS
         assert not (place.data / "member" / "wal").exists() and not Path(place.paths.at("reset")).exists()
         assert not listing.keeps[0].reset and listing.data.has_member and not listing.data.others
-        assert place.run(actions.put_data_back("true", place.paths, str(place.data))) == 0
+        assert place.run(actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))) == 0
         assert place.picture() == place.before
         assert place.run(actions.remove_run(place.paths)) == 0
         assert not Path(place.paths.wal_keep_root).exists(), "clean leaves nothing"
@@ -201,7 +202,7 @@ def test_undo_before_the_adoption_has_ended(place: Place) -> None:
     lines = "\n".join(["set -eu", *wal_dir.put(place.paths, "reset")])
     subprocess.run(["sh"], input=lines.encode(), check=True)
     assert place.seen().data.has_member and not (place.data / "member").exists()
-    assert place.run(actions.put_data_back("true", place.paths, str(place.data))) == 0
+    assert place.run(actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))) == 0
     assert place.picture() == place.before
 
 
@@ -209,8 +210,10 @@ def test_undo_before_the_adoption_has_ended(place: Place) -> None:
 @pytest.mark.parametrize("place", ["another filesystem"], indirect=True)
 def test_work_dir_takes_the_data_and_the_log_is_kept_beside_itself(place: Place) -> None:
     """With --work-dir, killed anywhere: the copy to be worked on is in one piece, and undo gives everything back."""
-    keep = actions.keep_elsewhere("true", place.paths, str(place.data), work=str(place.root / "spare"), need=1)
-    back = actions.put_data_back("true", place.paths, str(place.data))
+    keep = actions.keep_elsewhere(
+        Containers("true").quiet, place.paths, str(place.data), work=str(place.root / "spare"), need=1
+    )
+    back = actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))
     for stop in range(1, MOST):
         (place.root / "spare").mkdir()
         code = place.run(keep, stop)
@@ -241,10 +244,13 @@ def test_in_every_shell(place: Place, shell: list[str]) -> None:
     spare = place.root / "spare"
     spare.mkdir()
     for keep in (
-        actions.move_aside("true", place.paths, str(place.data)),
-        actions.keep_elsewhere("true", place.paths, str(place.data), work=str(spare), need=1),
+        actions.move_aside(Containers("true").quiet, place.paths, str(place.data)),
+        actions.keep_elsewhere(Containers("true").quiet, place.paths, str(place.data), work=str(spare), need=1),
     ):
-        back = [actions.put_data_back("true", place.paths, str(place.data)), actions.remove_run(place.paths)]
+        back = [
+            actions.put_data_back(Containers("true").quiet, place.paths, str(place.data)),
+            actions.remove_run(place.paths),
+        ]
         copy = (
             []
             if keep.command.name == "keep-elsewhere"
@@ -261,12 +267,15 @@ def test_work_dir_after_the_adoption(place: Place) -> None:
     """What the run had put in place is withdrawn, data and log, and is found there."""
     (place.root / "spare").mkdir()
     work = str(place.root / "spare")
-    assert place.run(actions.keep_elsewhere("true", place.paths, str(place.data), work=work, need=1)) == 0
+    assert (
+        place.run(actions.keep_elsewhere(Containers("true").quiet, place.paths, str(place.data), work=work, need=1))
+        == 0
+    )
     Path(place.paths.at("partial")).rename(place.paths.at("reset"))
     (Path(place.paths.at("reset")) / "member" / "wal" / "2.wal").write_text("written by the reset")
     assert place.run(actions.adopt(place.paths, str(place.data))) == 0
     for _ in range(2):
-        assert place.run(actions.put_data_back("true", place.paths, str(place.data))) == 0
+        assert place.run(actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))) == 0
     assert place.picture() == place.before
     assert (Path(place.paths.wal_link("withdrawn")) / "2.wal").read_text() == "written by the reset"
 
@@ -276,27 +285,27 @@ def test_a_node_that_has_a_log_and_no_data(place: Place) -> None:
     shutil.rmtree(place.data / "member")
     before = place.picture()
     assert place.seen().data.has_member
-    assert place.run(actions.record_containers("true", place.paths, [], str(place.data))) == 0
+    assert place.run(containers.record_containers("true", place.paths, [], str(place.data))) == 0
     assert not place.keep().no_data
-    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == 0
+    assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data))) == 0
     assert place.keep().original and place.picture() == {} and not place.seen().data.has_member
     assert place.run(actions.ensure_data_dir(str(place.data), None, None, "", place.paths)) == 0
     assert place.wal.stat().st_mode & 0o777 == 0o700, "as the one before it"
     (place.data / "member").mkdir()  # a new member has begun, and not yet its log
-    assert place.run(actions.reunite("true", place.paths, str(place.data))) == 0
+    assert place.run(actions.reunite(Containers("true").quiet, place.paths, str(place.data))) == 0
     assert list(place.wal.iterdir()) == [], "the old log is not the new member's"
-    assert place.run(actions.put_data_back("true", place.paths, str(place.data))) == 0
+    assert place.run(actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))) == 0
     assert place.picture() == before
 
 
 def test_what_somebody_else_has_begun_is_not_run_over(place: Place) -> None:
     """Parted by an interruption, and then somebody started an etcd, which has begun a log: refused, nothing is lost."""
-    move = actions.move_aside("true", place.paths, str(place.data))
+    move = actions.move_aside(Containers("true").quiet, place.paths, str(place.data))
     stop = next(n for n in range(1, MOST) if place.ended(move, n) or not place.wal.exists())
     assert stop and (place.data / "member").exists()
     place.wal.mkdir()
     (place.wal / "9.wal").write_text("begun anew")
-    for action in (move, actions.reunite("true", place.paths, str(place.data))):
+    for action in (move, actions.reunite(Containers("true").quiet, place.paths, str(place.data))):
         assert place.run(action) == actions.OCCUPIED
     assert (place.wal / "9.wal").read_text() == "begun anew"
     assert (Path(place.paths.wal_at("original")) / "0.wal").read_text() == "the log"
@@ -308,18 +317,21 @@ def test_a_container_that_runs_on_the_log_alone_is_seen(place: Place) -> None:
     for source in (place.wal.parent, place.wal, place.wal / "0.wal"):
         said = f"is=/etcd x etcd /etcd\ntrue {source}"
         program(place.root / "engine", "docker", f'case $1 in ps) echo c1 ;; *) printf "%s\\n" "{said}" ;; esac')
-        assert place.run(actions.move_aside(docker, place.paths, str(place.data))) == actions.STILL_RUNNING
+        assert (
+            place.run(actions.move_aside(Containers(docker).quiet, place.paths, str(place.data)))
+            == actions.STILL_RUNNING
+        )
         assert place.picture() == place.before
     said = f"is=/etcd x etcd /etcd\ntrue {place.root}/elsewhere"
     program(place.root / "engine", "docker", f'case $1 in ps) echo c1 ;; *) printf "%s\\n" "{said}" ;; esac')
-    assert place.run(actions.move_aside(docker, place.paths, str(place.data))) == 0
+    assert place.run(actions.move_aside(Containers(docker).quiet, place.paths, str(place.data))) == 0
 
 
 def test_a_link_or_somebody_elses_directory_is_not_used(place: Place) -> None:
     """Whoever may write beside the WAL could put one there for us to move it into."""
     (place.root / "trap").mkdir()
     Path(place.paths.wal_keep_root).symlink_to(place.root / "trap")
-    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == actions.NOT_OURS
+    assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data))) == actions.NOT_OURS
     assert place.picture() == place.before and list((place.root / "trap").iterdir()) == []
 
 
@@ -341,7 +353,7 @@ def test_clean_that_is_killed_parts_nothing(place: Place) -> None:
     served = place.picture()
     for stop in range(1, MOST):
         ended = place.ended(actions.remove_run(place.paths), stop)
-        assert place.run(actions.reunite("true", place.paths, str(place.data))) == 0
+        assert place.run(actions.reunite(Containers("true").quiet, place.paths, str(place.data))) == 0
         assert place.picture() == served
         if ended:
             break
@@ -349,7 +361,7 @@ def test_clean_that_is_killed_parts_nothing(place: Place) -> None:
 
 def test_where_no_container_tells_of_it_any_more(place: Place) -> None:
     """The run's own link says where the WAL was, and the listing goes by it."""
-    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == 0
+    assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data))) == 0
     assert place.seen("").data.wal == str(place.wal)
     assert {Path(f.path).name for f in place.seen("").kept_files[RUN]} == set(WHOLE)
     assert place.run(actions.mark(place.paths, "undone")) == 0
@@ -361,7 +373,7 @@ def test_a_restore_puts_the_log_in_its_place(place: Place) -> None:
     """A snapshot is restored into one directory; killed anywhere, it comes to its two places."""
     adopt = snapshots.adopt_restored(place.paths, str(place.data))
     for stop in range(1, MOST):
-        assert place.run(actions.move_aside("true", place.paths, str(place.data))) == 0
+        assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data))) == 0
         restored = Path(place.paths.at("restored")) / "member"
         for name, file, text in (("snap", "db", "the snapshot"), ("wal", "0.wal", "a new log")):
             (restored / name).mkdir(parents=True)
@@ -370,7 +382,7 @@ def test_a_restore_puts_the_log_in_its_place(place: Place) -> None:
         assert place.run(adopt) == 0
         assert (place.data / "member" / "snap" / "db").read_text() == "the snapshot"
         assert (place.wal / "0.wal").read_text() == "a new log" and not (place.data / "member" / "wal").exists()
-        assert place.run(actions.put_data_back("true", place.paths, str(place.data))) == 0
+        assert place.run(actions.put_data_back(Containers("true").quiet, place.paths, str(place.data))) == 0
         assert place.picture() == place.before
         assert place.run(actions.remove_run(place.paths)) == 0
         Path(place.paths.root).mkdir(mode=0o700, parents=True)
@@ -401,12 +413,12 @@ def test_no_space_for_the_log_where_it_belongs(place: Place) -> None:
 
 def test_what_was_parted_for_one_part_is_moved_whole_for_another(place: Place) -> None:
     """A plan that is made anew may call what it discards otherwise: data and log go there together."""
-    first = actions.move_aside("true", place.paths, str(place.data), "discarded-1")
+    first = actions.move_aside(Containers("true").quiet, place.paths, str(place.data), "discarded-1")
     stop = next(n for n in range(1, MOST) if place.ended(first, n) or not place.wal.exists())
     assert stop and (place.data / "member").exists()
     assert place.keep().parted
     assert {Path(file.path).name for file in place.seen().files} == set(WHOLE), "it is read as one log all the same"
-    assert place.run(actions.move_aside("true", place.paths, str(place.data), "discarded-2")) == 0
+    assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data), "discarded-2")) == 0
     assert (Path(place.paths.at("discarded-2")) / "member" / "snap" / "db").exists()
     assert (Path(place.paths.wal_link("discarded-2")) / "0.wal").read_text() == "the log"
     assert not place.keep().parted
@@ -421,7 +433,7 @@ def test_what_a_closed_run_keeps_is_not_put_back(place: Place) -> None:
     for word in ("finished", "undone"):
         (Path(place.paths.root) / word).touch()
         assert not place.keep().parted
-        assert place.run(actions.reunite("true", place.paths, str(place.data))) == 0
+        assert place.run(actions.reunite(Containers("true").quiet, place.paths, str(place.data))) == 0
         assert not place.wal.exists()
         (Path(place.paths.root) / word).unlink()
     assert place.keep().parted
@@ -431,7 +443,7 @@ def test_what_a_closed_run_keeps_is_not_put_back(place: Place) -> None:
 def test_somebody_elses_directory_is_not_used(place: Place) -> None:
     Path(place.paths.wal_keep_root).mkdir()
     os.chown(place.paths.wal_keep_root, 65534, 65534)
-    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == actions.NOT_OURS
+    assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data))) == actions.NOT_OURS
     assert place.picture() == place.before
     Path(place.paths.wal_link("original")).symlink_to(place.paths.wal_at("original"))
     (Path(place.paths.wal_at("original"))).mkdir(parents=True)
@@ -441,7 +453,7 @@ def test_somebody_elses_directory_is_not_used(place: Place) -> None:
 
 def test_a_copy_of_the_log_that_differs_is_none(place: Place) -> None:
     """Both ways: into the copy that is worked on, and out of it."""
-    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == 0
+    assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data))) == 0
     real = shutil.which("cp")
     spoil = f'{real} "$@"; for last; do :; done; for f in "$last"/*.wal; do [ ! -f "$f" ] || echo spoilt >> "$f"; done'
     copy = actions.copy_original(place.paths, str(place.data), need=1)
@@ -466,14 +478,14 @@ def test_a_copy_is_not_put_over_a_log_that_is_in_place(place: Place) -> None:
 
 def test_a_wal_directory_that_is_another_one_now(place: Place) -> None:
     """Somebody has changed the command meanwhile: nothing is copied, adopted or put back without the log that was kept."""
-    assert place.run(actions.move_aside("true", place.paths, str(place.data))) == 0
+    assert place.run(actions.move_aside(Containers("true").quiet, place.paths, str(place.data))) == 0
     other = RunPaths(place.paths.keep_root, RUN, str(place.root / "another"))
     for action in (
         actions.copy_original(other, str(place.data), need=1),
         actions.adopt(other, str(place.data)),
-        actions.put_data_back("true", other, str(place.data)),
-        actions.reunite("true", other, str(place.data)),
-        actions.move_aside("true", other, str(place.data)),
+        actions.put_data_back(Containers("true").quiet, other, str(place.data)),
+        actions.reunite(Containers("true").quiet, other, str(place.data)),
+        actions.move_aside(Containers("true").quiet, other, str(place.data)),
     ):
         assert place.run(action) == actions.ELSEWHERE
     assert place.read() == WHOLE and place.picture() == {}

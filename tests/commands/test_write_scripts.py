@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fleetrecover.commands import actions
+from fleetrecover.commands import actions, containers
 from fleetrecover.commands.base import Action
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.etcd.log import HardState
 from fleetrecover.etcd.wal import Append
+from fleetrecover.runtime.containers import Containers
 from tests.commands.shells import NAMES, SHELLS, program, run
 
 pytestmark = pytest.mark.parametrize("shell", SHELLS, ids=NAMES)
@@ -64,7 +65,7 @@ def test_data_is_not_moved_from_under_a_running_etcd(
     (tmp_path / "link").symlink_to(data)
     source = "/" if where == "/" else f"{tmp_path}/{where}"
     tools = container(tmp_path, source)
-    assert code(shell, actions.move_aside("docker", paths, str(data)), tools) == actions.STILL_RUNNING
+    assert code(shell, actions.move_aside(Containers("docker").quiet, paths, str(data)), tools) == actions.STILL_RUNNING
     assert (data / "member").is_dir()
 
 
@@ -82,7 +83,7 @@ def test_other_containers_do_not_stand_in_the_way(
 ) -> None:
     """Beside it; the whole host read-only; an agent with the whole host, which is no etcd."""
     tools = container(tmp_path, f"{tmp_path}/{where}", writes=writes, what=what)
-    assert code(shell, actions.move_aside("docker", paths, str(data)), tools) == 0
+    assert code(shell, actions.move_aside(Containers("docker").quiet, paths, str(data)), tools) == 0
     assert not (data / "member").exists()
 
 
@@ -91,14 +92,17 @@ def test_a_link_to_the_data_directory_is_followed_on_our_side_too(
 ) -> None:
     (tmp_path / "link").symlink_to(data)
     tools = container(tmp_path, str(data))
-    assert code(shell, actions.move_aside("docker", paths, f"{tmp_path}/link"), tools) == actions.STILL_RUNNING
+    assert (
+        code(shell, actions.move_aside(Containers("docker").quiet, paths, f"{tmp_path}/link"), tools)
+        == actions.STILL_RUNNING
+    )
 
 
 def test_a_container_that_cannot_be_looked_at_counts_as_one_that_runs_there(
     shell: list[str], tmp_path: Path, data: Path, paths: RunPaths
 ) -> None:
     """One that has ended meanwhile does not; and an engine that does not answer is no "nothing runs"."""
-    move = actions.move_aside("docker", paths, str(data))
+    move = actions.move_aside(Containers("docker").quiet, paths, str(data))
     assert code(shell, move, docker(tmp_path, "[ $1 = ps ] && echo abc")) == actions.STILL_RUNNING
     assert code(shell, move, docker(tmp_path, "exit 1")) not in (0, actions.STILL_RUNNING)
     assert (data / "member").is_dir()
@@ -112,7 +116,7 @@ def test_a_container_that_cannot_be_looked_at_counts_as_one_that_runs_there(
 def test_a_copy_that_differs_is_none(shell: list[str], tmp_path: Path, data: Path, paths: RunPaths) -> None:
     if shell[0] == "busybox":
         pytest.skip("its sh has a cp of its own")
-    assert code(shell, actions.move_aside("true", paths, str(data))) == 0
+    assert code(shell, actions.move_aside(Containers("true").quiet, paths, str(data))) == 0
     tools = program(tmp_path / "bin", "cp", 'for last; do :; done; /bin/cp "$@" && echo x >> "$last/wal/0.wal"')
     assert code(shell, actions.copy_original(paths, str(data), need=1), tools) == actions.DIFFERS
     assert code(shell, actions.copy_original(paths, str(data), need=1)) == 0
@@ -121,7 +125,7 @@ def test_a_copy_that_differs_is_none(shell: list[str], tmp_path: Path, data: Pat
 def test_nothing_is_moved_over_what_lies_there(shell: list[str], data: Path, paths: RunPaths) -> None:
     """An original is kept already, and there is data again: neither is touched."""
     (Path(paths.at("original")) / "member").mkdir(parents=True)
-    assert code(shell, actions.move_aside("true", paths, str(data))) == actions.OCCUPIED
+    assert code(shell, actions.move_aside(Containers("true").quiet, paths, str(data))) == actions.OCCUPIED
     reset = Path(paths.at("reset")) / "member"
     reset.mkdir(parents=True)
     assert code(shell, actions.adopt(paths, str(data))) == actions.OCCUPIED
@@ -184,7 +188,7 @@ def test_a_record_that_did_not_read_back_is_no_success(shell: list[str], tmp_pat
 def test_a_fenced_container_has_no_restart_policy_before_it_is_stopped(shell: list[str], tmp_path: Path) -> None:
     """Else the engine starts it again, at the next boot at the latest."""
     tools = docker(tmp_path, "[ $1 = inspect ] && echo /etcd; true")
-    assert code(shell, actions.fence("docker", "abc", "etcd", "etcd.kept"), tools) == 0
+    assert code(shell, containers.fence("docker", "abc", "etcd", "etcd.kept"), tools) == 0
     assert [line.split(" -f ")[0] for line in told(tmp_path)] == [
         "update --restart=no abc",
         "stop -t 30 abc",
@@ -195,7 +199,7 @@ def test_a_fenced_container_has_no_restart_policy_before_it_is_stopped(shell: li
 
 def test_a_container_that_another_made_is_not_removed(shell: list[str], tmp_path: Path) -> None:
     """It has the name, and not the label of this run."""
-    remove = actions.remove_container("docker", "etcd", "fleetrecover.run", "r1")
+    remove = containers.remove_container("docker", "etcd", "fleetrecover.run", "r1")
     other = docker(tmp_path, 'case "$*" in *Labels*) echo r2 ;; esac')
     assert code(shell, remove, other) == actions.NAME_TAKEN
     assert not any(line.startswith(("stop", "rm", "update")) for line in told(tmp_path))
@@ -207,16 +211,16 @@ def test_a_container_that_another_made_is_not_removed(shell: list[str], tmp_path
 def test_a_container_is_not_put_back_over_another(shell: list[str], tmp_path: Path) -> None:
     tools = docker(tmp_path, 'case "$*" in *.Id*) echo other ;; *.Name*) echo /x ;; esac')
     for action in (
-        actions.put_container_back("docker", "abc", "etcd", "always", start=True),
-        actions.start_original("docker", "abc", "etcd", "always"),
-        actions.give_name_back("docker", "abc", "etcd-old", "etcd"),
+        containers.put_container_back("docker", "abc", "etcd", "always", start=True),
+        containers.start_original("docker", "abc", "etcd", "always"),
+        containers.give_name_back("docker", "abc", "etcd-old", "etcd"),
     ):
         assert code(shell, action, tools) == actions.NAME_TAKEN
     assert not any(line.startswith(("rename", "update", "start")) for line in told(tmp_path))
 
 
 def test_a_name_is_given_back_once_and_nothing_else_is_done(shell: list[str], tmp_path: Path) -> None:
-    back = actions.give_name_back("docker", "abc", "etcd-old", "etcd")
+    back = containers.give_name_back("docker", "abc", "etcd-old", "etcd")
     for now, done in (("etcd-old", ["rename abc etcd"]), ("etcd", [])):
         (tmp_path / "told").unlink(missing_ok=True)
         tools = docker(tmp_path, f'case "$*" in *.Name*) echo /{now} ;; esac')
@@ -227,12 +231,12 @@ def test_a_name_is_given_back_once_and_nothing_else_is_done(shell: list[str], tm
 def test_a_container_that_is_not_started_is_not(shell: list[str], tmp_path: Path) -> None:
     tools = docker(tmp_path, 'case "$*" in *.Name*) echo /etcd ;; esac')
     for start in (False, True):
-        assert code(shell, actions.put_container_back("docker", "abc", "etcd", "no", start=start), tools) == 0
+        assert code(shell, containers.put_container_back("docker", "abc", "etcd", "no", start=start), tools) == 0
         assert ("start abc" in told(tmp_path)) is start
 
 
 def test_a_kept_container_that_runs_is_not_removed(shell: list[str], tmp_path: Path) -> None:
-    kept = actions.remove_kept_container("docker", "abc", "etcd.kept")
+    kept = containers.remove_kept_container("docker", "abc", "etcd.kept")
     runs = docker(tmp_path, 'case "$*" in *-f*) echo "/etcd.kept true" ;; esac')
     assert code(shell, kept, runs) == actions.STILL_RUNNING
     assert not any(line.startswith("rm") for line in told(tmp_path))
@@ -246,7 +250,7 @@ def test_the_proof_goes_aside_with_the_copy_of_which_it_is(shell: list[str], dat
     (Path(paths.at("original")) / "member").mkdir(parents=True)
     Path(paths.proof).write_text("{}")
     for _ in range(2):
-        assert code(shell, actions.put_data_back("true", paths, str(data))) == 0
+        assert code(shell, actions.put_data_back(Containers("true").quiet, paths, str(data))) == 0
         assert not Path(paths.proof).exists()
         assert Path(paths.proof + ".undone").exists()
         assert (Path(paths.at("withdrawn")) / "member" / "wal").is_dir()

@@ -19,7 +19,7 @@ from fleetrecover.decide.diagnosis import (
 )
 from fleetrecover.decide.membership import seats_of
 from fleetrecover.decide.sides import never_written
-from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.etcd.log import Position
 from fleetrecover.facts import Keep, NodeFacts, Pin, Problem, Survey
 from tests.decide.logs import FIVE, configuration, log

@@ -9,7 +9,7 @@ import pytest
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, diagnose
 from fleetrecover.decide.own import own_container, own_name, standing_container, unclear
 from fleetrecover.docker.argv import from_argv
-from fleetrecover.docker.etcd_config import EtcdConfig
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Keep, NodeFacts, Pin, Role, settle
 from tests.decide.logs import log
 from tests.decide.surveys import container, node, survey

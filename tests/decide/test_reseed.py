@@ -19,6 +19,7 @@ from fleetrecover.etcd.bbolt import Alarm
 from fleetrecover.etcd.log import Entries, HardState
 from fleetrecover.facts import RESEED, Certificate, FileFault, Keep, NodeFacts, Pin, Starter, StarterKind, Survey
 from fleetrecover.report.document import plan_document
+from fleetrecover.runtime.containers import Containers
 from fleetrecover.steps import AdoptSeed, ProveSeed, SeedData, StartOriginal, stage
 from fleetrecover.steps.words import limit_of, name_of
 from tests.fakes.nodes import FakeFleet, make_container, make_log, voters_only
@@ -231,7 +232,7 @@ def test_every_step_of_it_is_told_and_bounded() -> None:
     kinds = {type(step) for step in plan.steps}
     assert {SeedData, ProveSeed, AdoptSeed, StartOriginal} <= kinds
     for step in plan.steps:
-        told = step.explain("docker")
+        told = step.explain(Containers())
         assert told.title and name_of(step)
         assert isinstance(step, SeedData) or limit_of(step), name_of(step)
         if isinstance(step, SeedData | ProveSeed):

@@ -212,7 +212,7 @@ def _plan(survey: Survey) -> tuple[object, ...]:
 
 @pytest.mark.parametrize(("restarting", "verb"), [("true", "restart"), ("false", "start")])
 def test_dockers_back_off_is_not_waited_for(tmp_path: Path, restarting: str, verb: str) -> None:
-    from fleetrecover.commands.actions import start_original
+    from fleetrecover.commands.containers import start_original
 
     log = tmp_path / "log"
     fake = tmp_path / "docker"

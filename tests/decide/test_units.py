@@ -412,8 +412,9 @@ def replace_starters(survey: Survey) -> Survey:
 
 @pytest.mark.parametrize("unit", [REMAKES, ATTACHES])
 def test_the_words_say_what_becomes_of_the_unit(unit: Unit) -> None:
-    plan = first_plan(lost(unit))
-    said = {type(step).__name__: headline(step, "docker") for step in plan.steps}
+    fleet = lost(unit)
+    plan = first_plan(fleet)
+    said = {type(step).__name__: headline(step, fleet.survey().fleet) for step in plan.steps}
     assert "keep the unit" in said["HoldUnit"][0]
     assert "50-fleetrecover.conf" in " ".join(said["HoldUnit"][1].commands)
     assert "daemon-reload" in said["HoldUnit"][1].undo

@@ -13,8 +13,8 @@ from fleetrecover.decide.finding import Severity
 from fleetrecover.decide.plan import make_plan
 from fleetrecover.decide.untouchable import node_kinds, refusal
 from fleetrecover.docker.argv import from_argv
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.errors import Refused
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.facts import NodeFacts, Problem, Starter, StarterKind
 from tests.decide.logs import log
 from tests.decide.surveys import container, node, status, survey

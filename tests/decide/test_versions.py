@@ -13,7 +13,7 @@ from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, image_version, 
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.facts import Container, Sign, Survey
 from fleetrecover.lab import layout, rke
-from fleetrecover.survey import container_facts
+from fleetrecover.runtime.inspected import container_facts
 from tests.decide.logs import log
 from tests.decide.surveys import container, database, members, node, status, survey
 

@@ -14,10 +14,11 @@ from fleetrecover.decide.diagnosis import Wish, diagnose
 from fleetrecover.decide.plan import JOIN_MARGIN, SPACE_MARGIN, Plan, make_plan
 from fleetrecover.decide.surroundings import surroundings
 from fleetrecover.decide.taken_back import moves
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.errors import Refused
 from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.facts import Keep, Pin, Survey, WorkDir
+from fleetrecover.runtime.containers import Containers
 from tests.decide.surveys import database
 from tests.fakes.nodes import DATA, WAL, FakeFleet
 
@@ -54,12 +55,12 @@ def test_every_step_knows_of_it() -> None:
         (s.Join, f"WAL directory {WAL}, empty"),
     ):
         step = next(each for each in plan.steps if isinstance(each, kind))
-        assert any(said in command for command in step.explain("docker").commands), kind
+        assert any(said in command for command in step.explain(Containers()).commands), kind
 
 
 def test_where_there_is_none_no_script_speaks_of_it() -> None:
     plan = plan_of(FakeFleet.broken(3, wiped=2).survey())
-    shown = "".join(command for step in plan.steps for command in step.explain("docker").commands)
+    shown = "".join(command for step in plan.steps for command in step.explain(Containers()).commands)
     assert "wal-of" not in shown and ".fleetrecover/r1/original" in shown
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fleetrecover.docker.argv import from_argv, render, to_argv
-from fleetrecover.docker.etcd_config import EtcdCommand, EtcdConfig, is_etcd
+from fleetrecover.docker.etcd_config import is_etcd
 from fleetrecover.docker.rewrite import (
     Identity,
     assert_no_force,
@@ -24,6 +24,7 @@ from fleetrecover.docker.rewrite import (
     quarantine,
 )
 from fleetrecover.docker.spec import ContainerSpec, from_inspect
+from fleetrecover.etcd.config import EtcdCommand, EtcdConfig
 
 CASES = Path(__file__).parent / "cases"
 NAMES = sorted(path.stem for path in CASES.glob("*.json"))

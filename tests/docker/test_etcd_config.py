@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fleetrecover.docker.etcd_config import (
-    EtcdCommand,
-    EtcdConfig,
-    TlsFiles,
-    change,
-    client_endpoint,
-    etcdctl_tls,
-    is_etcd,
-    show_cluster,
-)
+from fleetrecover.docker.etcd_config import change, is_etcd
 from fleetrecover.docker.spec import ContainerSpec, ImageConfig
 from fleetrecover.errors import Unsupported
+from fleetrecover.etcd.config import EtcdCommand, EtcdConfig, TlsFiles, client_endpoint, etcdctl_tls, show_cluster
 
 
 def etcd(*words: str, env: tuple[str, ...] = (), image: ImageConfig | None = None) -> ContainerSpec:

@@ -14,8 +14,8 @@ import pytest
 
 from fleetrecover.docker.options import TABLE
 from fleetrecover.docker.spec import DERIVED, SPECIAL, from_inspect
-from fleetrecover.docker.values import words
 from fleetrecover.errors import Unsupported
+from fleetrecover.plain import words
 
 FIELDS: dict[str, list[str]] = json.loads((Path(__file__).parent / "fields.json").read_text())
 CASE = json.loads((Path(__file__).parent / "cases" / "rke-k8s1.30.json").read_text())

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from fleetrecover.docker.argv import from_argv, to_argv
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.podman import cannot_fence, is_podman
 from fleetrecover.docker.rewrite import check_quarantine, quarantine
 from fleetrecover.docker.spec import from_inspect, host_path
 from fleetrecover.errors import Refused, Unsupported
+from fleetrecover.etcd.config import EtcdConfig
 
 CASES = Path(__file__).parent / "cases" / "podman"
 

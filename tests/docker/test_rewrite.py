@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.docker.parts import Endpoint, Mount, MountPoint, Port
 from fleetrecover.docker.rewrite import (
     Identity,
@@ -27,6 +26,7 @@ from fleetrecover.docker.rewrite import (
 )
 from fleetrecover.docker.spec import ContainerSpec, ImageConfig
 from fleetrecover.errors import Refused, Unsupported
+from fleetrecover.etcd.config import EtcdConfig
 
 BASE = ContainerSpec(
     "img",

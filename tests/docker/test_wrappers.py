@@ -6,12 +6,13 @@ import pytest
 
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import from_argv
-from fleetrecover.docker.config_file import flags_of
-from fleetrecover.docker.etcd_config import EtcdConfig, change, is_etcd
+from fleetrecover.docker.etcd_config import change, is_etcd
 from fleetrecover.docker.parts import Healthcheck
 from fleetrecover.docker.spec import ContainerSpec
-from fleetrecover.docker.wrappers import unwrap
 from fleetrecover.errors import Unsupported
+from fleetrecover.etcd.config import EtcdConfig
+from fleetrecover.etcd.config_file import flags_of
+from fleetrecover.etcd.wrappers import unwrap
 
 
 def spec(

@@ -17,8 +17,8 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.reseed import MARGIN
 from fleetrecover.decide.units import TOUCHING
 from fleetrecover.docker.argv import from_argv
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.etcd.log import HardState, Position
 from fleetrecover.etcd.membership import Configuration, Member
 from fleetrecover.etcd.seed import Seed

@@ -16,6 +16,7 @@ from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.snapshots import PREFIX, Schedule, SchedulePaths
 from fleetrecover.model import Command, Result
+from fleetrecover.runtime.containers import Containers
 from tests.snapshots.files import rke_zip, snapshot
 
 SHELLS = [shell for shell in (["dash"], ["bash"], ["busybox", "sh"]) if shutil.which(shell[0])]
@@ -96,7 +97,7 @@ def test_what_is_received_is_whole_or_not_there(shell: list[str], tmp_path: Path
 
 def test_a_large_database_is_given_the_time_that_it_takes() -> None:
     """etcdctl's own limit is 5 s where it is only asked something: 1 GB takes longer to save on a busy machine."""
-    ctl = Etcdctl("docker", "etcd", "https://127.0.0.1:2379")
+    ctl = Etcdctl(Containers(), "etcd", "https://127.0.0.1:2379")
     inside = commands.save_in_data_dir(ctl, "/data/x", "/var/lib/etcd/x", "/snapshots/x", need=10**9)
     outside = commands.save_by_copy("docker", ctl, "/tmp/x", "/snapshots/x", need=10**9)
     for action in (inside, outside):
@@ -149,10 +150,12 @@ class Node:
         docker.chmod(0o755)
         self.paths = SchedulePaths(str(self.snapshots))
         Path(self.paths.home).mkdir()
-        ctl = Etcdctl(str(docker), "abc", "https://127.0.0.1:2379", ("/ca", "/cert", "/key"))
+        ctl = Etcdctl(Containers(str(docker)), "abc", "https://127.0.0.1:2379", ("/ca", "/cert", "/key"))
         file = str(self.data / ".fleetrecover-scheduled")
         wanted = Schedule(1, keep, keep_for)
-        Path(self.paths.script).write_text(commands.schedule_script(ctl, "etcd", file, file, self.paths, wanted))
+        Path(self.paths.script).write_text(
+            commands.schedule_script(str(docker), ctl, "etcd", file, file, self.paths, wanted)
+        )
         self.shell = shell
 
     def run(self, word: str = "now") -> int:
@@ -337,14 +340,15 @@ def test_ages_mean_nothing_right_after_a_jump(shell: list[str], tmp_path: Path) 
 def test_what_looks_like_a_mark_stays_what_it_is(shell: list[str], tmp_path: Path, mark: str) -> None:
     """Values come from the node's containers: none of them may become part of the script."""
     touched = tmp_path / "touched"
-    ctl = Etcdctl(f"doc ker/{mark}", "etcd", f"http://x y;touch {touched};", ("/c' a", mark, "$(touch x)"))
+    cli = f"doc ker/{mark}"
+    ctl = Etcdctl(Containers(cli), "etcd", f"http://x y;touch {touched};", ("/c' a", mark, "$(touch x)"))
     evil = f"/d b/{mark}/.fleetrecover-scheduled"
     paths = SchedulePaths(f"{tmp_path}/{mark}/snap shots")
-    text = commands.schedule_script(ctl, f"et cd {mark}", evil, evil, paths, Schedule(3600, 6))
+    text = commands.schedule_script(cli, ctl, f"et cd {mark}", evil, evil, paths, Schedule(3600, 6))
     asked = 'printf "%s|" "$cli" "$container" "$dir" "$home" "$inside" "$onhost" "$prefix"; exit 0\n'
     head = text.split("state=$home/state")[0] + asked
     done = subprocess.run([*shell, "-c", head], capture_output=True, text=True, check=True, timeout=60)
-    wanted = [ctl.cli, f"et cd {mark}", paths.snapshots, paths.home, evil, evil, PREFIX]
+    wanted = [cli, f"et cd {mark}", paths.snapshots, paths.home, evil, evil, PREFIX]
     assert done.stdout.split("|")[:-1] == wanted
     subprocess.run([*shell, "-s", "due"], input=text, text=True, capture_output=True, check=False, timeout=60)
     assert not touched.exists()

@@ -15,6 +15,7 @@ from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined
 from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import Keep, Pin, Survey
+from fleetrecover.runtime.containers import Containers
 from tests.decide.logs import log
 from tests.fakes.nodes import FakeFleet
 
@@ -59,7 +60,7 @@ def test_the_order() -> None:
     stages = [stage.name for stage in plan.stages]
     assert stages == ["open", "prove", "prepare", "fence", "switch", "start", "quorum", "kubernetes"]
     for step in plan.steps:
-        assert step.explain("docker").title
+        assert step.explain(Containers()).title
 
 
 def test_everybody_gets_the_same_token_and_members() -> None:

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from fleetrecover.commands.paths import RunPaths
-from fleetrecover.docker.etcd_config import EtcdConfig
 from fleetrecover.etcd.bbolt import DbFacts
+from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.facts import (
     Container,
     DataDir,

@@ -1,0 +1,35 @@
+"""PURE: which runtime a host has: as the inventory says, for the whole fleet or for that host alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fleetrecover.model import Fleet, Host
+from fleetrecover.runtime.base import Runtime
+from fleetrecover.runtime.containers import Containers
+
+
+def _containers(fleet: Fleet, host: Host | None) -> Runtime:
+    own = host.runtime if host is not None else None
+    # the fleet's command line tool is that of the fleet's own runtime
+    return Containers(fleet.etcd.cli if own in (None, fleet.etcd.runtime) else str(own))
+
+
+USUAL: Runtime = Containers()
+"""RKE1's, where no fleet is at hand and the answer is every runtime's, as how long a step may take."""
+
+KINDS: dict[str, Callable[[Fleet, Host | None], Runtime]] = {"docker": _containers, "podman": _containers}
+"""Those that are built, by their names in the inventory."""
+
+
+def kind_of(fleet: Fleet, host: Host | None = None) -> str:
+    """What the inventory says that runs etcd on a host."""
+    return (host.runtime if host is not None else None) or fleet.etcd.runtime
+
+
+def runtime_of(fleet: Fleet, host: Host | str | None = None) -> Runtime:
+    """The runtime of a host, or of the fleet's hosts in general. One that is not built yet is looked at as containers: what it
+    would be asked to change is refused before that (`decide/untouchable.py`).
+    """
+    found = fleet.host(host) if isinstance(host, str) else host
+    return KINDS.get(kind_of(fleet, found), _containers)(fleet, found)
