@@ -34,7 +34,7 @@ from fleetrecover.decide.leaders import election_timeout, followers
 from fleetrecover.decide.plan import Plan, fingerprint, make_plan
 from fleetrecover.decide.seen import Seen, best_seen
 from fleetrecover.decide.sides import ahead
-from fleetrecover.decide.survivor import Choice
+from fleetrecover.decide.survivor import Choice, ProofKind
 from fleetrecover.decide.units import HOLD
 from fleetrecover.decide.upgrade import FIRST, running_version
 from fleetrecover.decide.verdict import Expectation, Judgement
@@ -481,7 +481,7 @@ class _Run:
             failures=dict(self.failures),
             missing=told.missing,
             hosts=len(seen.nodes),
-            exit_code=told.exit_code if closed else 0,
+            exit_code=since(told) if closed else 0,
             next="" if told.verdict is Verdict.HEALTHY else rest_to_do(told),
             method=self.method,
             excluded=self.excluded,
@@ -518,7 +518,8 @@ class _Run:
                 else "the cluster does not serve yet"
             )
             error: FleetRecoverError = StoppedPartWay(
-                f"{stands}, and nothing was lost; what remains: {rest}" + (f" (the check says: {bad})" if bad else ""),
+                f"{stands}, {worth(report.survivor)}; what remains: {rest}"
+                + (f" (the check says: {bad})" if bad else ""),
                 hint="when that is mended, run the same command again; a host that is switched off for good: with --dead",
             )
         elif judgement is not None and not judgement.ok:
@@ -540,6 +541,19 @@ def go_on_or_back(hint: str | None, run: str) -> str:
     if hint and ("fleetrecover " in hint or "same command" in hint):
         return f"{hint}; {back}"
     return f"{hint + '; ' if hint else ''}when that is mended, the same command goes on with the run; {back}"
+
+
+def worth(choice: Choice | None) -> str:
+    """What may be said of the data that serves again: more only where it is proven, or where nobody had to be chosen."""
+    if choice is None or choice.proof is ProofKind.COMPLETE:
+        return "and nothing was lost"
+    return f"with {choice.survivor}'s data, the best that was at hand; what was there lies kept"
+
+
+def since(told: Conclusion) -> int:
+    """The exit code of a recovery that was whole when it was checked, by a look at what has become of it since."""
+    serves = told.verdict in (Verdict.HEALTHY, Verdict.DEGRADED)
+    return told.exit_code if serves else StoppedPartWay.code
 
 
 def rest_to_do(told: Conclusion) -> str:

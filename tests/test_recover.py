@@ -14,9 +14,11 @@ import pytest
 from fleetrecover import recover as flow
 from fleetrecover import single
 from fleetrecover import steps as s
-from fleetrecover.decide.diagnosis import Remedy, Wish
+from fleetrecover.decide.conclusion import conclude
+from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.plan import Plan, fingerprint
 from fleetrecover.decide.seen import Seen, best_at_rest, best_seen
+from fleetrecover.decide.survivor import ProofKind
 from fleetrecover.decide.verdict import Expectation, Hashes, judge
 from fleetrecover.errors import CommandFailed, FleetRecoverError, Held, Refused, StoppedPartWay, Undetermined
 from fleetrecover.facts import RESEED, Container, Keep, NodeFacts, Pin, Problem, Survey
@@ -523,3 +525,23 @@ def test_what_speaks_against_a_reseed_is_refused_before_anything_and_stops_it_af
         flow.recover(seen.means(), Wish(method=RESEED))
     assert {done.partition(" ")[0] for done in seen.done} == {"OpenRun", "Fence"}
     assert "fleetrecover undo" in (caught.value.hint or "")
+
+
+# --- what is said at the end ---
+
+
+def test_more_is_said_of_the_data_only_where_it_is_proven() -> None:
+    choice = diagnose(broken(), Wish()).choice
+    assert choice is not None
+    proven, best = (replace(choice, proof=kind) for kind in (ProofKind.COMPLETE, ProofKind.BEST))
+    assert flow.worth(proven) == flow.worth(None) == "and nothing was lost"
+    assert "nothing was lost" not in flow.worth(best) and f"{choice.survivor}'s data" in flow.worth(best)
+
+
+@pytest.mark.parametrize(("serving", "code"), [(3, 0), (2, 10), (0, 21)])
+def test_whoever_fails_after_the_last_check_makes_no_refusal_of_what_was_done(serving: int, code: int) -> None:
+    """12 would say that nothing was changed."""
+    whole = mended()
+    nodes = [replace(n, status=None, members=None, containers=down(i)) for i, n in enumerate(whole.nodes, 1)]
+    left = replace(whole, nodes=(*whole.nodes[:serving], *nodes[serving:]))
+    assert flow.since(conclude(left, Wish())) == code

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetrecover.commands.paths import DEFAULT_DATA
+from fleetrecover.decide.away import no_container
 from fleetrecover.decide.candidates import blank
 from fleetrecover.decide.finding import Finding, Severity
-from fleetrecover.decide.sides import Side, never_written, revision_of
+from fleetrecover.decide.own import own_container
+from fleetrecover.decide.sides import Side, contradict, never_written, revision_of
 from fleetrecover.decide.survivor import Choice
 from fleetrecover.decide.words import OpenRun, Wish
 from fleetrecover.facts import NodeFacts, Survey
@@ -56,10 +58,10 @@ def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Fi
     data = best.data.real if best.data is not None else DEFAULT_DATA
     file, made = f"{data}/member/snap/db", f"/root/{best.name}.db"
     if _in_the_log_alone(best, chief):
-        advice = (
-            f"what {best.name}'s log has beyond is in no database yet, and may never have been acknowledged: keep its disk; "
-            f"`fleetrecover recover --survivor {chief.name}` goes on without it"
-        )
+        so = f"what {best.name}'s log has beyond is in no database yet, and may never have been acknowledged: keep its disk; "
+        if own_container(survey, chief) is None:
+            so += f"{chief.name} has no etcd container: {no_container(survey, chief)}; then "
+        advice = f"{so}`fleetrecover recover --survivor {chief.name}` goes on without it"
         return Finding(Severity.ERROR, best.name, CODE, message, advice)
     advice = (
         f"{best.name}'s data can only be restored: with its etcd stopped, give its database the checksum of a snapshot, on "
@@ -89,6 +91,8 @@ def beyond_pinned(survey: Survey, wish: Wish, run: OpenRun) -> Finding | None:
         return None
     names = ", ".join(node.name for node in found)
     lacks = "on whose disk nothing was ever written" if never_written(chief) else "whose disk lacks what was decided"
+    if all(node.log is not None and contradict(node.log, chief.log) for node in found):
+        lacks = "whose disk is of another history"
     message = (
         f"run {run.run} has chosen {run.survivor}, {lacks}, and {names}'s data is here now: "
         f"{'; '.join(Side((node,)).told() for node in found)}"
@@ -105,7 +109,7 @@ def _full(node: NodeFacts, chief: NodeFacts, run: OpenRun) -> bool:
     settled = keep is not None and bool(keep.original)
     if settled or node.log is None or chief.log is None or never_written(node) or not _same_cluster(node, chief):
         return False
-    return never_written(chief) or node.log.commit > chief.log.last.index
+    return never_written(chief) or node.log.commit > chief.log.last.index or contradict(node.log, chief.log)
 
 
 def _same_cluster(node: NodeFacts, chief: NodeFacts) -> bool:

@@ -19,8 +19,9 @@ then whatever was acknowledged is in L. For let x be the first decided entry tha
 it is in L; so it was decided by a quorum of some E, and by 3 a member of S held it and is sound, so its log ends with it
 or after it, in its term or a later one, and by Raft's election rule so does L, which then holds it.
 
-Where nobody can know one of the electorates, because a snapshot as young as the decided end stands for the entries that
-would tell, the choice is best available however many logs there are. `candidates` says what is no evidence.
+A log that was reset by hand is cut at its commit, so what its own member held is no evidence of what was before: until the
+cluster has grown again, the choice is best available. So it is where nobody can know one of the electorates, because a
+snapshot as young as the decided end stands for the entries that would tell. `candidates` says what is no evidence.
 """
 
 from __future__ import annotations
@@ -197,8 +198,18 @@ class _Case:
     @property
     def complete(self) -> bool:
         """Whether it is proven that the chosen log holds all that was acknowledged."""
-        sound = not blank(self.chosen.log) and not self.known.unknown
+        sound = not blank(self.chosen.log) and not self.known.unknown and not self.cut
         return self.enough and sound and not _decided_beyond(self.chosen, self.everybody)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the chosen log was reset, and the cluster has not come back to what it was since.
+
+        A reset by hand cuts the log at its commit, which may be less than what was acknowledged, and what the members that it
+        has expelled held is nowhere in it. Once as many members as before have come in again, it is what clients have seen.
+        """
+        log = self.chosen.log
+        return bool(log.expelled) and len(log.configuration_at_end.voters) <= len(log.expelled)
 
 
 def _explain(case: _Case, names: Mapping[int, str]) -> Choice:
@@ -236,6 +247,12 @@ def _doubts(case: _Case) -> list[str]:
         doubts.append(f"the membership was changing: writes may have been acknowledged by a quorum of {sizes} voters")
     if case.known.unknown:
         doubts.append(case.known.unknown)
+    if case.cut:
+        gone = counted(len(case.chosen.log.expelled), "voter")
+        doubts.append(
+            f"{case.chosen.host}'s log was reset (--force-new-cluster), which has expelled {gone}: what they had acknowledged is "
+            "not known from it"
+        )
     if blank(case.chosen.log):
         what = "more than the members with which a cluster begins" if newborn(case.chosen.log) else "a client's write"
         doubts.append(f"{case.chosen.host}'s log does not hold {what}: the cluster has just begun, or was emptied")

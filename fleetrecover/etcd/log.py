@@ -163,6 +163,11 @@ class Log:
         return self.snapshot.index <= first and self.entries.first <= self.snapshot.index + 1
 
     @property
+    def expelled(self) -> frozenset[int]:
+        """The voters that a reset has removed without a vote, as far as the entries tell: `--force-new-cluster`, or a reseed."""
+        return frozenset(change.member_id for change in self.voter_changes if change.forced)
+
+    @property
     def commit(self) -> int:
         """The commit index on disk."""
         return self.hard_state.commit

@@ -86,7 +86,8 @@ class ConfChange:
     """One conf-change entry of the log.
 
     `action` is "add", "add-learner", "promote", "remove" or "update". `rejected` says why etcd ignores it; empty when
-    it takes effect.
+    it takes effect. `forced`: a removal that nobody has asked for, without a request's id: `--force-new-cluster` writes it
+    (etcd server/etcdserver/raft.go, createConfigChangeEnts), and our reseed does.
     """
 
     index: int
@@ -95,6 +96,7 @@ class ConfChange:
     member_id: int
     member: Member | None = None
     rejected: str = ""
+    forced: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class VoterChange:
     member_id: int
     joined: bool
     certain: bool = True
+    forced: bool = False  # as in ConfChange
 
 
 def parse_json(data: bytes, *, source: str, offset: int | None = None, limit: int = MAX_JSON) -> Any:
@@ -205,7 +208,7 @@ def conf_change(data: bytes, *, index: int, term: int, source: str, base: int = 
     if kind not in ACTIONS:
         raise FormatError(f"conf change of type {kind} is not one that etcd writes", source=source, offset=base)
     if kind == REMOVE:
-        return ConfChange(index, term, ACTIONS[kind], member_id)
+        return ConfChange(index, term, ACTIONS[kind], member_id, forced=protobuf.number(found, 1) == 0)
     context = protobuf.content(found, 4)
     value = _object(parse_json(context, source=source, offset=base), "the context of a conf change", source, base)
     member = member_from_json(value, member_id, source=source, offset=base)
@@ -264,7 +267,7 @@ class Roster:
         self._take(change)
         votes = change.member_id in self.voters
         if voted != votes and change.term > BOOTSTRAP_TERM:
-            self.voter_changes.append(VoterChange(change.index, change.member_id, votes))
+            self.voter_changes.append(VoterChange(change.index, change.member_id, votes, forced=change.forced))
         return change
 
     def _reason_to_reject(self, change: ConfChange) -> str:
@@ -351,7 +354,7 @@ def changes_behind(voters: Iterable[int], changes: Sequence[Change]) -> tuple[Vo
             found.append(VoterChange(change.index, member_id, joined=True))
             now.discard(member_id)
         elif change.action == "remove" and member_id not in now and before in ("add", "promote", ""):
-            found.append(VoterChange(change.index, member_id, joined=False, certain=bool(before)))
+            found.append(VoterChange(change.index, member_id, joined=False, certain=bool(before), forced=change.forced))
             if before:
                 now.add(member_id)
     return tuple(reversed(found))

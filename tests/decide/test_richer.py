@@ -194,6 +194,27 @@ def test_a_run_does_not_go_on_with_an_emptied_disk_once_the_data_is_back() -> No
     assert diagnose(survey(back, node(2), chief), Wish(survivor="etcd3")).remedy is Remedy.RESET
 
 
+def test_a_run_does_not_go_on_over_a_disk_of_another_history() -> None:
+    """What serves was moved away by hand, as the hint for two histories says; the run's own copy must not come back for it."""
+    chief = node(3, log(3, [(1, 3), (5, 9)]), keeps=(pinned(original=True),), containers=DOWN)
+    back = node(1, log(1, [(1, 3), (3, 5)], commit=7), containers=DOWN)
+    found = diagnose(survey(back, node(2), chief), Wish())
+    assert found.cause is not None and (found.remedy, found.cause.code) == (Remedy.BLOCKED, CODE)
+    assert "of another history" in found.cause.message and f"fleetrecover undo {RUN}" in found.cause.advice
+
+
+@pytest.mark.parametrize("removed_too", [False, True])
+def test_what_is_in_a_log_alone_is_kept_and_gone_on_without(removed_too: bool) -> None:
+    """Where the survivor has no container, the command alone would be refused at once: what comes before it is said first."""
+    best = node(3, removed(), containers=DOWN, db=database(5, applied=10))
+    chief = node(2, log(2, [(1, 3), (4, 12)], commit=9), containers=() if removed_too else DOWN)
+    found = diagnose(survey(node(1, None), chief, best), Wish(frozenset({"etcd1"})))
+    assert found.cause is not None and found.cause.code == CODE
+    before, command, _ = found.cause.advice.partition("`fleetrecover recover --survivor etcd2` goes on without it")
+    assert command and "keep its disk" in before
+    assert ("etcd2 has no etcd container" in before and "run-config etcd1" in before) is removed_too
+
+
 # --- what is announced is what is done ---
 
 

@@ -224,6 +224,35 @@ def test_where_no_electorate_explains_what_is_lacking_it_was_forgotten() -> None
     assert {found.host for found in chosen(logs).aside} == {"etcd2", "etcd3"}
 
 
+# --- a log that was reset by hand ---
+
+EXPELLED = tuple(VoterChange(8 + gone, gone, joined=False, forced=True) for gone in (2, 3))
+"""What --force-new-cluster writes on member 1 of three: the others are removed, at 10 and 11, and nobody has voted on it."""
+
+
+def test_what_those_had_acknowledged_whom_a_reset_has_expelled_is_not_known() -> None:
+    """The reset cut the log at its commit: entry 10 may have been acknowledged by its own member and etcd3, which is away."""
+    forced = log(1, [(2, 9), (3, 4)], commit=13, voters=(1,), removed=(2, 3), changes=EXPELLED)
+    choice = chosen([candidate(forced), candidate(log(2, [(2, 6)]))])
+    assert (choice.survivor, choice.proof) == ("etcd1", ProofKind.BEST)
+    assert "was reset" in choice.doubts[0] and "expelled 2 voters" in choice.doubts[0]
+
+
+def test_members_that_were_asked_to_leave_are_no_reset() -> None:
+    asked = tuple(replace(change, forced=False) for change in EXPELLED)
+    left = log(1, [(2, 13)], commit=13, voters=(1,), removed=(2, 3), voters_before=(1, 3), changes=asked)
+    assert chosen([candidate(left), candidate(log(3, [(2, 10)]))]).proof is ProofKind.COMPLETE
+
+
+def test_a_cluster_that_has_grown_again_since_a_reset_is_judged_as_any_other() -> None:
+    joined = tuple(VoterChange(20 + new, new, joined=True) for new in (4, 5))
+    grown = [
+        log(number, [(2, 9), (3, 40)], commit=49, voters=(1, 4, 5), removed=(2, 3), changes=(*EXPELLED, *joined))
+        for number in (1, 4)
+    ]
+    assert chosen([candidate(each) for each in grown]).proof is ProofKind.COMPLETE
+
+
 # --- the membership while it changes ---
 
 

@@ -97,6 +97,7 @@ def test_raised_commit_keeps_the_last_acknowledged_write(version: str, tmp_path:
     after = read(tmp_path / "kept")
     assert after.configuration.voters == {log.node_id}
     assert after.configuration.removed == log.configuration.voters - {log.node_id}
+    assert (log.expelled, after.expelled) == (frozenset(), after.configuration.removed)
     assert after.node_id == log.node_id
     assert after.cluster_id == log.cluster_id
 

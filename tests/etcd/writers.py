@@ -30,10 +30,10 @@ def put(key: str, value: str = "v") -> bytes:
     return bytes_field(4, request) + bytes_field(100, varint_field(1, 7))
 
 
-def conf_change(kind: int, member_id: int, member: dict[str, Any] | None = None) -> bytes:
-    """A raftpb.ConfChange: kind 0 add, 1 remove, 2 update, 3 add learner."""
+def conf_change(kind: int, member_id: int, member: dict[str, Any] | None = None, *, request: int = 1) -> bytes:
+    """A raftpb.ConfChange: kind 0 add, 1 remove, 2 update, 3 add learner. `request`: its id, 0 for what a forced reset writes."""
     context = bytes_field(4, json.dumps({"id": member_id, **member}).encode()) if member is not None else b""
-    return varint_field(1, 1) + varint_field(2, kind) + varint_field(3, member_id) + context
+    return varint_field(1, request) + varint_field(2, kind) + varint_field(3, member_id) + context
 
 
 def add(member_id: int, name: str = "", **more: Any) -> bytes:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 CLUSTER = 0xC1
 SEGMENT = "0000000000000000-0000000000000000.wal"
-ACTIONS = {"add": "add", "remove": "remove", "learn": "add-learner", "promote": "promote"}
+ACTIONS = {"add": "add", "remove": "remove", "expel": "remove", "learn": "add-learner", "promote": "promote"}
 
 
 def change_of(entry: Entry, index: int) -> ConfChange:
     kind = ACTIONS[entry.kind]
     member = None if kind == "remove" else Member(entry.value, "", (f"http://{entry.value}:2380",))
-    return ConfChange(index, entry.term, kind, entry.value, member)
+    return ConfChange(index, entry.term, kind, entry.value, member, forced=entry.kind == "expel")
 
 
 def log_of(node: Node) -> Log:
@@ -122,8 +122,8 @@ def written(node: Node) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]
 
 
 def change_bytes(entry: Entry) -> bytes:
-    if entry.kind == "remove":
-        return conf_change(1, entry.value)
+    if entry.kind in ("remove", "expel"):
+        return conf_change(1, entry.value, request=int(entry.kind == "remove"))
     member = {"peerURLs": [f"http://{entry.value}:2380"]}
     if entry.kind == "promote":
         return conf_change(0, entry.value, {**member, "isPromote": True})

@@ -31,7 +31,9 @@ from tests.simulation.disks import log_of
 __all__ = ["ADD", "EMPTY", "LEARN", "PROMOTE", "REMOVE", "WRITE", "Cluster", "Disk", "Entry", "Node", "State", "log_of"]
 
 WRITE, EMPTY, ADD, REMOVE, LEARN, PROMOTE = "write", "empty", "add", "remove", "learn", "promote"
-CHANGES = frozenset({ADD, REMOVE, LEARN, PROMOTE})
+EXPEL = "expel"
+"""A removal as a forced reset writes it."""
+CHANGES = frozenset({ADD, REMOVE, EXPEL, LEARN, PROMOTE})
 TAMPERS = ("wipe-new", "wipe-existing", "roll-back", "reset")
 MOST_VOTERS, MOST_NODES, WIRE = 5, 9, 120
 
@@ -92,7 +94,7 @@ class Members(NamedTuple):
         one = frozenset({entry.value})
         if entry.kind not in CHANGES or entry.value in removed:
             return self
-        if entry.kind == REMOVE:
+        if entry.kind in (REMOVE, EXPEL):
             return Members(voters - one, learners - one, removed | one) if one <= voters | learners else self
         if entry.kind == LEARN:
             return self if one <= voters else Members(voters, learners | one, removed)
@@ -412,7 +414,7 @@ class Cluster:
             return False
         del disk.log[disk.state.commit :]
         others = sorted((members.voters | members.learners) - {node.id})
-        disk.log += [Entry(disk.state.term, REMOVE, other) for other in others]
+        disk.log += [Entry(disk.state.term, EXPEL, other) for other in others]
         disk.state = State(disk.state.term, disk.state.vote, len(disk.log))
         self.branches += 1
         node.branch = self.branches

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, fields
 from fleetrecover.decide.membership import quorum
 from fleetrecover.decide.survivor import Candidate, Choice, ProofKind, choose_survivor, electorates
 from tests.simulation.judge import rank
-from tests.simulation.raft import REMOVE, Cluster, Disk, Entry, Node, State, log_of, writes_on
+from tests.simulation.raft import EXPEL, Cluster, Disk, Entry, Node, State, log_of, writes_on
 
 MARGIN = 40
 """So that a returned member which campaigns may overtake the new term; the product's is 10^9."""
@@ -101,7 +101,7 @@ def reseed(cluster: Cluster, chief: Node, at_hand: Sequence[Node], rules: Rules)
     heirs = [node for node in at_hand if node.id in members]
     removed = sorted(members - {node.id for node in heirs}) if rules.removes else []
     term = max(max(node.disk.state.term, rank(node)[0]) for node in at_hand) + MARGIN
-    entries = [*chief.disk.log, *(Entry(term, REMOVE, member) for member in removed)]
+    entries = [*chief.disk.log, *(Entry(term, EXPEL, member) for member in removed)]
     snap, first = chief.disk.snap, chief.disk.first
     possible = electorates(log)
     cluster.branches += 1

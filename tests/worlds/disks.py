@@ -24,6 +24,8 @@ WRITE, EMPTY, ADD, LEARNER, PROMOTE, REMOVE, UPDATE, PUBLISH = (
 )
 DETOUR = 1000
 """Added to the number of a host: its address, spelled in another way, as an exchange of two URLs needs for a moment."""
+FORCED = -1
+"""In the place of a host's number: a removal that was not asked for, as a forced reset writes it."""
 _CHANGES = frozenset({ADD, LEARNER, PROMOTE, REMOVE, UPDATE, PUBLISH})
 _IN_RAFT = frozenset({ADD, LEARNER, PROMOTE, REMOVE, UPDATE})
 
@@ -182,7 +184,7 @@ def payload(kind: str, value: int, host: int, bootstrap: bool) -> bytes:
         case "promote":
             return conf_change(0, value, about | {"isPromote": True})
         case "remove":
-            return conf_change(1, value)
+            return conf_change(1, value, request=0 if host == FORCED else 1)
         case "update":
             return conf_change(2, value, about)
         case "publish":
@@ -281,7 +283,7 @@ def reset(disk: Disk) -> Disk | None:
         return None
     term = disk.term
     others = sorted((seen.voters | seen.learners) - {disk.member})
-    entries = (*kept, *(Entry(term, REMOVE, member) for member in others), Entry(term + 1, EMPTY))
+    entries = (*kept, *(Entry(term, REMOVE, member, FORCED) for member in others), Entry(term + 1, EMPTY))
     size = len(entries)
     return replace(disk, entries=entries, term=term + 1, vote=disk.member, commit=size, applied=size)
 

@@ -140,6 +140,8 @@ class Operator:
             return self.ends("crash", answer.crash)
         if answer.code == 0 and answer.command.verb in ("recover", "verify", "diagnose"):
             return self.ends("done", answer.message)
+        if step.disturbed:
+            self.said.clear()  # what has to be typed again is no ring then
         self.said.append(f"{answer.command} {answer.code} {answer.message}")
         if self.said.count(self.said[-1]) > 3 and self.gone_but_told(answer):
             return self.ends("done", f"as far as it goes: {answer.message}")
