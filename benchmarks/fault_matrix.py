@@ -442,6 +442,10 @@ def leftovers(lab: Lab) -> tuple[str, ...]:
 # --- the whole ---------------------------------------------------------------------------------------------------------
 
 
+SCENES = 4
+"""So often at most a scene is begun that fails by itself."""
+
+
 def run_cells(
     lab_name: str,
     etcd: str,
@@ -465,8 +469,8 @@ def run_cells(
         done = {key for key, row in read_results(results).items() if row["good"]} if results else set()
         chosen = [cell for cell in chosen if cell.key not in done][:cells]
         for number, cell in enumerate(chosen, 1):
-            # the scene itself may fail (a leader changes while it is written): once more, from the start
-            for _ in range(2):
+            # the scene itself may fail (on a busy machine leaders change while it is written): again, from the start
+            for _ in range(SCENES):
                 try:
                     finding = try_undo(lab, cell) if cell.then == "undo" else try_cell(lab, cell)
                     break

@@ -19,7 +19,6 @@ from fleetrecover.decide.conclusion import Conclusion, combine
 from fleetrecover.decide.diagnosis import Diagnosis, Verdict, Wish, diagnose
 from fleetrecover.decide.plan import Plan
 from fleetrecover.decide.verdict import Hashes
-from fleetrecover.docker.argv import masked, secrets_of
 from fleetrecover.errors import FleetRecoverError, InputError, Refused
 from fleetrecover.facts import Container, NodeFacts, Survey
 from fleetrecover.model import Fleet, Transport
@@ -27,6 +26,7 @@ from fleetrecover.plain import dumps
 from fleetrecover.recover import planned, settled_survey, with_runs
 from fleetrecover.redact import Redactor, changed
 from fleetrecover.redact import redacted as redact
+from fleetrecover.runtime import Runtime, runtime_of
 from fleetrecover.snapshots.advice import advised_by, youngest
 from fleetrecover.snapshots.catalogue import Catalogue
 from fleetrecover.verify import take_hashes
@@ -156,7 +156,9 @@ def _no_number(text: str) -> Any:
 def hidden(saved: SavedSurvey) -> SavedSurvey:
     """The same without secrets: not in the containers' definitions, and not where somebody's message quotes one."""
     nodes = saved.survey.nodes
-    secrets = {text for node in nodes for c in node.containers if c.spec is not None for text in secrets_of(c.spec)}
+    defined = [(node.host, c.spec) for node in nodes for c in node.containers if c.spec is not None]
+    fleet = saved.survey.fleet
+    secrets = {text for host, definition in defined for text in runtime_of(fleet, host).secrets(definition)}
     longest = sorted(secrets, key=len, reverse=True)
 
     def without(text: str) -> str:
@@ -164,14 +166,14 @@ def hidden(saved: SavedSurvey) -> SavedSurvey:
             text = text.replace(secret, "***")
         return text
 
-    masking = tuple(_masked(node) for node in nodes)
+    masking = tuple(_masked(runtime_of(fleet, node.host), node) for node in nodes)
     held = replace(saved, survey=replace(saved.survey, nodes=masking))
     return held if not longest else changed(held, without)
 
 
-def _masked(node: NodeFacts) -> NodeFacts:
+def _masked(rt: Runtime, node: NodeFacts) -> NodeFacts:
     def one(container: Container) -> Container:
-        return container if container.spec is None else replace(container, spec=masked(container.spec))
+        return container if container.spec is None else replace(container, spec=rt.masked(container.spec))
 
     return replace(node, containers=tuple(one(container) for container in node.containers))
 

@@ -28,7 +28,6 @@ from fleetrecover.decide.own import own_of
 from fleetrecover.decide.regrown import adopted
 from fleetrecover.decide.rights import what_to_add
 from fleetrecover.decide.untouchable import FORBIDDEN, IN_CONTAINER
-from fleetrecover.docker.spec import host_path
 from fleetrecover.errors import FormatError, OddAnswer, RemoteError, TooMuch
 from fleetrecover.etcd import bbolt, stores, wal
 from fleetrecover.etcd.etcdctl import EndpointStatus
@@ -47,7 +46,7 @@ from fleetrecover.facts import (
 from fleetrecover.journal import now
 from fleetrecover.model import Fleet, Host, Result, Transport
 from fleetrecover.remote import LOOK_POLICY, look_at
-from fleetrecover.runtime import Listed, runtime_of
+from fleetrecover.runtime import Listed, Runtime, runtime_of
 
 T = TypeVar("T")
 
@@ -414,7 +413,7 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
     """Signs of life, certificates, and whether the other nodes' peer ports can be reached."""
     targets = [(name, address, port) for name, (address, port) in peers.items() if name != node.name]
     own = own_of(fleet, node)
-    files = certificate_files(own) if own is not None else ()
+    files = certificate_files(runtime_of(fleet, node.host), own) if own is not None else ()
     unit = [fleet.etcd.unit.removesuffix(".service")] if fleet.etcd.unit else []
     others = managers.starters([*unit, *(c.kept_name or c.name for c in node.containers)])
     root = node.log_path or posixpath.join(node.data.real if node.data else DEFAULT_DATA, "member")
@@ -440,7 +439,7 @@ def _surroundings(fleet: Fleet, reader: Reader, node: NodeFacts, peers: Mapping[
     )
 
 
-def certificate_files(container: Container) -> tuple[evidence.CertificateFiles, ...]:
+def certificate_files(rt: Runtime, container: Container) -> tuple[evidence.CertificateFiles, ...]:
     """The certificates that an etcd's command names, each with its key and CA once, as paths on the host."""
     spec, config = container.spec, container.config
     if spec is None or config is None:
@@ -451,7 +450,7 @@ def certificate_files(container: Container) -> tuple[evidence.CertificateFiles, 
     ]
     found: list[evidence.CertificateFiles] = []
     for files in named:
-        cert, key, ca = ((host_path(spec, path) or "") if path else "" for path in files)
+        cert, key, ca = ((rt.on_host(spec, path) or "") if path else "" for path in files)
         if cert:
             found.append(evidence.CertificateFiles(cert, key, ca))
     return tuple(dict.fromkeys(found))

@@ -90,6 +90,23 @@ def test_remote_commands_are_spelled_in_one_place() -> None:
                 assert not any(word in text for word in words), f"{path}:{node.lineno}"
 
 
+def test_nobody_above_the_seam_knows_containers() -> None:
+    """What is docker's or podman's own is imported by `runtime/` alone; a definition's type stands in `facts`, opaque."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if home(path) in ("docker", "runtime", "lab") or path.name == "facts.py":
+            continue
+        theirs = ("fleetrecover.docker", "fleetrecover.commands.containers", "fleetrecover.runtime.")
+        named = {name for name in imported(path) if name.startswith(theirs)}
+        assert not named, f"{path.relative_to(PACKAGE)} imports {named}"
+
+
+def test_only_the_seam_asks_for_the_command_line_tool() -> None:
+    """`[etcd] cli` is the containers' own: advice and commands are spelled by the runtime."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if home(path) not in ("docker", "runtime", "lab", "model", "inventory", "drafts"):
+            assert ".etcd.cli" not in path.read_text(), path
+
+
 # --- floors ---
 
 CLI = ("cli", "cli_check", "cli_hosts", "cli_init", "cli_manual", "cli_runs", "cli_snapshot", "cli_support")

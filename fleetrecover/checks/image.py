@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fleetrecover.checks.base import Check, Observed
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.own import own_container
+from fleetrecover.runtime import runtime_of
 
 CODES = frozenset({"image-missing", "image-differs"})
 
@@ -29,7 +30,7 @@ def find(observed: Observed) -> Iterator[Finding]:
         if own is None or has is None or own.image not in has or has[own.image]:
             continue
         donors = [name for name, images in observed.images.items() if images.get(own.image)]
-        advice = f"`{observed.survey.fleet.etcd.cli} pull {own.image}` on {node.name}"
+        advice = f"`{runtime_of(observed.survey.fleet, node.host).hand.get_image(own.image)}` on {node.name}"
         what = f"{node.name} does not have the image {own.image}, from which its etcd would be made again"
         if donors:
             advice += f"; a recovery brings it from {donors[0]}, which takes time then"

@@ -15,6 +15,7 @@ from fleetrecover.decide.membership import Seat
 from fleetrecover.decide.own import own_container, wanted_name
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.runtime import runtime_of
 
 
 def away_finding(
@@ -116,7 +117,7 @@ def cause(survey: Survey, node: NodeFacts) -> str:
     """Why we cannot stop etcd there, without the host's name."""
     if node.reachable:
         said = node.cli_problem.message if node.cli_problem else "no answer"
-        return f"answers SSH, but `{survey.fleet.etcd.cli}` does not: {said}"
+        return f"answers SSH, but `{runtime_of(survey.fleet, node.host).cli}` does not: {said}"
     said = node.problem.message if node.problem else "cannot be reached"
     return said.removeprefix(f"{node.name}: ")
 
@@ -168,15 +169,4 @@ def _mend(survey: Survey, node: NodeFacts) -> str:
 def engine_advice(survey: Survey, node: NodeFacts) -> str:
     """What to do where the host lets us in and its container engine does not answer."""
     said = (node.cli_problem.message if node.cli_problem else "").lower()
-    cli = survey.fleet.etcd.cli
-    if "permission denied" in said:
-        return (
-            f"{node.name}: the login user may not talk to the container engine: set `sudo = true` below [ssh] in hosts.toml, "
-            "or add the user to the engine's group there (`sudo usermod -aG docker USER`, then log in anew)"
-        )
-    if "not found" in said or ("no such file" in said and "sock" not in said):
-        return f"{node.name}: there is no `{cli}` in the login user's path: set `cli` below [etcd] in hosts.toml"
-    return (
-        f"{node.name}: start the container engine there (`sudo systemctl start docker`); until then its etcd can neither be "
-        "stopped nor started"
-    )
+    return f"{node.name}: {runtime_of(survey.fleet, node.host).hand.when_mute(said)}"

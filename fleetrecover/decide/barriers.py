@@ -12,6 +12,7 @@ from typing import Protocol
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, version_barriers
 from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.runtime import runtime_of
 
 AUTO_REMOVE, AUTH, OTHER_NAME, HALF_UNDONE = "auto-remove", "auth-enabled", "other-name", "undo-open"
 
@@ -86,8 +87,8 @@ def _authentication(survey: Survey) -> Iterator[Finding]:
 
 def _auto_remove(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     for container in node.containers:
-        if container.role is None and container.spec is not None and container.spec.auto_remove:
-            name, cli = container.name, survey.fleet.etcd.cli
+        if container.role is None and container.vanishes:
+            name, hand = container.name, runtime_of(survey.fleet, node.host).hand
             yield Finding(
                 # who serves is fenced by nothing but a reset, and there is none while one serves
                 Severity.INFO if node.healthy else Severity.ERROR,
@@ -95,7 +96,7 @@ def _auto_remove(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
                 AUTO_REMOVE,
                 f"{node.name}: container {name} was started with --rm: stopping it destroys it, and nothing could put it back",
                 f"`fleetrecover run-config {node.name} --container {name}` prints its command: take --rm out of it, stop what "
-                f"starts it (a unit, a script), `{cli} stop {name}`, and run the command; then give the same command again",
+                f"starts it (a unit, a script), `{hand.stop(name)}`, and run the command; then give the same command again",
             )
 
 

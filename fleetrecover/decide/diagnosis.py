@@ -49,6 +49,7 @@ from fleetrecover.etcd.membership import Member, hex_id
 from fleetrecover.etcd.wal import Log
 from fleetrecover.facts import RESEED, Container, Keep, NodeFacts, Survey, settle
 from fleetrecover.plain import counted
+from fleetrecover.runtime import runtime_of
 
 __all__ = [
     "Diagnosis",
@@ -408,10 +409,10 @@ def _split_brain(
 ) -> Diagnosis:
     told = " against ".join(", ".join(side) for side in sides)
     message = f"SPLIT BRAIN: healthy members disagree on who the members are ({told}); clients of both sides are served"
-    cli = survey.fleet.etcd.cli
+    hand = runtime_of(survey.fleet).hand
     names = {own_name(survey, survey.node(host)) for side in sides for host in side}
     name = next(iter(names)) if len(names) == 1 else "NAME"
-    stop = f"`{cli} update --restart=no {name}; {cli} stop {name}`"
+    stop = f"`{hand.no_autostart(name)}; {hand.stop(name)}`"
     advice = f"stop etcd on the side that was to be gone ({stop}), then look again"
     return _blocked(Finding(Severity.ERROR, None, "split-brain", message, advice), known, None, found, run)
 
@@ -603,7 +604,7 @@ def may_be_electing(survey: Survey) -> bool:
         seat
         for seat in voters
         if seat.host in sound
-        and any(c.state == "running" and c.network != "none" for c in survey.node(seat.host).containers)
+        and any(c.state == "running" and not c.isolated for c in survey.node(seat.host).containers)
     ]
     return bool(voters) and len(ready) >= quorum(len(voters)) and isinstance(choice, Choice)
 
@@ -686,7 +687,7 @@ def _running(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
         node = survey.node(seat.host)
         other = node.log is not None and node.log.node_id != seat.id
         anew = node.data is not None and not node.data.has_member
-        if not (other or anew) and any(c.state == "running" and c.network != "none" for c in node.containers):
+        if not (other or anew) and any(c.state == "running" and not c.isolated for c in node.containers):
             found.append(seat.host)
     return tuple(found)
 
@@ -705,7 +706,7 @@ def unasked(survey: Survey, known: Sequence[Seat]) -> tuple[str, ...]:
         and (node := survey.node(seat.host)).status is None
         and node.status_problem is not None
         and node.log is not None
-        and any(c.state == "running" and c.network != "none" for c in node.containers)
+        and any(c.state == "running" and not c.isolated for c in node.containers)
     ]
     return tuple(mute) if voters and len(mute) >= quorum(len(voters)) else ()
 
@@ -959,7 +960,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
                 Severity.ERROR,
                 node.name,
                 "no-engine",
-                f"{node.name}: `{survey.fleet.etcd.cli}` does not answer: {why}",
+                f"{node.name}: `{runtime_of(survey.fleet, node.host).cli}` does not answer: {why}",
                 engine_advice(survey, node),
             )
         )
@@ -995,10 +996,12 @@ def _dangerous(container: Container, name: str) -> bool:
 
 def _unforce_advice(survey: Survey, node: NodeFacts, container: Container) -> str:
     """Beside a member that serves nothing is ours to do about another container: only a person knows what it is for."""
-    cli, name = survey.fleet.etcd.cli, container.name
+    hand, name = runtime_of(survey.fleet, node.host).hand, container.name
     if not node.healthy or name == own_name(survey, node) or container is renamed(survey, node):
         return "`fleetrecover recover` takes it away"
-    return f"when you have seen that nothing needs it, on {node.name}: `{cli} update --restart=no {name} && {cli} rm {name}`"
+    return (
+        f"when you have seen that nothing needs it, on {node.name}: `{hand.no_autostart(name)} && {hand.remove(name)}`"
+    )
 
 
 def _container_finding(survey: Survey, node: NodeFacts, container: Container) -> Finding:
@@ -1015,9 +1018,8 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
         # its restart policy is all that brings etcd back on this node, and `recover` gives it its name back
         advice = f"leave it as it is: `fleetrecover recover` gives it the name {name} back"
         if node.healthy and container is not renamed(survey, node):
-            advice = (
-                f"on {node.name}: `{survey.fleet.etcd.cli} rename {container.name} {name}`, which etcd does not notice"
-            )
+            typed = runtime_of(survey.fleet, node.host).hand.rename(container.name, name)
+            advice = f"on {node.name}: `{typed}`, which etcd does not notice"
         return Finding(
             Severity.WARNING,
             node.name,
@@ -1030,16 +1032,17 @@ def _container_finding(survey: Survey, node: NodeFacts, container: Container) ->
 
 def _second_finding(survey: Survey, node: NodeFacts, container: Container, name: str) -> Finding:
     """That another container beside the node's own lives or would; it is stopped by hand where the own one is what serves."""
-    cli, other = survey.fleet.etcd.cli, container.name
+    hand, other = runtime_of(survey.fleet, node.host).hand, container.name
     standing = standing_container(survey, node)
     shared = standing is not None and standing.data_path == container.data_path and container.running
-    advice = f"`{cli} update --restart=no {other}`"
+    advice = f"`{hand.no_autostart(other)}`"
     if standing is not None and shared and node.healthy and standing.state != "running":
         message = f"{node.name}: container {other} serves, and {name}, on the same data directory, does not run"
-        advice = f"on {node.name}: `{cli} rename {name} {name}-unused && {cli} rename {other} {name}`; its etcd runs on"
+        swap = f"{hand.rename(name, f'{name}-unused')} && {hand.rename(other, name)}"
+        advice = f"on {node.name}: `{swap}`; its etcd runs on"
     elif shared:
         message = f"{node.name}: container {other} runs beside {name}, on one data directory"
-        advice = f"`{cli} update --restart=no {other} && {cli} stop {other}`"
+        advice = f"`{hand.no_autostart(other)} && {hand.stop(other)}`"
     else:
         message = (
             f"{node.name}: container {other} has restart policy {container.restart_policy} beside {name}: "

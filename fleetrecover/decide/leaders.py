@@ -14,6 +14,7 @@ from fleetrecover.decide.membership import Seat
 from fleetrecover.decide.own import own_name
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.runtime import runtime_of
 
 DEFAULT_ELECTION = 5.0
 """Seconds; RKE's. Used where no container tells its own."""
@@ -42,7 +43,7 @@ def other_quorum(survey: Survey, known: Sequence[Seat]) -> Finding | None:
         )
         advice = (
             "look again in a minute; if it goes on, stop etcd on the side that was to be gone "
-            f"(`{survey.fleet.etcd.cli} stop -t 30 {own_name(survey, node)}`), and run this again"
+            f"(`{runtime_of(survey.fleet, node.host).hand.stop(own_name(survey, node))}`), and run this again"
         )
         return Finding(Severity.ERROR, node.name, "split-brain", message, advice)
     return None

@@ -247,7 +247,7 @@ def manager_findings(survey: Survey) -> list[Finding]:
     found: list[Finding] = []
     for node in survey.nodes:
         for container in node.containers:
-            if container.made_for is not None or container.network == "none":
+            if container.made_for is not None or container.isolated:
                 continue
             found += [_told(node, container, manager) for manager in managers_of(node, container)]
         found += [*unit_findings(node), *_left_held(node)]

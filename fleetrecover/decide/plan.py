@@ -37,20 +37,14 @@ from fleetrecover.decide.reseed_plan import ReseedStages, check_reseed
 from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.units import Units
 from fleetrecover.decide.untouchable import refusal
-from fleetrecover.docker import rewrite
-from fleetrecover.docker.podman import cannot_fence
-from fleetrecover.docker.rewrite import Identity
-from fleetrecover.docker.spec import ContainerSpec, mounted_at
 from fleetrecover.errors import FleetRecoverError, Refused, Unsupported
-from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.wal import raise_commit
 from fleetrecover.facts import (
     RESEED,
     RESET,
-    ROLE_LABEL,
-    RUN_LABEL,
     Container,
+    Definition,
     Keep,
     NodeFacts,
     Pin,
@@ -58,6 +52,8 @@ from fleetrecover.facts import (
     Survey,
     WorkDir,
 )
+from fleetrecover.model import Fleet
+from fleetrecover.runtime import MemberIdentity, Runtime, runtime_of
 from fleetrecover.steps import (
     ROLLING,
     AddMember,
@@ -154,7 +150,8 @@ def make_plan(
         raise Refused(diagnosis.why)
     wish = resolved(survey, wish)
     for node in survey.nodes:
-        why = cannot_fence(survey.fleet.etcd.cli, node.cli_version) if node.cli_version is not None else ""
+        rt = runtime_of(survey.fleet, node.host)
+        why = rt.cannot_fence(node.cli_version) if node.cli_version is not None else ""
         if why:
             raise Unsupported(
                 f"{node.name}: {why}; nothing was changed", hint="podman 5.1 and later can; else use docker"
@@ -173,7 +170,7 @@ def make_plan(
         work=work,
     )
     plan = maker.plan()
-    check_plan(plan)
+    check_plan(survey.fleet, plan)
     forbids = refusal(survey, plan.steps)
     if forbids is not None:
         raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
@@ -279,6 +276,10 @@ class Maker:
     def paths(self, node: NodeFacts) -> RunPaths:
         return RunPaths.of(node.data, self.run)
 
+    def rt(self, node: NodeFacts) -> Runtime:
+        """What runs etcd there."""
+        return runtime_of(self.survey.fleet, node.host)
+
     def where(self, node: NodeFacts) -> tuple[str, RunPaths, str]:
         """What every step begins with: the node, the run's paths on it, its data directory."""
         return node.name, self.paths(node), self.data(node)
@@ -359,7 +360,7 @@ class Maker:
             if container.role is None
             and (container.armed or container.name == self.name(node))
             # who was started with --rm would be destroyed; see `barriers`, which forbids the whole
-            and not (container.spec is not None and container.spec.auto_remove)
+            and not container.vanishes
         ]
         targets = aside_targets(self.paths(node), node, stopping)
         return [Fence(node.name, self.paths(node), self.data(node), targets)] if targets else []
@@ -622,8 +623,7 @@ class Maker:
         own = own_container(self.survey, node) or own_container(self.survey, chief)
         if own is None or own.spec is None or own.config is None or not own.config.wal_apart:
             return None
-        point = mounted_at(own.spec, own.config.wal_apart)
-        if point is None or point.destination != own.config.wal_apart:
+        if not self.rt(node).own_mount(own.spec, own.config.wal_apart):
             return None
         return (
             f"etcd cannot make a new log in {own.config.wal_apart}, which is a mount point in its container: give it a "
@@ -635,14 +635,14 @@ class Maker:
         seen = [c.name for c in node.containers if c.role is Role.QUARANTINE and c.made_by == self.run]
         return tuple(dict.fromkeys([self.paths(node).quarantine_name(self.name(node)), *seen]))
 
-    def quarantine(self, node: NodeFacts, spec: ContainerSpec, paths: RunPaths, data: str) -> Quarantine:
+    def quarantine(self, node: NodeFacts, spec: Definition, paths: RunPaths, data: str) -> Quarantine:
         name = paths.quarantine_name(self.name(node))
-        shaped = rewrite.quarantine(
+        shaped = self.rt(node).quarantined(
             spec,
             name=name,
-            data_host_path=paths.at("booted"),
-            wal_host_path=posixpath.join(paths.at("booted"), "member", "wal") if paths.wal else None,
-            labels={RUN_LABEL: self.run, ROLE_LABEL: Role.QUARANTINE.value},
+            data=paths.at("booted"),
+            wal=posixpath.join(paths.at("booted"), "member", "wal") if paths.wal else None,
+            run=self.run,
         )
         log = node.log
         revision = node.db.revision if node.db is not None else 0
@@ -669,7 +669,7 @@ class Maker:
             )
         return own
 
-    def spec(self, node: NodeFacts, own: Container) -> ContainerSpec:
+    def spec(self, node: NodeFacts, own: Container) -> Definition:
         if own.spec is None:
             raise Unsupported(
                 f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
@@ -696,9 +696,8 @@ class Maker:
         there = standing_container(self.survey, node)
         left = self.leftovers(node)
         if own.forced:
-            plain = rewrite.plain(
-                self.spec(node, own), name=self.name(node), labels={RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
-            )
+            definition = self.spec(node, own)
+            plain = self.rt(node).plain(definition, name=self.name(node), run=self.run, role=Role.MEMBER)
             if there is not None and there.role is Role.MEMBER and there.running:
                 return []
             reason = f"{own.name} carries --force-new-cluster: its next start would expel every other member"
@@ -760,7 +759,7 @@ class Maker:
         spec, _ = self.join_spec(node, chief)
         image_id = chief_image(self.survey, chief) if spec.image == self.own(chief).image else ""
         steps.append(EnsureImage(node.name, paths, data, spec.image, image_id, chief.name))
-        files = tuple(sorted({named.host for named in rewrite.files_named(spec)} - self.made_anew(node)))
+        files = tuple(sorted({named.path for named in self.rt(node).files(spec)} - self.made_anew(node)))
         if files:
             steps.append(CheckFiles(node.name, paths, data, files))
         return steps
@@ -770,17 +769,17 @@ class Maker:
         data, paths = self.data(node), self.paths(node)
         return {data, node.data.path if node.data else data, paths.wal}
 
-    def join_spec(self, node: NodeFacts, chief: NodeFacts) -> tuple[ContainerSpec, tuple[str, ...]]:
+    def join_spec(self, node: NodeFacts, chief: NodeFacts) -> tuple[Definition, tuple[str, ...]]:
         """The joiner's own old command, or the survivor's with the identity exchanged; and what was exchanged."""
         own = own_container(self.survey, node)
         if own is not None:
             return self.spec(node, own), ()
         model = self.own(chief)
-        old = replace(rewrite.identity_of(self.spec(chief, model)), hostname=chief.hostname)
-        name, address = self.etcd_name(node, old, chief), self.etcd_address(node)
-        new = Identity(name=name, addresses=(address,), hostname=node.hostname)
-        spec, replaced = rewrite.exchange_identity(self.spec(chief, model), old, new)
-        return spec, tuple(change.text for change in replaced)
+
+        def who(old: str) -> MemberIdentity:
+            return MemberIdentity(self.etcd_name(node, old, chief), self.etcd_address(node), node.hostname)
+
+        return self.rt(node).as_member(self.spec(chief, model), chief.hostname, who)
 
     def etcd_address(self, node: NodeFacts) -> str:
         """The address in etcd's own URLs: said in the inventory, else the one in the old membership, else SSH's."""
@@ -791,12 +790,12 @@ class Maker:
                 return host_of_url(seat.peer_urls[0])
         return node.host.address
 
-    def etcd_name(self, node: NodeFacts, old: Identity, chief: NodeFacts) -> str:
+    def etcd_name(self, node: NodeFacts, old: str, chief: NodeFacts) -> str:
         for seat in self.diagnosis.seats:
             if seat.host == node.name and seat.name:
                 return seat.name
-        if chief.hostname and chief.hostname in old.name and node.hostname:
-            return old.name.replace(chief.hostname, node.hostname)
+        if chief.hostname and chief.hostname in old and node.hostname:
+            return old.replace(chief.hostname, node.hostname)
         return node.name
 
     def learners(self, chief: NodeFacts) -> bool:
@@ -827,8 +826,7 @@ class Maker:
         name, urls = self.member_of(node, spec)
         learner = self.learners(chief)
         paths, data = self.paths(node), self.data(node)
-        labels = {RUN_LABEL: self.run, ROLE_LABEL: Role.JOINING.value}
-        shaped = rewrite.plain(replace(spec, name=self.name(node)), name=self.name(node), labels=labels)
+        shaped = self.rt(node).plain(spec, name=self.name(node), run=self.run, role=Role.JOINING)
         owner, mode = (chief.data.owner, chief.data.mode) if chief.data else ("", "")
         label = chief.data.label if chief.data else ""
         if node.data is not None and node.data.exists:
@@ -860,8 +858,8 @@ class Maker:
         essential = [] if learner else [node.name]
         return stage(f"join-{node.name}", f"Bring {node.name} in", [steps], essential=essential)
 
-    def member_of(self, node: NodeFacts, spec: ContainerSpec) -> tuple[str, tuple[str, ...]]:
-        config = EtcdConfig.of(spec)
+    def member_of(self, node: NodeFacts, spec: Definition) -> tuple[str, tuple[str, ...]]:
+        config = self.rt(node).config(spec)
         if not config.name or not config.advertise_peer_urls:
             raise Unsupported(
                 f"{node.name}: its etcd's command gives no --name or no --initial-advertise-peer-urls, so it cannot be added"
@@ -1061,7 +1059,7 @@ class Maker:
         """Why a member must not be stopped to be replaced: quorum may rest on it. None where it surely does not."""
         voters = [each for each in self.diagnosis.seats if not each.learner]
         healthy = sum(1 for each in voters if self.healthy(each))
-        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+        runs = any(c.state == "running" and not c.isolated for c in node.containers)
         if seat is None or seat.learner or not seat.name or not runs or healthy >= quorum(len(voters)):
             return None
         return (
@@ -1127,18 +1125,18 @@ def chief_image(survey: Survey, chief: NodeFacts) -> str:
     return own.image_id if own else ""
 
 
-def check_plan(plan: Plan) -> None:
+def check_plan(fleet: Fleet, plan: Plan) -> None:
     """Check the invariants in the module's docstring. Raises FleetRecoverError: a fault of the program itself."""
     if plan.method is not None and plan.method.name == RESEED:
-        check_reseed(plan.stages)
+        check_reseed(fleet, plan.stages)
     started = plan.remedy is not Remedy.RESET
     kept: set[str] = set()
     adding: str | None = None
     for step in plan.steps:
         if isinstance(step, Quarantine):
-            rewrite.check_quarantine(step.spec)
+            runtime_of(fleet, step.node).check_quarantine(step.spec)
         elif isinstance(step, Join | StartRebuilt):
-            rewrite.assert_no_force(step.spec)
+            runtime_of(fleet, step.node).check_no_force(step.spec)
         if isinstance(step, StartOriginal | StartRebuilt):
             started = started or step.node == plan.survivor
         if isinstance(step, KeepData):

@@ -18,7 +18,7 @@ def renamed(survey: Survey, node: NodeFacts) -> Container | None:
     own = own_container(survey, node)
     if own is None or not node.healthy or standing_container(survey, node) is not None:
         return None
-    running = [c.id for c in node.containers if c.running and c.network != "none"]
+    running = [c.id for c in node.containers if c.running and not c.isolated]
     return own if own.name != own_name(survey, node) and running == [own.id] else None
 
 

@@ -29,10 +29,10 @@ from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.units import units_of
 from fleetrecover.decide.words import Wish
-from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.etcd.seed import Seed
 from fleetrecover.etcd.wal import Log, compare_logs
 from fleetrecover.facts import RESEED, NodeFacts, Survey
+from fleetrecover.runtime import runtime_of
 
 MARGIN = 1_000_000_000
 """So much the new term is above the highest that any disk knows."""
@@ -226,12 +226,13 @@ def _data(survey: Survey, chief: NodeFacts, log: Log) -> Iterator[Refusal]:
 def _host(survey: Survey, node: NodeFacts, seat: Seat, chief: NodeFacts) -> Iterator[Refusal]:
     name, data = node.name, node.data
     yield from _definition(survey, node, seat)
-    why = cannot_fence(survey.fleet.etcd.cli, node.cli_version) if node.cli_version is not None else ""
+    rt = runtime_of(survey.fleet, node.host)
+    why = rt.cannot_fence(node.cli_version) if node.cli_version is not None else ""
     if why:
         yield Refusal(name, "cannot-fence", f"{name}: {why}")
     if units_of(survey, node):
         yield Refusal(name, "unit", f"{name}: the unit {next(iter(units_of(survey, node)))} starts its etcd")
-    foreign = [c for c in node.containers if c.role is None and c.armed and c.spec is not None and c.spec.auto_remove]
+    foreign = [c for c in node.containers if c.role is None and c.armed and c.vanishes]
     if foreign:
         yield Refusal(name, "cannot-fence", f"{name}: container {foreign[0].name} would be gone when it is stopped")
     if node.log is not None and node.log.node_id != seat.id and name not in begun_anew(survey):

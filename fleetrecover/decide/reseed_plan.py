@@ -24,9 +24,10 @@ from fleetrecover.decide.membership import Seat, seats_of
 from fleetrecover.decide.method import told
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.reseed import Heir, Reseeding, need, version_of
-from fleetrecover.docker import rewrite
 from fleetrecover.errors import FleetRecoverError, Refused
-from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, NodeFacts, Proof, Role
+from fleetrecover.facts import NodeFacts, Proof
+from fleetrecover.model import Fleet
+from fleetrecover.runtime import runtime_of
 from fleetrecover.steps import (
     AdoptSeed,
     AwaitQuorum,
@@ -185,12 +186,8 @@ class ReseedStages:
         maker, chief = self.maker, self.chief
         paths, own = maker.paths(chief), maker.own(chief)
         name = paths.quarantine_name(maker.name(chief))
-        spec = rewrite.quarantine(
-            maker.spec(chief, own),
-            name=name,
-            data_host_path=paths.at("booted"),
-            labels={RUN_LABEL: maker.run, ROLE_LABEL: Role.QUARANTINE.value},
-            force=False,
+        spec = maker.rt(chief).quarantined(
+            maker.spec(chief, own), name=name, data=paths.at("booted"), wal=None, run=maker.run, force=False
         )
         last = found.last
         return ProveSeed(
@@ -260,7 +257,7 @@ class ReseedStages:
         return later
 
 
-def check_reseed(stages: Sequence[Stage]) -> None:
+def check_reseed(fleet: Fleet, stages: Sequence[Stage]) -> None:
     """Check the invariants. Raises FleetRecoverError: a fault of the program itself.
 
     - every host's data is made, and the copy proven, before any is put in place, and the survivor's comes first;
@@ -280,8 +277,8 @@ def check_reseed(stages: Sequence[Stage]) -> None:
         if isinstance(step, AdoptSeed) and StartOriginal in begun:
             raise FleetRecoverError(f"invariant broken: {step.node} would get its data after another was started")
         if isinstance(step, ProveSeed):
-            rewrite.assert_no_force(step.spec)
-            rewrite.assert_isolated(step.spec)
+            runtime_of(fleet, step.node).check_no_force(step.spec)
+            runtime_of(fleet, step.node).check_isolated(step.spec)
         begun.add(type(step))
     starting = {step.node for step in order if isinstance(step, StartOriginal)}
     adopting = {step.node for step in order if isinstance(step, AdoptSeed)}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
@@ -29,13 +29,12 @@ from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.plan import SPACE_MARGIN
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.untouchable import refusal
-from fleetrecover.docker import rewrite
-from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
-from fleetrecover.etcd.config import EtcdConfig
 from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, NodeFacts, Pin, Role, Survey
+from fleetrecover.facts import Container, Definition, NodeFacts, Pin, Role, Survey
+from fleetrecover.model import Fleet
 from fleetrecover.plain import version_numbers
+from fleetrecover.runtime import MemberIdentity, Runtime, runtime_of
 from fleetrecover.steps import (
     RESTORE,
     AdoptRestored,
@@ -105,7 +104,7 @@ class Situation:
     seats: tuple[Seat, ...] = ()
     open_run: RunUnderWay | None = None
     replace_living: bool = False
-    like: ContainerSpec | None = None
+    like: Definition | None = None
     like_hostname: str = ""
     givers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     other_cluster: bool = False
@@ -252,7 +251,7 @@ def make_restore_plan(
         note=note,
     )
     plan = maker.plan(resumed=resumed)
-    check_restore(plan)
+    check_restore(survey.fleet, plan)
     forbids = refusal(survey, [step for part in plan.stages for step in part.steps])
     if forbids is not None:
         raise Refused(f"{forbids.message}; nothing was changed", hint=forbids.advice or None)
@@ -302,19 +301,24 @@ class _Maker:
             raise Refused("there is no node left to restore on")
         return found
 
-    def spec(self, node: NodeFacts) -> tuple[ContainerSpec, tuple[str, ...]]:
+    def spec(self, node: NodeFacts) -> tuple[Definition, tuple[str, ...]]:
         """The node's own command, or another's with the identity exchanged; and what was exchanged."""
         own = own_container(self.survey, node)
         if own is not None:
             return self.sound(node, own), ()
         model, hostname = self.model()
-        old = replace(rewrite.identity_of(model), hostname=hostname)
-        address = node.host.etcd_address or node.host.address
-        new = rewrite.Identity(self.member_name(node, old, hostname), (address,), hostname=node.hostname)
-        spec, replaced = rewrite.exchange_identity(model, old, new)
-        return spec, tuple(change.text for change in replaced)
 
-    def sound(self, node: NodeFacts, own: Container) -> ContainerSpec:
+        def who(old: str) -> MemberIdentity:
+            address = node.host.etcd_address or node.host.address
+            return MemberIdentity(self.member_name(node, old, hostname), address, node.hostname)
+
+        return self.rt(node).as_member(model, hostname, who)
+
+    def rt(self, node: NodeFacts) -> Runtime:
+        """What runs etcd there."""
+        return runtime_of(self.survey.fleet, node.host)
+
+    def sound(self, node: NodeFacts, own: Container) -> Definition:
         if own.spec is None or own.config is None:
             raise Unsupported(
                 f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
@@ -323,7 +327,7 @@ class _Maker:
             raise Unsupported(f"{node.name}: container {own.name}: {own.spec_problem}")
         return own.spec
 
-    def model(self) -> tuple[ContainerSpec, str]:
+    def model(self) -> tuple[Definition, str]:
         for node in self.survey.nodes:
             own = own_container(self.survey, node)
             if own is not None and own.spec is not None:
@@ -335,12 +339,12 @@ class _Maker:
             hint="give `docker inspect` of one from before as --like FILE: every run keeps it as containers.json",
         )
 
-    def member_name(self, node: NodeFacts, old: rewrite.Identity, hostname: str) -> str:
+    def member_name(self, node: NodeFacts, old: str, hostname: str) -> str:
         for seat in self.situation.seats:
             if seat.host == node.name and seat.name:
                 return seat.name
-        if hostname and hostname in old.name and node.hostname:
-            return old.name.replace(hostname, node.hostname)
+        if hostname and hostname in old and node.hostname:
+            return old.replace(hostname, node.hostname)
         return node.name
 
     # --- the plan ---
@@ -425,7 +429,7 @@ class _Maker:
             return listed
         found: dict[str, tuple[str, ...]] = {}
         for node in targets:
-            config = EtcdConfig.of(self.spec(node)[0])
+            config = self.rt(node).config(self.spec(node)[0])
             if not config.name or not config.advertise_peer_urls:
                 raise Unsupported(
                     f"{node.name}: its etcd's command gives no --name or no --initial-advertise-peer-urls"
@@ -505,12 +509,13 @@ class _Maker:
         chosen = self.situation.chosen
         return SendSnapshot(*self.base(node), chosen.name, chosen.size, chosen.sha256)
 
-    def image(self, spec: ContainerSpec) -> str:
+    def image(self, spec: Definition) -> str:
         return spec.image
 
-    def prove(self, node: NodeFacts, spec: ContainerSpec) -> Stage | None:
+    def prove(self, node: NodeFacts, spec: Definition) -> Stage | None:
         chosen = self.situation.chosen
-        environment = tuple(entry for entry in spec.env if entry.startswith("ETCD_UNSUPPORTED_ARCH="))
+        arch = self.rt(node).config(spec).given.get("unsupported-arch")
+        environment = (f"ETCD_UNSUPPORTED_ARCH={arch}",) if arch else ()
         container = self.paths(node).quarantine_name(self.name(node))
         trial = TrialBoot(
             *self.base(node),
@@ -525,18 +530,18 @@ class _Maker:
         return stage("prove", title, [[self.send(node), trial]], [node.name])
 
     def prepare(
-        self, node: NodeFacts, spec: ContainerSpec, cluster: tuple[tuple[str, tuple[str, ...]], ...], bump: int
+        self, node: NodeFacts, spec: Definition, cluster: tuple[tuple[str, tuple[str, ...]], ...], bump: int
     ) -> list[Step]:
         state = self.state(node)
         if state.adopted or state.restored:
             return []
         self.check_space(node)
-        config = EtcdConfig.of(spec)
+        config = self.rt(node).config(spec)
         identity = Identity(config.name, config.advertise_peer_urls, cluster, self.token)
         steps: list[Step] = []
         if own_container(self.survey, node) is None:
             files = tuple(
-                sorted({named.host for named in rewrite.files_named(spec)} - {self.data(node), self.paths(node).wal})
+                sorted({named.path for named in self.rt(node).files(spec)} - {self.data(node), self.paths(node).wal})
             )
             if files:
                 steps.append(CheckFiles(*self.base(node), files))
@@ -611,7 +616,7 @@ class _Maker:
             steps.append(KeepData(*self.base(node), part))
         return [*steps, AdoptRestored(*self.base(node))]
 
-    def start(self, node: NodeFacts, spec: ContainerSpec, replaced: tuple[str, ...]) -> list[Step]:
+    def start(self, node: NodeFacts, spec: Definition, replaced: tuple[str, ...]) -> list[Step]:
         own = own_container(self.survey, node)
         there = standing_container(self.survey, node)
         adopted = self.state(node).adopted
@@ -623,8 +628,7 @@ class _Maker:
             return [StartOriginal(*self.base(node), own.id, self.name(node), policy, replaces, "nothing")]
         if adopted and there is not None and there.role is Role.MEMBER and there.running:
             return []
-        labels = {RUN_LABEL: self.run, ROLE_LABEL: Role.MEMBER.value}
-        plain = rewrite.plain(replace(spec, name=self.name(node)), name=self.name(node), labels=labels)
+        plain = self.rt(node).plain(spec, name=self.name(node), run=self.run, role=Role.MEMBER)
         reason = f"{own.name} carries --force-new-cluster" if own else "the node has no etcd container of its own"
         return [StartNew(*self.base(node), plain, self.name(node), self.policy(), reason, replaced)]
 
@@ -642,7 +646,7 @@ class _Maker:
         return [StartNeighbours(*self.base(node), names)] if names else []
 
 
-def check_restore(plan: RestorePlan) -> None:
+def check_restore(fleet: Fleet, plan: RestorePlan) -> None:
     """Check the invariants of the module's docstring. Raises FleetRecoverError: a fault of the program itself."""
     seen: dict[str, set[type[Step]]] = {}
     identities = {(s.identity.token, s.identity.cluster, s.bump) for s in plan.steps if isinstance(s, RestoreData)}
@@ -659,7 +663,7 @@ def check_restore(plan: RestorePlan) -> None:
         if isinstance(step, StartOriginal | StartNew):
             started = True
         if isinstance(step, StartNew):
-            rewrite.assert_no_force(step.spec)
+            runtime_of(fleet, step.node).check_no_force(step.spec)
         done.add(type(step))
 
 

@@ -40,7 +40,7 @@ def returned_members(survey: Survey, members: frozenset[int], dead: frozenset[st
 
 def armed(survey: Survey, node: NodeFacts) -> bool:
     """Whether an etcd runs in the open on the node, or would after a reboot."""
-    return any(c.role is None and c.network != "none" and c.armed for c in node.containers)
+    return any(c.role is None and not c.isolated and c.armed for c in node.containers)
 
 
 def old_quorum(returned: Sequence[Returned]) -> tuple[str, ...]:

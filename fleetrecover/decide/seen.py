@@ -33,7 +33,7 @@ def best_seen(survey: Survey, diagnosis: Diagnosis, wish: Wish | None = None) ->
 
 def best_at_rest(survey: Survey) -> Seen | None:
     """The same of what does not run: a member that runs may have moved on since the others were asked."""
-    return _best([n for n in survey.nodes if not any(c.running and c.network != "none" for c in n.containers)])
+    return _best([n for n in survey.nodes if not any(c.running and not c.isolated for c in n.containers)])
 
 
 def given_up(survey: Survey, run: OpenRun | None) -> frozenset[str]:

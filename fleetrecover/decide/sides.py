@@ -18,6 +18,7 @@ from fleetrecover.decide.words import Remedy
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.wal import Log, compare_logs
 from fleetrecover.facts import Keep, NodeFacts, Survey
+from fleetrecover.runtime import runtime_of
 
 MOVING = 5000
 """Entries, or revisions, that a member that follows may be ahead of what its cluster said a moment before."""
@@ -129,7 +130,7 @@ def surely_empty(node: NodeFacts) -> bool:
     if node.status is not None:
         quiet = node.status.leader_id == 0
     else:
-        quiet = not any(c.running and c.network != "none" for c in node.containers)
+        quiet = not any(c.running and not c.isolated for c in node.containers)
     return quiet and node.log is not None and never_written(node)
 
 
@@ -209,7 +210,7 @@ def ahead(survey: Survey) -> dict[str, tuple[int, int]]:
     serving, clusters = Side(tuple(live)), {cluster_of(node) for node in live}
     found = {}
     for node in survey.nodes if live else ():
-        runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+        runs = any(c.state == "running" and not c.isolated for c in node.containers)
         known = (node.log.commit if node.log else 0, node.db.revision if node.db else 0)
         more = known[0] > serving.index or known[1] > (serving.revision or 0)
         if runs and more and not node.healthy and cluster_of(node) in clusters:
@@ -219,7 +220,7 @@ def ahead(survey: Survey) -> dict[str, tuple[int, int]]:
 
 def _follows(node: NodeFacts, live: Sequence[NodeFacts]) -> bool:
     """Whether a node runs as a member of the cluster that serves, in its term: it may have moved on while we looked."""
-    runs = any(c.state == "running" and c.network != "none" for c in node.containers)
+    runs = any(c.state == "running" and not c.isolated for c in node.containers)
     terms = {each.status.raft_term for each in live if each.status}
     seated = {member.id for each in live for member in each.members or ()}
     return runs and node.log is not None and node.log.last.term in terms and node.log.node_id in seated
@@ -351,7 +352,8 @@ def _each(survey: Survey, sides: Iterable[Side], suffix: str) -> str:
 
 def move_away(survey: Survey, node: NodeFacts, suffix: str) -> str:
     """The command that stops a node's etcd, if it runs, and gives its data another name; without a suffix it only stops it."""
-    running = next((c.name for c in node.containers if c.running and c.network != "none"), None)
-    words = [] if running is None and suffix else [f"{survey.fleet.etcd.cli} stop -t 30 {running or 'etcd'}"]
+    running = next((c.name for c in node.containers if c.running and not c.isolated), None)
+    hand = runtime_of(survey.fleet, node.host).hand
+    words = [] if running is None and suffix else [hand.stop(running or "etcd")]
     words += [set_aside(node.data, suffix)] if suffix else []
     return " && ".join(words)

@@ -11,6 +11,7 @@ from fleetrecover.decide.membership import addresses_of
 from fleetrecover.decide.own import own_name, own_of, standing_container
 from fleetrecover.decide.rights import what_to_add
 from fleetrecover.facts import Certificate, NodeFacts, Survey
+from fleetrecover.runtime import runtime_of
 
 CLOCK_WARNING = 1.0
 CLOCK_ERROR = 30.0
@@ -144,7 +145,7 @@ def _ports(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             other = survey.node(port.name)
         except KeyError:
             continue
-        runs = any(c.state == "running" and c.network != "none" for c in other.containers)
+        runs = any(c.state == "running" and not c.isolated for c in other.containers)
         if port.answer == "silent" and other.reachable:
             yield Finding(
                 Severity.WARNING,
@@ -164,19 +165,19 @@ def _ports(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
 
 
 def _leftovers(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
-    name = own_name(survey, node)
+    name, hand = own_name(survey, node), runtime_of(survey.fleet, node.host).hand
     for container in node.containers:
         stray = container.role is None and container.name != name and container.kept_name is None
         if stray and not container.armed and not container.forced:
             message = (
                 f"{node.name}: container {container.name} ({container.state}) is left over from an earlier attempt"
             )
-            advice = f"keep it until the cluster is whole, then `{survey.fleet.etcd.cli} rm {container.name}`"
+            advice = f"keep it until the cluster is whole, then `{hand.remove(container.name)}`"
             yield Finding(Severity.INFO, node.name, "leftover-container", message, advice)
     for helper, state in node.helpers:
         if helper != "etcd-rolling-snapshots":
             message = f"{node.name}: container {helper} ({state}) is left over from a snapshot or a restore"
-            advice = f"`{survey.fleet.etcd.cli} rm {helper}` when nothing uses it"
+            advice = f"`{hand.remove(helper)}` when nothing uses it"
             yield Finding(Severity.INFO, node.name, "leftover-container", message, advice)
     for keep in node.keeps:
         if keep.pin is None and keep.run.startswith("trial-"):
@@ -216,7 +217,7 @@ def _policy(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             node.name,
             "no-restart-policy",
             f"{node.name}: container {own.name} has no restart policy, so etcd stays away after a reboot",
-            f"`{survey.fleet.etcd.cli} update --restart=always {own.name}`, unless something else starts it",
+            f"`{runtime_of(survey.fleet, node.host).hand.autostart(own.name)}`, unless something else starts it",
         )
 
 
@@ -229,5 +230,5 @@ def _crashing(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
             node.name,
             "crash-loop",
             f"{node.name}: container {own.name} ends and is restarted again and again{code}",
-            f"`{survey.fleet.etcd.cli} logs --tail 20 {own.name}` on {node.name} tells why",
+            f"`{runtime_of(survey.fleet, node.host).hand.logs(own.name)}` on {node.name} tells why",
         )

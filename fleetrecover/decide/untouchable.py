@@ -15,13 +15,14 @@ from fleetrecover.decide.own import own_container, unclear, wanted_name
 from fleetrecover.decide.rights import what_to_add
 from fleetrecover.decide.units import TOUCHING, unheld
 from fleetrecover.facts import NodeFacts, Survey
+from fleetrecover.runtime import KINDS, kind_of, runtime_of
 
 FORBIDDEN, IN_CONTAINER = "forbidden", "in-container"
 """Kinds of a Problem, and codes of the findings: data that may not be read, and data that is in no mount."""
 WRAPPED, WHICH, UNWRITABLE, WAL_APART = "wrapped", "which-container", "unwritable", "wal-apart"
 
-CONTAINERS, OTHER_RUNTIME = ("docker", "podman"), "other-runtime"
-"""The runtimes that are containers, and the code for any other."""
+OTHER_RUNTIME = "other-runtime"
+"""The code for a runtime that is not built."""
 
 
 def node_kinds(survey: Survey) -> list[Finding]:
@@ -68,8 +69,8 @@ def _reasons(survey: Survey, node: NodeFacts, free: frozenset[str]) -> Iterator[
 
 def _other_runtime(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     """That the inventory says that etcd is no container there."""
-    runtime = node.host.runtime or survey.fleet.etcd.runtime
-    if runtime not in CONTAINERS:
+    runtime = kind_of(survey.fleet, node.host)
+    if runtime not in KINDS:
         yield Finding(
             _severity(node),
             node.name,
@@ -125,15 +126,16 @@ def _in_container(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     container = own_container(survey, node)
     if container is None or not container.inside:
         return
-    cli, where = survey.fleet.etcd.cli, container.inside
+    hand, where = runtime_of(survey.fleet, node.host).hand, container.inside
+    copy, stop = hand.copy_out(container.name, where, "DIR"), hand.stop(container.name)
     yield Finding(
         _severity(node),
         node.name,
         IN_CONTAINER,
         f"{node.name}: the data of container {container.name} ({where}) is in no mount: it is in the container itself, and goes "
         "with it",
-        f"do not remove that container; `{cli} cp {container.name}:{where} DIR` on {node.name} copies the data out (stop it "
-        f"before: `{cli} stop -t 30 {container.name}`), and `fleetrecover inspect DIR` shows what is in it; then run etcd with "
+        f"do not remove that container; `{copy}` on {node.name} copies the data out (stop it "
+        f"before: `{stop}`), and `fleetrecover inspect DIR` shows what is in it; then run etcd with "
         f"a volume on DIR",
     )
 

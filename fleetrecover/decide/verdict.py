@@ -16,6 +16,7 @@ from fleetrecover.decide.unlogged import everybody_from_it
 from fleetrecover.etcd.membership import hex_id
 from fleetrecover.facts import Container, Proof, Role, Survey
 from fleetrecover.plain import counted
+from fleetrecover.runtime import runtime_of
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def _policies(survey: Survey, expected: Expectation) -> Check:
     told = _policies_told({host: standing_container(survey, survey.node(host)) for host in expected.hosts})
     if none:
         names = ", ".join(dict.fromkeys(own_name(survey, survey.node(host)) for host in none))
-        command = f"`{survey.fleet.etcd.cli} update --restart=always {names}`"
+        command = f"`{runtime_of(survey.fleet).hand.autostart(names)}`"
         told += (
             f"; without one etcd stays away after a reboot on {', '.join(none)}, as before ({command}, unless something else "
             "starts it)"

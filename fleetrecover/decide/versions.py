@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import seconds
 from fleetrecover.decide.own import own_container
-from fleetrecover.etcd.config import variable
 from fleetrecover.facts import Container, NodeFacts, Survey
 from fleetrecover.plain import version_numbers, version_text
 
@@ -80,11 +79,10 @@ def image_version(container: Container) -> tuple[int, ...]:
 
 def unknown_flags(container: Container, version: tuple[int, ...]) -> tuple[str, ...]:
     """The flags of its command that this version of etcd does not know any more. What stands in a variable is no flag."""
-    config, spec = container.config, container.spec
-    if config is None or spec is None or config.opaque or not version:
+    config = container.config
+    if config is None or container.spec is None or config.opaque or not version:
         return ()
-    flags = [name for name in config.given if variable(name) not in spec.environment]
-    return tuple(n for n in flags if any(version >= since and gone.fullmatch(n) for since, gone in _GONE))
+    return tuple(n for n in config.flags if any(version >= since and gone.fullmatch(n) for since, gone in _GONE))
 
 
 def _image(node: NodeFacts, own: Container, found: tuple[int, ...], written: tuple[int, ...]) -> Finding:

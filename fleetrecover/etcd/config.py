@@ -190,9 +190,10 @@ _KNOWN = frozenset(_DEFAULTS)
 class EtcdConfig:
     """The settings etcd runs with that matter here. Paths are the container's; `initial_cluster` name → peer URLs.
 
-    `heartbeat` and `election` in milliseconds. `given` are all flags and variables by the flag's name, flags first.
-    `opaque`: what stands between the container's command and etcd, so that it must not be rewritten; empty for nothing;
-    `scripted`: that is a script of the image's, which may do anything to the data before etcd starts.
+    `heartbeat` and `election` in milliseconds. `given` are all flags and variables by the flag's name, flags first, and
+    `flags` those of them that stand in no variable. `opaque`: what stands between the container's command and etcd, so that
+    it must not be rewritten; empty for nothing; `scripted`: that is a script of the image's, which may do anything to the
+    data before etcd starts.
     """
 
     name: str
@@ -224,6 +225,7 @@ class EtcdConfig:
     given: Mapping[str, str]
     opaque: str = ""
     scripted: bool = False
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, started: Started) -> EtcdConfig:
@@ -291,6 +293,7 @@ class EtcdConfig:
             discovery=get("discovery") or get("discovery-srv") or get("discovery-token"),
             quota_backend_bytes=_integer("quota-backend-bytes", get("quota-backend-bytes")),
             given=given,
+            flags=tuple(flag for flag in given if variable(flag) not in started.environment),
         )
 
     @property

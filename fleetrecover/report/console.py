@@ -76,7 +76,7 @@ def _row(survey: Survey, node: NodeFacts) -> tuple[str, ...]:
     if status is not None:
         role = "leader" if status.leader else "learner" if status.is_learner else "follower"
         etcd = f"{status.version}, {role if node.healthy else 'no leader'}"
-    elif any(c.state == "running" and c.network != "none" for c in node.containers):
+    elif any(c.state == "running" and not c.isolated for c in node.containers):
         etcd = "does not answer"
     log = "" if node.log_problem is None else _UNREAD.get(node.log_problem.kind, "damaged")
     if node.log is not None:

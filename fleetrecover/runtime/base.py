@@ -114,6 +114,18 @@ class ByHand(Protocol):
         """Let it start by itself again."""
         ...
 
+    def no_autostart(self, name: str) -> str:
+        """Keep one from starting by itself."""
+        ...
+
+    def copy_out(self, name: str, path: str, to: str) -> str:
+        """Copy a directory out of one in which it lies."""
+        ...
+
+    def when_mute(self, said: str) -> str:
+        """What to do where it does not answer; `said` is what was said instead, in small letters."""
+        ...
+
     def logs(self, name: str) -> str:
         """What it last said."""
         ...
@@ -166,6 +178,17 @@ class Definitions(Protocol):
 
     def autostarting(self, definition: Definition, policy: str) -> Definition:
         """With that autostart."""
+        ...
+
+    def on_host(self, definition: Definition, path: str) -> str | None:
+        """Where a path that etcd sees lies on the node; None where it lies nowhere there."""
+        ...
+
+    def recorded(self, value: Any, source: str) -> tuple[Definition, str] | None:
+        """The etcd's definition, and its host's name, of what `record` has written, or an operator gives; None if it has none.
+
+        Raises FormatError, Refused, Unsupported.
+        """
         ...
 
     def files(self, definition: Definition) -> tuple[NamedFile, ...]:

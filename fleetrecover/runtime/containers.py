@@ -16,10 +16,11 @@ from fleetrecover.commands.shell import join
 from fleetrecover.commands.snapshots import Neighbour, Schedule, SchedulePaths, Tool
 from fleetrecover.docker import rewrite
 from fleetrecover.docker.argv import env_file_lines, env_inherited, masked, render, secrets_of, to_argv, to_json
+from fleetrecover.docker.etcd_config import is_etcd
 from fleetrecover.docker.podman import cannot_fence
 from fleetrecover.docker.rewrite import Identity
-from fleetrecover.docker.spec import from_inspect, mounted_at
-from fleetrecover.errors import Unsupported
+from fleetrecover.docker.spec import from_inspect, host_path, mounted_at
+from fleetrecover.errors import FormatError, Unsupported
 from fleetrecover.etcd.config import EtcdConfig, client_endpoint
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Definition, Role
 from fleetrecover.limits import STOP_GRACE
@@ -57,6 +58,28 @@ class TypedByHand:
     def autostart(self, names: str) -> str:
         """Let it start by itself again."""
         return f"{self.cli} update --restart=always {names}"
+
+    def no_autostart(self, name: str) -> str:
+        """Keep one from starting by itself."""
+        return f"{self.cli} update --restart=no {name}"
+
+    def copy_out(self, name: str, path: str, to: str) -> str:
+        """Copy a directory out of one in which it lies."""
+        return f"{self.cli} cp {name}:{path} {to}"
+
+    def when_mute(self, said: str) -> str:
+        """What to do where the engine does not answer."""
+        if "permission denied" in said:
+            return (
+                "the login user may not talk to the container engine: set `sudo = true` below [ssh] in hosts.toml, or add the "
+                "user to the engine's group there (`sudo usermod -aG docker USER`, then log in anew)"
+            )
+        if "not found" in said or ("no such file" in said and "sock" not in said):
+            return f"there is no `{self.cli}` in the login user's path: set `cli` below [etcd] in hosts.toml"
+        return (
+            "start the container engine there (`sudo systemctl start docker`); until then its etcd can neither be stopped nor "
+            "started"
+        )
 
     def logs(self, name: str) -> str:
         """What it last said."""
@@ -320,6 +343,24 @@ class Containers:
     def autostarting(self, definition: Definition, policy: str) -> Definition:
         """With that restart policy."""
         return replace(definition, restart=policy)
+
+    def on_host(self, definition: Definition, path: str) -> str | None:
+        """Where a path of the container lies on the node."""
+        return host_path(definition, path)
+
+    def recorded(self, value: Any, source: str) -> tuple[Definition, str] | None:
+        """The etcd among the containers of an `inspect`."""
+        documents = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, dict) for each in documents):
+            raise FormatError("not the output of `docker inspect`", source=source)
+        if not documents:
+            return None
+
+        def read() -> tuple[Definition, str]:
+            document = next((each for each in documents if is_etcd(each)), documents[0])
+            return from_inspect(document), str((document.get("Config") or {}).get("Hostname") or "")
+
+        return understood(source, read)
 
     def files(self, definition: Definition) -> tuple[NamedFile, ...]:
         """The files and directories of the node that it names."""

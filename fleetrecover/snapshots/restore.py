@@ -17,7 +17,7 @@ from typing import Any
 
 from fleetrecover import __version__, bounds, limits
 from fleetrecover import steps as s
-from fleetrecover.answers import load_json, understood
+from fleetrecover.answers import load_json
 from fleetrecover.apply import Applier, Events
 from fleetrecover.commands import probes
 from fleetrecover.commands import snapshots as commands
@@ -29,8 +29,6 @@ from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.own import own_of
 from fleetrecover.decide.rights import refuse_without_rights
 from fleetrecover.decide.verdict import Expectation, Judgement
-from fleetrecover.docker.etcd_config import is_etcd
-from fleetrecover.docker.spec import from_inspect
 from fleetrecover.ending import scratch
 from fleetrecover.errors import (
     CheckFailed,
@@ -312,7 +310,7 @@ class _Looker:
     def given(self, path: Path) -> _Like:
         """What the operator gave."""
         try:
-            found = _like(load_json(path.read_bytes(), str(path)), str(path))
+            found = _like(self.means.fleet, load_json(path.read_bytes(), str(path)), str(path))
         except OSError as error:
             raise InputError(f"--like {path}: {error.strerror or error}") from error
         if found is None:
@@ -327,7 +325,9 @@ class _Looker:
             path = posixpath.join(keep.path, "containers.json")
             probe = probes.file_bytes(path, bounds.JSON)
             try:
-                found = _like(load_json(Reader(node.host, self.means.transport).read(probe), path), path)
+                found = _like(
+                    self.means.fleet, load_json(Reader(node.host, self.means.transport).read(probe), path), path
+                )
             except (FormatError, Refused) as error:
                 bad.append(f"{node.name}:{path}: {error.message}")
                 continue
@@ -358,19 +358,10 @@ def _fields(found: _Like | None) -> dict[str, Any]:
     return {} if found is None else {"like": found.like, "like_hostname": found.like_hostname}
 
 
-def _like(value: Any, source: str) -> _Like | None:
-    """The etcd among the containers of an `inspect`; None where it lists none. Raises FormatError, Refused."""
-    documents = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, dict) for each in documents):
-        raise FormatError("not the output of `docker inspect`", source=source)
-    if not documents:
-        return None
-
-    def read() -> _Like:
-        document = next((each for each in documents if is_etcd(each)), documents[0])
-        return _Like(from_inspect(document), str((document.get("Config") or {}).get("Hostname") or ""))
-
-    return understood(source, read)
+def _like(fleet: Fleet, value: Any, source: str) -> _Like | None:
+    """The etcd's definition in what a run has recorded; None where it lists none. Raises FormatError, Refused."""
+    found = runtime_of(fleet).recorded(value, source)
+    return None if found is None else _Like(*found)
 
 
 def _good(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_a_second_one_that_runs_on_the_same_data_is_stopped_by_hand() -> None:
 
     beside = container("restarting", name="etcd-old", id="d" * 64, restart_policy="no")
     for own in (container(), container("exited")):
-        assert advice(own, beside) == "`docker update --restart=no etcd-old && docker stop etcd-old`"
+        assert advice(own, beside) == "`docker update --restart=no etcd-old && docker stop -t 30 etcd-old`"
     for other in (
         replace(beside, data_path="/var/lib/etcd-events"),
         replace(beside, state="exited", restart_policy="always"),

@@ -45,22 +45,24 @@ def steps_of(plan: Plan, kind: type[s.Step]) -> list[s.Step]:
 
 
 def test_a_reset_outside_of_quarantine_is_no_plan() -> None:
-    plan = of(FakeFleet.broken(3, wiped=2))
+    fleet = FakeFleet.broken(3, wiped=2)
+    plan, known = of(fleet), fleet.survey().fleet
     [good] = [step for step in plan.steps if isinstance(step, s.Quarantine)]
-    check_plan(plan)
+    check_plan(known, plan)
     for spec in (replace(good.spec, network="host"), replace(good.spec, restart="always")):
         bad = replace(good, spec=spec)
         stages = (s.Stage("reset", "", ((bad,),)),)
         with pytest.raises(FleetRecoverError):
-            check_plan(replace(plan, stages=stages))
+            check_plan(known, replace(plan, stages=stages))
 
 
 def test_a_forced_container_is_neither_joined_nor_rebuilt() -> None:
-    plan = of(FakeFleet.broken(3, wiped=2))
+    fleet = FakeFleet.broken(3, wiped=2)
+    plan, known = of(fleet), fleet.survey().fleet
     join = next(step for step in plan.steps if isinstance(step, s.Join))
     forced = replace(join.spec, command=(*(join.spec.command or ()), "--force-new-cluster"))
     with pytest.raises(FleetRecoverError):
-        check_plan(replace(plan, stages=(*plan.stages, s.Stage("x", "", ((replace(join, spec=forced),),)))))
+        check_plan(known, replace(plan, stages=(*plan.stages, s.Stage("x", "", ((replace(join, spec=forced),),)))))
 
 
 def test_only_the_survivor_whose_copy_is_in_place_is_left_unfenced() -> None:

@@ -264,7 +264,7 @@ def test_the_invariants_bite() -> None:
     """A plan whose order was changed is a fault of the program, and is not done."""
     survey = fleet(3, 2)
     plan = make_plan(survey, diagnose(survey, ALL), ALL, run="r1", started="")
-    check_plan(plan)
+    check_plan(survey.fleet, plan)
     order = [part.name for part in plan.stages]
     assert order == ["fence", "keep", "seed", "prove", "adopt-first", "adopt", "start", "quorum"]
     for first, second in [
@@ -278,16 +278,16 @@ def test_the_invariants_bite() -> None:
         one, other = order.index(first), order.index(second)
         parts[one], parts[other] = parts[other], parts[one]
         with pytest.raises(FleetRecoverError, match="invariant broken"):
-            check_reseed(parts)
+            check_reseed(survey.fleet, parts)
     for name in ("adopt", "start"):
         with pytest.raises(FleetRecoverError, match="other data than the rest"):
-            check_reseed([part for part in plan.stages if part.name != name])
+            check_reseed(survey.fleet, [part for part in plan.stages if part.name != name])
     seed = plan.stage("seed")
     assert seed is not None
     half = stage("seed", "", seed.lanes[:2])
     assert half is not None
     with pytest.raises(FleetRecoverError, match="invariant broken"):
-        check_reseed([half if part.name == "seed" else part for part in plan.stages])
+        check_reseed(survey.fleet, [half if part.name == "seed" else part for part in plan.stages])
 
 
 def test_a_log_like_the_survivors_is_told_apart_from_a_shorter_one() -> None:

@@ -253,34 +253,36 @@ def test_no_space_is_known_before() -> None:
 
 
 def test_the_invariants_are_checked() -> None:
-    plan = make(FakeFleet.broken(2).survey())
+    survey = FakeFleet.broken(2).survey()
+    plan = make(survey)
     by_name = {stage.name: stage for stage in plan.stages}
     wrong = replace(plan, stages=(by_name["fence"], by_name["prepare"]))
     with pytest.raises(FleetRecoverError, match="invariant"):
-        r.check_restore(wrong)
+        r.check_restore(survey.fleet, wrong)
     late = replace(plan, stages=(by_name["start"], by_name["fence"]))
     with pytest.raises(FleetRecoverError, match="invariant"):
-        r.check_restore(late)
+        r.check_restore(survey.fleet, late)
     changed = [
         replace(step, sha256="c" * 64) if isinstance(step, s.SendSnapshot) and step.node == "n2" else step
         for step in by_name["prepare"].steps
     ]
     other = s.Stage("prepare", "", (tuple(changed),))
     with pytest.raises(FleetRecoverError, match="invariant"):
-        r.check_restore(replace(plan, stages=(other,)))
+        r.check_restore(survey.fleet, replace(plan, stages=(other,)))
 
 
 @pytest.mark.parametrize("what", ["token", "cluster", "bump"])
 def test_nodes_that_would_not_be_members_of_one_cluster_are_no_plan(what: str) -> None:
-    plan = make(FakeFleet.broken(2).survey())
-    r.check_restore(plan)
+    survey = FakeFleet.broken(2).survey()
+    plan = make(survey)
+    r.check_restore(survey.fleet, plan)
     steps = [step for step in plan.steps if isinstance(step, s.RestoreData)]
     other = replace(steps[1], bump=7)
     if what != "bump":
         value: Any = "other" if what == "token" else (("etcd-n9", ("https://10.0.0.9:2380",)),)
         other = replace(steps[1], identity=replace(steps[1].identity, **{what: value}))
     with pytest.raises(FleetRecoverError, match="invariant"):
-        r.check_restore(replace(plan, stages=(s.Stage("prepare", "", ((steps[0], other),)),)))
+        r.check_restore(survey.fleet, replace(plan, stages=(s.Stage("prepare", "", ((steps[0], other),)),)))
 
 
 @pytest.mark.parametrize("policy", ["no", "always", "unless-stopped"])
