@@ -79,12 +79,12 @@ class Settings:
         """For progress and prose."""
         return self.console(stderr=True)
 
-    def events(self) -> Events:
+    def events(self, fleet: Fleet) -> Events:
         """What tells the story on stderr, waits too, and to whom listens to it as lines."""
         from fleetrecover.report.console import ConsoleEvents
 
         self.waits.watch()
-        return LinedEvents(ConsoleEvents(self.err, verbose=self.verbose, waits=self.waits), self.lines)
+        return LinedEvents(ConsoleEvents(self.err, fleet, verbose=self.verbose, waits=self.waits), self.lines)
 
 
 def say_wait(text: str) -> None:
@@ -244,7 +244,7 @@ def means(fleet: Fleet, transport: Transport, yes: str | None, command: str = "r
     """What a recovery needs from outside."""
     from fleetrecover.recover import Recovery
 
-    return Recovery(fleet, transport, settings.events(), confirmer(fleet, yes), command=command)
+    return Recovery(fleet, transport, settings.events(fleet), confirmer(fleet, yes), command=command)
 
 
 def confirmer(fleet: Fleet, yes: str | None) -> Any:
@@ -366,7 +366,7 @@ def tried(found: Survey, diagnosis: Diagnosis, transport: Transport) -> list[Tri
     """What copies of the candidates answered."""
     from fleetrecover.trial import try_all
 
-    return try_all(found, diagnosis, transport, settings.events())
+    return try_all(found, diagnosis, transport, settings.events(found.fleet))
 
 
 @app.command()

@@ -164,7 +164,7 @@ def _means(fleet: Any, transport: Any, yes: str | None, of: Sequence[str] = ()) 
             ask(plan.cluster, yes)
             asked.extend(of[1:])
 
-    return Means(fleet, transport, settings.events(), confirm)
+    return Means(fleet, transport, settings.events(fleet), confirm)
 
 
 def _show(survey: Any, plan: Any) -> None:

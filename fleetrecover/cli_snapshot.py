@@ -87,7 +87,7 @@ def save(
     from fleetrecover.snapshots.save import save as take
 
     with reached() as (fleet, transport), progress_shown() as progress:
-        events = settings.events()
+        events = settings.events(fleet)
         saved = take(fleet, transport, events, name, fetch_to=fetch, progress=progress)
     if settings.json:
         print_json(saved_document(fleet.cluster, saved))
@@ -131,7 +131,7 @@ def restore(
             print_restore_plan(settings.err, survey, plan, commands=settings.verbose)
             ask(fleet.cluster, yes)
 
-        means = Means(fleet, transport, settings.events(), confirm, progress)
+        means = Means(fleet, transport, settings.events(fleet), confirm, progress)
         report = run(means, Wanted(snapshot, frozenset(dead or ()), local, replace_living, like, other_cluster))
     if settings.json:
         print_json(restored_document(fleet.cluster, report))
@@ -153,7 +153,7 @@ def schedule(
 
     wanted = Schedule(seconds(every, "--every"), keep, seconds(keep_for, "--for") if keep_for else 0)
     with reached() as (fleet, transport):
-        events = settings.events()
+        events = settings.events(fleet)
         found = flow.schedule(fleet, transport, events, wanted)
     _show_schedule(fleet.cluster, found)
 

@@ -312,10 +312,11 @@ def _unprefixed(node: str, message: str) -> str:
 
 
 class ConsoleEvents:
-    """The story on stderr, as it happens."""
+    """The story on stderr, as it happens to a fleet."""
 
-    def __init__(self, console: Console, *, verbose: bool = False, waits: Waits | None = None) -> None:
+    def __init__(self, console: Console, fleet: Fleet, *, verbose: bool = False, waits: Waits | None = None) -> None:
         self.console = console
+        self.fleet = fleet
         self.verbose = verbose
         self._lock = threading.Lock()
         self._bars = Bars(console)
@@ -332,7 +333,7 @@ class ConsoleEvents:
 
     def step_begins(self, step: Step) -> None:
         """A step begins; it is told at once only with `verbose`, else when it takes longer than a moment."""
-        limit = limit_text(limit_of(step))
+        limit = limit_text(limit_of(step, self.fleet))
         key = self._waits.begin(step.node, f"{name_of(step)}, {limit}", step=name_of(step), run=step.paths.run)
         with self._lock:
             self._keys[id(step)] = key

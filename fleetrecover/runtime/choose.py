@@ -15,9 +15,6 @@ def _containers(fleet: Fleet, host: Host | None) -> Runtime:
     return Containers(fleet.etcd.cli if own in (None, fleet.etcd.runtime) else str(own))
 
 
-USUAL: Runtime = Containers()
-"""RKE1's, where no fleet is at hand and the answer is every runtime's, as how long a step may take."""
-
 KINDS: dict[str, Callable[[Fleet, Host | None], Runtime]] = {"docker": _containers, "podman": _containers}
 """Those that are built, by their names in the inventory."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fleetrecover import steps as s
 from fleetrecover.errors import FleetRecoverError
 from fleetrecover.model import Fleet
-from fleetrecover.runtime import USUAL, Runtime, runtime_of
+from fleetrecover.runtime import runtime_of
 
 
 def kinds(of: type[s.Step] = s.Step) -> Iterator[type[s.Step]]:
@@ -54,13 +54,13 @@ def headline(step: s.Step, fleet: Fleet) -> tuple[str, s.Explained]:
     return (said.title if said.title.startswith(name) else f"{name}: {said.title}"), said
 
 
-def limit_of(step: s.Step, rt: Runtime = USUAL) -> float | None:
+def limit_of(step: s.Step, fleet: Fleet) -> float | None:
     """How long a step may take at most, in seconds; None where that depends on how much there is to move."""
     if step.moves:
         return None
     told = step.longest_wait()
     try:
-        acts = step.explain(rt).seconds
+        acts = step.explain(runtime_of(fleet, step.node)).seconds
     except (FleetRecoverError, TypeError):  # whoever looks on must never stop a run
         acts = 0.0
     return told + acts or None

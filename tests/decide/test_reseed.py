@@ -234,7 +234,7 @@ def test_every_step_of_it_is_told_and_bounded() -> None:
     for step in plan.steps:
         told = step.explain(Containers())
         assert told.title and name_of(step)
-        assert isinstance(step, SeedData) or limit_of(step), name_of(step)
+        assert isinstance(step, SeedData) or limit_of(step, survey.fleet), name_of(step)
         if isinstance(step, SeedData | ProveSeed):
             assert "5" in " ".join(told.commands)
         if isinstance(step, ProveSeed):

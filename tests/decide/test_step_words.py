@@ -13,6 +13,7 @@ from fleetrecover.decide.plan import Plan, make_plan
 from fleetrecover.decide.run_names import ENOUGH, LAST, match_run
 from fleetrecover.errors import InputError, Undetermined
 from fleetrecover.facts import Keep, Pin, Problem
+from fleetrecover.model import Fleet
 from fleetrecover.plain import counted
 from fleetrecover.remote.retry import MEMBER_ADD_POLICY, PROMOTE_POLICY
 from fleetrecover.steps import Deeds, EnsureImage, MarkUndone, OwnAffair, SendSnapshot, Step
@@ -38,19 +39,19 @@ def test_every_step_explains_itself_and_a_task_of_fab_is_one_that_exists() -> No
             assert kind.actions is not Deeds.actions and kind.told is not Deeds.told, kind
 
 
-def plans() -> Iterator[Plan]:
+def plans() -> Iterator[tuple[Fleet, Plan]]:
     for nodes in (1, 2, 3, 5):
         for wiped in range(nodes):
             for version in ("3.3.25", "3.4.23"):
                 survey = FakeFleet.broken(nodes, wiped=wiped, version=version).survey()
                 judged = diagnose(survey, Wish())
-                yield make_plan(survey, judged, Wish(), run="r1", started="", tool="")
+                yield survey.fleet, make_plan(survey, judged, Wish(), run="r1", started="", tool="")
 
 
 def test_every_step_of_every_plan_has_a_limit_and_a_task_of_fab() -> None:
-    for plan in plans():
+    for fleet, plan in plans():
         for step in plan.steps:
-            assert isinstance(step, EnsureImage) or limit_of(step), name_of(step)
+            assert isinstance(step, EnsureImage) or limit_of(step, fleet), name_of(step)
             assert step.tasks, name_of(step)
 
 
@@ -60,7 +61,7 @@ def test_the_limits_are_those_that_are_kept() -> None:
 
 def test_a_plan_can_be_done_task_by_task_as_each_says_which_is_next() -> None:
     """What is told to be next can be done, and leads to the end."""
-    for plan in plans():
+    for _, plan in plans():
         done: list[Step] = []
         told = single.what_next(plan, done)
         while "fab" in told:
@@ -75,7 +76,7 @@ def test_a_plan_can_be_done_task_by_task_as_each_says_which_is_next() -> None:
 
 
 def test_what_must_come_first_is_told_as_a_task() -> None:
-    for plan in plans():
+    for _, plan in plans():
         _, first = single.ready(plan, "promote", None)
         assert first.startswith(("`fab fence` (", "`fab start` (")), first
         assert not any(kind.__name__ in first for kind in kinds())

@@ -420,5 +420,5 @@ def test_the_words_say_what_becomes_of_the_unit(unit: Unit) -> None:
     assert "daemon-reload" in said["HoldUnit"][1].undo
     assert "systemctl stop etcd.service" in " ".join(said["StopUnit"][1].commands)
     assert ("makes etcd anew" in said["ReleaseUnit"][0]) is unit.remakes
-    waits = [limit_of(step) for step in plan.steps if isinstance(step, s.ReleaseUnit)]
+    waits = [limit_of(step, fleet.survey().fleet) for step in plan.steps if isinstance(step, s.ReleaseUnit)]
     assert all(limit is not None and limit > 200 for limit in waits)

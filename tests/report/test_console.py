@@ -196,7 +196,7 @@ def test_the_plan_calls_a_step_what_the_story_calls_it() -> None:
     screen = Screen(160, terminal=False)
     console.print_plan(screen.out, survey, judged, plan, commands=False)
     told = io.StringIO()
-    events = console.ConsoleEvents(SafeConsole(file=told, width=160), verbose=True)
+    events = console.ConsoleEvents(SafeConsole(file=told, width=160), survey.fleet, verbose=True)
     for step in plan.steps:
         events.step_begins(step)
         events.step_ends(step, Outcome(type(step).__name__, step.node, 0.1))

@@ -10,7 +10,7 @@ import pytest
 from fleetrecover import limits
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.errors import Unreachable
-from fleetrecover.model import Command, Host, Result
+from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.outcome import Outcome
 from fleetrecover.report.console import ConsoleEvents
 from fleetrecover.report.terminal import SafeConsole
@@ -77,7 +77,7 @@ def test_while_a_step_goes_on_the_questions_behind_it_are_not_told() -> None:
 )
 def test_a_step_says_what_is_waited_for_where_and_how_long_at_most(step: Any, line: str) -> None:
     told, out = Told(), io.StringIO()
-    events = ConsoleEvents(SafeConsole(file=out, width=160), waits=told.waits)
+    events = ConsoleEvents(SafeConsole(file=out, width=160), Fleet("c", (Host("etcd1", "10.0.0.1"),)), waits=told.waits)
     events.step_begins(step)
     assert told.after(limits.TELL_AFTER) == [f"   … etcd1: {line}"]
     assert out.getvalue() == ""
