@@ -26,7 +26,8 @@ def kind_of(fleet: Fleet, host: Host | None = None) -> str:
 
 def runtime_of(fleet: Fleet, host: Host | str | None = None) -> Runtime:
     """The runtime of a host, or of the fleet's hosts in general. One that is not built yet is looked at as containers: what it
-    would be asked to change is refused before that (`decide/untouchable.py`).
+    would be asked to change is refused before that (`decide/untouchable.py`). A name that the inventory does not have is one of
+    the fleet's in general.
     """
-    found = fleet.host(host) if isinstance(host, str) else host
+    found = next((each for each in fleet.hosts if each.name == host), None) if isinstance(host, str) else host
     return KINDS.get(kind_of(fleet, found), _containers)(fleet, found)
