@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def main() -> int:
     paths = asked.paths or [Path("fleetrecover") / place for place in PLACES]
     files = [each for path in paths for each in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
+    for each in (signal.SIGINT, signal.SIGHUP):  # a shell's background ignores them, and so would what the tests start
+        signal.signal(each, signal.default_int_handler)
     runner = Runner(tuple(files), 0 if asked.all else asked.sample, asked.seed, asked.jobs, asked.out)
     arguments = [
         "-m",

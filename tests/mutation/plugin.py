@@ -23,6 +23,7 @@ from typing import Any, TextIO
 import pytest
 from _pytest.runner import runtestprotocol
 
+from tests.mutation.equivalent import LISTED, read, split
 from tests.mutation.operators import Mutant, mutants, mutated_code
 
 Place = tuple[str, int]
@@ -53,24 +54,33 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of pytest's own loop."""
         screen = os.fdopen(os.dup(2), "w", buffering=1)
-        failed = self.watch(session)
-        if failed:
-            session.testsfailed = failed
-            return True
-        chosen = self.choose()
+        broken = self.watch(session)
+        session.testsfailed = len(broken)
+        for number in broken:  # it would kill every mutant
+            print(f"fails without any mutant, so it judges none: {session.items[number].nodeid}", file=screen)
+            for tests in self.entered.values():
+                tests.discard(number)
+        chosen, unseen = split(self.choose(), read(LISTED.read_text()))
+        for mutant in unseen:
+            print(f"equivalent: {mutant.told}", file=screen)
         print(f"{len(chosen)} mutants, seed {self.seed}, {len(session.items)} tests", file=screen)
         lived = self.run(session, chosen, screen)
         killed = len(chosen) - len(lived)
         share = 100 * killed / max(len(chosen), 1)
-        print(f"{killed} of {len(chosen)} mutants killed, {share:.1f} %, seed {self.seed}", file=screen)
+        left = f", {len(unseen)} more are listed as equivalent" if unseen else ""
+        print(f"{killed} of {len(chosen)} mutants killed, {share:.1f} %, seed {self.seed}{left}", file=screen)
+        for path in self.paths:
+            of, living = (sum(1 for mutant in some if mutant.path == path) for some in (chosen, lived))
+            if of:
+                print(f"{path}: {of} mutants, {of - living} killed, {living} lived", file=screen)
         return True
 
     # --- the first pass ---
 
-    def watch(self, session: pytest.Session) -> int:
-        """Run every test, noting what it enters and how long it takes. Returns how many failed."""
+    def watch(self, session: pytest.Session) -> set[int]:
+        """Run every test, noting what it enters and how long it takes. Returns which ones failed."""
         wanted = {str(path.resolve()) for path in self.paths}
-        failed = 0
+        failed: set[int] = set()
         for number, item in enumerate(session.items):
             places: set[Place] = set()
 
@@ -91,8 +101,8 @@ class Runner:
             self.took[number] = time.monotonic() - begun
             for report in reports:
                 if report.failed:
-                    failed += 1
-                    print(f"fails without any mutant: {item.nodeid}\n{report.longreprtext}", file=sys.__stderr__)
+                    failed.add(number)
+                    print(report.longreprtext, file=sys.__stderr__)
             for place in places:
                 self.entered[place].add(number)
         return failed
