@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from shlex import quote
 from typing import Any
 
 from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
@@ -153,7 +154,8 @@ def check_accounted(survey: Survey, situation: Situation) -> None:
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         so = f"{', '.join(missing)} {verb} neither reachable nor declared dead, and may go on serving the old data"
-        found = away_finding(survey, missing, situation.seats, so)
+        again = f"snapshot restore {quote(situation.chosen.name)}"
+        found = away_finding(survey, missing, situation.seats, so, dead=situation.dead, command=again)
         raise Undetermined(f"{found.message}; nothing was changed", hint=found.advice)
     living = [node.name for node in survey.nodes if node.healthy]
     if living and not situation.replace_living:
@@ -674,7 +676,10 @@ def fingerprint(survey: Survey, plan: RestorePlan) -> str:
 
 
 def restore_under_way(run: RunUnderWay) -> tuple[str, str] | None:
-    """For `recover`: a restore has moved data, so nothing but finishing it or taking it back is safe. Why, and what to do."""
+    """For `recover`: a restore has moved data, so nothing but finishing it or taking it back is safe. Why, and what to do.
+
+    Where the restored cluster serves already, what lives by etcd has still to be started again, which only the restore knows.
+    """
     if run.kind != KIND or not run.pinned:
         return None
     return (

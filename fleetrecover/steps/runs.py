@@ -81,7 +81,7 @@ class BeginUndo(Deeds):
         return (actions.mark(self.paths, "undoing"),)
 
     def explain(self, cli: str) -> Explained:
-        return self.said("mark that the run is being taken back", cli=cli)
+        return self.said(self.words, cli=cli)
 
     def told(self) -> str:
         return self.paths.run

@@ -159,7 +159,9 @@ def _child(situation: Situation, shot: Shot, directory: Path, *, colours: bool) 
     """In the child: the command, then the end."""
     code = 1
     try:
-        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(fd, how) for fd, how in ((0, "r"), (1, "w"), (2, "w")))
+        # a copy of standard input: what asks at the real one is GNU readline, if anything has imported it
+        files = ((os.dup(0), "r"), (1, "w"), (2, "w"))
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(fd, how) for fd, how in files)
         input()  # the terminal has its size by then
         print("␄", flush=True)
         code = _command(situation, shot, directory, colours=colours)
