@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/mutants.jsonl"), help="those that lived, one a line")
-    parser.add_argument("--tests", default="tests", help="the tests that are to notice")
+    parser.add_argument("--tests", nargs="+", default=["tests"], help="the tests that are to notice")
     asked = parser.parse_args()
     paths = asked.paths or [Path("fleetrecover") / place for place in PLACES]
     files = [each for path in paths for each in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
@@ -48,7 +48,7 @@ def main() -> int:
         "-p",
         "no:timeout",
     ]
-    return pytest.main([*arguments, "-o", "addopts=--strict-markers", asked.tests], plugins=[runner])
+    return pytest.main([*arguments, "-o", "addopts=--strict-markers", *asked.tests], plugins=[runner])
 
 
 if __name__ == "__main__":
