@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
+from tests.golden.answers import answers_text
+from tests.golden.commands import MADE, module_text
 from tests.golden.scenes import names, scene
 from tests.golden.terminals import SHOTS, shot_text
-from tests.golden.texts import SCRIPTS, TEXTS, scene_text, scripts_text
+from tests.golden.texts import ANSWERS, SCRIPTS, TEXTS, scene_text, scripts_text
 
 
 def main() -> int:
@@ -22,6 +24,9 @@ def main() -> int:
     for name in names():
         (TEXTS / f"{name}.txt").write_text(scene_text(name, scene(name), scripts))
     SCRIPTS.write_text(scripts_text(scripts))
+    for module in MADE:
+        (TEXTS / f"{module}.sh").write_text(module_text(module))
+    ANSWERS.write_text(answers_text())
     for name, shot in SHOTS.items():
         (TEXTS / f"{name}.term").write_text(shot_text(shot))
     size = sum(each.stat().st_size for each in TEXTS.iterdir())

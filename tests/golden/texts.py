@@ -20,7 +20,9 @@ HERE = Path(__file__).parent
 OCTAL = re.compile(r"(?:\\[0-7]{3}){8,}")
 TEXTS = HERE / "texts"
 SCRIPTS = TEXTS / "scripts.txt"
+ANSWERS = TEXTS / "answers.txt"
 MARK = "=== "
+SHORT = 700
 LONGEST = 400
 """Bytes of a payload that are kept; of what is longer its digest."""
 
@@ -68,8 +70,9 @@ def _keep(step: Step, name: str, script: str, scripts: dict[str, str]) -> str:
 
 
 def scripts_text(scripts: dict[str, str]) -> str:
-    """All scripts as one file, which `read_scripts` reads."""
-    return "".join(f"{MARK}{name}\n{text}\n\n" for name, text in sorted(scripts.items()))
+    """The scripts as one file, which `read_scripts` reads; the long ones stand in `commands`, with other arguments."""
+    short = {name: text for name, text in scripts.items() if len(text) <= SHORT}
+    return "".join(f"{MARK}{name}\n{text}\n\n" for name, text in sorted(short.items()))
 
 
 def read_scripts(text: str) -> dict[str, str]:
