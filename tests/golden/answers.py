@@ -174,12 +174,17 @@ def _probes() -> Iterator[Asked]:
     yield "machine other", machine, "clock=17.%N\n"
     yield "machine nothing", machine, ""
     yield "cli_version", p.cli_version("docker"), " 20.10\n"
-    for label, said in (("", json.dumps(BEFORE)), (" none", "[]"), (" odd", "{}"), (" no objects", "[1]")):
+    inspects = (("", json.dumps(BEFORE)), (" none", "[]"), (" nothing", ""), (" odd", "{}"), (" no objects", "[1]"))
+    for label, said in inspects:
         yield f"containers{label}", p.containers("docker", "etcd"), said
         yield f"container_state{label}", p.container_state("docker", "etcd"), said, 1
         yield f"images{label}", p.images("docker", ["x"]), said
     yield "containers of an odd shape", p.containers("docker", "etcd"), '[{"Id": "x", "Config": {"Labels": []}}]'
     yield "engine_info", p.engine_info("docker"), '{"ID": "x"}'
+    labelled = '[{"Id": "x", "Config": {"Labels": {"a": "b"}}, "State": {"Status": "dead"}}]'
+    yield "container_state labelled", p.container_state("docker", "etcd"), labelled
+    for odd in ('[{"Id": "x", "State": 5}]', '[{"Id": "x", "HostConfig": []}]', '[{"Id": "x", "Config": "y"}]'):
+        yield f"containers {odd}", p.containers("docker", "etcd"), odd
     yield "engine_info odd", p.engine_info("docker"), "nothing", 1
     yield "has_image", p.has_image("docker", "x"), "sha256:1\n"
     yield "has_image not", p.has_image("docker", "x"), "\n", 1

@@ -150,6 +150,7 @@ def _probes() -> Iterator[Made]:
         yield f"member_files{odd}", p.member_files("/d/member", wal)
         yield f"files_of_member{odd}", p.files_of_member(wal)
     yield "cli_version", p.cli_version("docker")
+    yield "cli_version of podman", p.cli_version("/usr/bin/podman")
     yield "container_logs", p.container_logs("docker", "etcd")
     yield "container_state", p.container_state("docker", "etcd")
     yield "containers", p.containers("docker", "etcd")

@@ -334,6 +334,10 @@ done
 cli-version: at most 20.0 s, 8388608 bytes, exit codes 0
 docker version --format '{{.Server.Version}}'
 
+=== cli_version of podman
+cli-version: at most 20.0 s, 8388608 bytes, exit codes 0
+/usr/bin/podman version --format '{{.Client.Version}}'
+
 === container_logs
 container-logs: at most 20.0 s, 8388608 bytes, exit codes 0,1
 docker logs --tail 15 etcd 2>&1
