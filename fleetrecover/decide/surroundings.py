@@ -207,7 +207,11 @@ def _kept(survey: Survey) -> Iterator[Finding]:
     )
     message = f"{who} {size:,.0f} MB of what was there before, on {names}"
     yield Finding(
-        Severity.INFO, None, "kept-data", message, f"`fleetrecover clean {word}` removes it, when you are sure"
+        Severity.INFO,
+        None,
+        "kept-data",
+        message,
+        f"`fleetrecover clean {word}` removes it, once all is whole and you are sure",
     )
 
 

@@ -39,6 +39,7 @@ fs=ext4
 label=system_u:object_r:container_file_t:s0
 inode=ignored
 nothing
+mount
 other=lost+found
 inner=snap
 file=64 wal/0.wal

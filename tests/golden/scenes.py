@@ -13,7 +13,7 @@ from fleetrecover.model import EtcdSettings
 from tests.decide.test_restore_resume import NEIGHBOURS, RestoreFleet
 from tests.decide.test_restore_resume import broken as to_restore
 from tests.decide.test_resume import RUN, all_steps, finish, planned
-from tests.decide.test_undo import UndoFleet
+from tests.decide.test_undo import UndoFleet, put_back
 from tests.fakes.nodes import FakeFleet, Unit
 from tests.golden.stage import Situation
 from tests.worlds.breaks import draw
@@ -208,6 +208,7 @@ def _fakes() -> Iterator[tuple[str, Scene]]:
     yield from _broken()
     yield from _managed()
     yield from _under_way()
+    yield from _taken_back()
     yield from _snapshots()
 
 
@@ -293,6 +294,43 @@ def _under_way() -> Iterator[tuple[str, Scene]]:
         )
     parted = _of(lambda: interrupted(lost(wal=True), "StartOriginal"))
     yield "undo-wal", Scene("a run with a WAL directory was stopped", parted, (*JUDGE, f"undo {RUN}"))
+
+
+def undone(fleet: UndoFleet) -> UndoFleet:
+    """After a run was taken back."""
+    put_back(fleet)
+    return fleet
+
+
+def restored() -> Situation:
+    """After a restore that has ended well."""
+    fleet: RestoreFleet = to_restore(3, 1, 0, 0)
+    plan = fleet.plan(())
+    fleet.do([*plan.steps, *(plan.closing.steps if plan.closing else ())])
+    return Situation(fleet.survey(), states=fleet.states, neighbours=dict.fromkeys(fleet.running, NEIGHBOURS))
+
+
+def away(fleet: UndoFleet, name: str) -> UndoFleet:
+    """That host has gone off since."""
+    fleet.node(name).accessible = False
+    return fleet
+
+
+def _taken_back() -> Iterator[tuple[str, Scene]]:
+    for word, unit in (("remakes", Unit()), ("attaches", Unit(remakes=False)), ("stopped", Unit(active=False))):
+        fleet = _of(lambda unit=unit: interrupted(with_units(lost(), unit), "StartOriginal"))  # type: ignore[misc]
+        yield f"undo-unit-{word}", Scene("a run where units start etcd was stopped", fleet, (f"undo {RUN}",))
+    gone = _of(lambda: away(recovered(lost()), "n3"))
+    yield (
+        "undo-away",
+        Scene("a run has ended well, one host is off now", gone, ("diagnose", f"undo {RUN}", f"clean {RUN}")),
+    )
+    back = _of(lambda: undone(interrupted(lost(), "Join")))
+    yield "undone", Scene("a run was taken back", back, ("diagnose", f"undo {RUN}", "undo --last", "clean --finished"))
+    yield "restored", Scene("a restore has ended well", restored, ("diagnose", "undo r1", "clean r1"))
+    nobody = _of(lambda: lost(wiped=0, dead=3))
+    typed = ("diagnose", "plan", f"undo {RUN}", "snapshot restore nightly", "check")
+    yield "nobody", Scene("no host answers", nobody, typed)
 
 
 def _snapshots() -> Iterator[tuple[str, Scene]]:

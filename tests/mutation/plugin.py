@@ -30,8 +30,10 @@ Place = tuple[str, int]
 """A function: its file, and the line on which its code begins."""
 
 KILLED, LIVED = 0, 3
+TELL = 20
+"""After so many mutants it is said how far it is: they are taken as they were drawn, so that a part is a sample, too."""
 MORE_TIME = 5.0
-"""A mutant whose tests take so many times as long as without it (and some seconds) hangs."""
+"""A mutant with which a test takes so many times as long as without it (and some seconds) hangs."""
 
 
 @dataclass
@@ -111,7 +113,7 @@ class Runner:
         found = [mutant for path in self.paths for mutant in mutants(path, path.read_text())]
         if self.sample and self.sample < len(found):
             found = random.Random(self.seed).sample(found, self.sample)
-        return sorted(found, key=lambda mutant: (str(mutant.path), mutant.line, mutant.number))
+        return found
 
     # --- the mutants ---
 
@@ -119,6 +121,7 @@ class Runner:
         functions = _functions()
         running: dict[int, Mutant] = {}
         lived: list[Mutant] = []
+        done = 0
         waiting = list(reversed(chosen))
         with self.out.open("w") as out:
             while waiting or running:
@@ -134,7 +137,10 @@ class Runner:
                     print(f"lived: {mutant.told}", file=screen)
                     out.write(json.dumps({"lived": mutant.told}, ensure_ascii=False) + "\n")
                     out.flush()
-        return lived
+                done += 1
+                if done % TELL == 0:
+                    print(f"{done} of {len(chosen)} done, {len(lived)} lived", file=screen)
+        return sorted(lived, key=lambda mutant: (str(mutant.path), mutant.line, mutant.number))
 
     def start(self, session: pytest.Session, mutant: Mutant, functions: dict[Place, list[FunctionType]]) -> int:
         """Fork a child in which the mutant lives; returns its pid."""
@@ -150,7 +156,6 @@ class Runner:
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(int(MORE_TIME * sum(self.took[each] for each in tests)) + 20)
             exchanged = mutated_code(mutant, mutant.path.read_text())
             for function in functions.get(place, []):
                 function.__code__ = exchanged
@@ -164,6 +169,7 @@ class Runner:
     def kills(self, session: pytest.Session, tests: list[int]) -> bool:
         for at, number in enumerate(tests):
             following = session.items[tests[at + 1]] if at + 1 < len(tests) else None
+            signal.alarm(int(MORE_TIME * self.took[number]) + 20)
             if any(report.failed for report in runtestprotocol(session.items[number], log=False, nextitem=following)):
                 return True
         return False

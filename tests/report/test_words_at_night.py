@@ -133,7 +133,7 @@ def test_no_plan_of_an_ill_cluster_says_what_waits() -> None:
 
 
 def test_the_last_of_no_runs() -> None:
-    with pytest.raises(InputError, match=r"^there is no run on any node$"):
+    with pytest.raises(InputError, match=r"^there is no run on any node that is not undone$"):
         match_run(LAST, (), where="on any node")
 
 
