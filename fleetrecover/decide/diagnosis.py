@@ -459,6 +459,9 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     led = led_finding(survey, known)
     if led is not None:
         return _blocked(led, known, None, found, run)
+    restoring = _restore_open(run, known, found)
+    if restoring is not None:
+        return restoring
     repairing = run is not None and run.kind == Remedy.REPAIR  # it never resets: what it left is judged afresh
     if run is not None and run.pinned and not repairing:
         return _resume(survey, wish, known, candidates, found, run)
@@ -838,9 +841,6 @@ def _resume(
 ) -> Diagnosis:
     """Quorum is not back yet, but a run has moved data: its survivor stays."""
     names = {node.name for node in survey.nodes}
-    restore_open = _restore_open(run, known, found)
-    if restore_open is not None:
-        return restore_open
     problem = ""
     if run.survivor not in names:
         problem = f"run {run.run} has chosen {run.survivor}, which is not in this inventory"

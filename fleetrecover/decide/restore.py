@@ -676,14 +676,14 @@ def fingerprint(survey: Survey, plan: RestorePlan) -> str:
 
 
 def restore_under_way(run: RunUnderWay) -> tuple[str, str] | None:
-    """For `recover`: a restore has moved data, so nothing but finishing it or taking it back is safe. Why, and what to do.
+    """For `recover`: nothing but finishing a restore or taking it back is safe. Why, and what to do.
 
-    Where the restored cluster serves already, what lives by etcd has still to be started again, which only the restore knows.
+    Before data is moved, and after it serves again, what lives by etcd is stopped: only the restore knows what to start again.
     """
-    if run.kind != KIND or not run.pinned:
+    if run.kind != KIND:
         return None
     return (
-        f"run {run.run} is restoring a snapshot on {', '.join(run.nodes)} and has moved data",
+        f"run {run.run} is restoring a snapshot on {', '.join(run.nodes)}{' and has moved data' if run.pinned else ''}",
         f"finish it: the same `fleetrecover snapshot restore` again; or take it back: `fleetrecover undo {run.run}`",
     )
 
