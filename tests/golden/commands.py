@@ -105,6 +105,10 @@ def _actions() -> Iterator[Made]:
 
 def _busy() -> Iterator[Made]:
     yield "claim", busy.claim("/d.keep/hold", "fence", 60.0, refused=98)
+    yield (
+        "claim odd names",
+        [line for name in ("", "a b/ä_.-" + "x" * 80) for line in busy.claim("/h", name, 7.0, refused=98)],
+    )
     yield "clear_stale", busy.clear_stale("/d.keep", "/d.keep/hold")
     yield "mark_of", busy.mark_of("/d.keep/hold")
     yield "old_mark_of", busy.old_mark_of("/d.keep/hold")
