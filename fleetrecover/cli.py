@@ -382,7 +382,7 @@ def plan(
 ) -> None:
     """Every step with its exact commands; read only."""
     from fleetrecover.recover import look
-    from fleetrecover.report.console import print_plan
+    from fleetrecover.report.console import print_nothing_to_do, print_plan
     from fleetrecover.report.document import plan_document
     from fleetrecover.report.files import plan_text, write_private
 
@@ -400,7 +400,7 @@ def plan(
             base = {"schema": 1, "cluster": found.fleet.cluster, "remedy": diagnosis.remedy.value, "method": None}
             print_json(base | {"excluded": nothing, "stages": nothing})
         else:
-            settings.out.print(f"Nothing to do: {diagnosis.why}.", markup=False)
+            print_nothing_to_do(settings.out, found, diagnosis)
         return
     document = plan_document(found, diagnosis, made)
     if output is not None:

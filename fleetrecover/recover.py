@@ -17,7 +17,7 @@ from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.agreement import check_agreement
 from fleetrecover.decide.basis import basis, differences
-from fleetrecover.decide.conclusion import Conclusion, combine, conclude, fewer
+from fleetrecover.decide.conclusion import Conclusion, by_hand, combine, conclude, fewer
 from fleetrecover.decide.dead import answers, refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import (
     Diagnosis,
@@ -250,7 +250,7 @@ def nothing_to_do(means: Recovery, survey: Survey, diagnosis: Diagnosis) -> Repo
     found = concluded(survey, diagnosis, means.transport)
     if found.verdict is not Verdict.HEALTHY:
         away = [finding.message for finding in found.diagnosis.findings if finding.code == LEFT_OUT]
-        raise Degraded("; ".join([found.diagnosis.why, *away, "nothing was done"]), hint=found.next)
+        raise Degraded("; ".join([found.diagnosis.why, *away, "nothing was done"]), hint=by_hand(found))
     revision = max((node.status.revision for node in survey.nodes if node.status), default=0)
     return Report("", "healthy", diagnosis.remedy, None, revision, revision, None, None, None)
 

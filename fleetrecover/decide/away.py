@@ -6,7 +6,8 @@ this machine's side of the wire (network, gateway, names, key), and declaring al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from shlex import quote
 
 from fleetrecover.decide.dead import answers
@@ -19,11 +20,17 @@ from fleetrecover.runtime import runtime_of
 
 
 def away_finding(
-    survey: Survey, labels: Sequence[str], known: Sequence[Seat], so: str = "", *, dead: frozenset[str] = frozenset()
+    survey: Survey,
+    labels: Sequence[str],
+    known: Sequence[Seat],
+    so: str = "",
+    *,
+    dead: frozenset[str] = frozenset(),
+    command: str = "recover",
 ) -> Finding:
     """That these voters, as `unaccounted` names them, may be serving elsewhere; why each is away, and what leads out.
 
-    `so` replaces the sentence that says what of it.
+    `so` replaces the sentence that says what of it; `command` is what goes on once they are declared dead, beside `dead`.
     """
     of = {seat.label: seat for seat in known} | {node.name: node for node in survey.nodes}
     hosts = [host for label in labels if (host := _host(survey, label, of.get(label))) is not None]
@@ -34,7 +41,7 @@ def away_finding(
     )
     causes = [f"{node.name}: {cause(survey, node)}" for node in hosts]
     message = what + (f" ({'; '.join(causes)})" if causes else "")
-    advice = _advice(survey, labels, hosts, of)
+    advice = _advice(survey, labels, hosts, of, _Again(command, dead))
     lost = [label for label in labels if _host(survey, label, of.get(label)) is None]
     hidden = [node for node in survey.nodes if not node.accessible and node.name not in dead and node not in hosts]
     if lost and hidden:
@@ -116,13 +123,28 @@ def _host(survey: Survey, label: str, found: Seat | NodeFacts | None) -> NodeFac
 def cause(survey: Survey, node: NodeFacts) -> str:
     """Why we cannot stop etcd there, without the host's name."""
     if node.reachable:
-        said = node.cli_problem.message if node.cli_problem else "no answer"
+        said = node.cli_problem.message.removeprefix(f"{node.name}: ") if node.cli_problem else "no answer"
         return f"answers SSH, but `{runtime_of(survey.fleet, node.host).cli}` does not: {said}"
     said = node.problem.message if node.problem else "cannot be reached"
     return said.removeprefix(f"{node.name}: ")
 
 
-def _advice(survey: Survey, labels: Sequence[str], hosts: Sequence[NodeFacts], of: dict[str, Seat | NodeFacts]) -> str:
+@dataclass(frozen=True)
+class _Again:
+    """What is typed in the end, and who is declared dead in it already."""
+
+    command: str
+    dead: frozenset[str]
+
+    def with_dead(self, words: Iterable[str]) -> str:
+        """The whole command."""
+        options = " ".join(f"--dead {quote(word)}" for word in [*sorted(self.dead), *words])
+        return f"`fleetrecover {self.command} {options}`"
+
+
+def _advice(
+    survey: Survey, labels: Sequence[str], hosts: Sequence[NodeFacts], of: dict[str, Seat | NodeFacts], again: _Again
+) -> str:
     alive = [node for node in hosts if answers(node)]
     silent = [node for node in hosts if not answers(node)]
     told = [_mend(survey, node) for node in alive]
@@ -142,8 +164,7 @@ def _advice(survey: Survey, labels: Sequence[str], hosts: Sequence[NodeFacts], o
                 "`fleetrecover snapshot restore`"
             )
             return "; ".join(told)
-        options = " ".join(f"--dead {quote(word)}" for word in words)
-        told.append(f"make {names} reachable; or, if gone for good and switched off, say so: {options}")
+        told.append(f"make {names} reachable; or, if gone for good and switched off, say so: {again.with_dead(words)}")
     return "; ".join(told)
 
 

@@ -76,6 +76,8 @@ def what_next(diagnosis: Diagnosis, missing: tuple[str, ...], hosts: int) -> str
     if diagnosis.remedy is Remedy.BLOCKED and diagnosis.cause is not None and diagnosis.cause.code == REFUSED:
         told = f"`recover` would refuse: {diagnosis.cause.message}"
         return f"{told} → {diagnosis.cause.advice}" if diagnosis.cause.advice else f"{told}."
+    if diagnosis.remedy is Remedy.BLOCKED and diagnosis.verdict is Verdict.DEGRADED and diagnosis.cause is not None:
+        return f"It serves, but something waits for you: {diagnosis.cause.advice}."
     if diagnosis.remedy is Remedy.BLOCKED:
         return "Nothing can be done safely yet; see the findings above."
     verbs = {
@@ -85,7 +87,8 @@ def what_next(diagnosis: Diagnosis, missing: tuple[str, ...], hosts: int) -> str
         Remedy.FINISH: "closes the run that is open",
     }
     if diagnosis.remedy is not Remedy.NONE:
-        return f"Next: `fleetrecover recover` {verbs[diagnosis.remedy]}. `fleetrecover plan` shows every step first."
+        told = f"`fleetrecover recover{diagnosis.options}` {verbs[diagnosis.remedy]}"
+        return f"Next: {told}. `fleetrecover plan{diagnosis.options}` shows every step first."
     if diagnosis.verdict is Verdict.HEALTHY:
         return "Nothing to do."
     waits = [found for found in diagnosis.findings if found.waits]
@@ -93,7 +96,17 @@ def what_next(diagnosis: Diagnosis, missing: tuple[str, ...], hosts: int) -> str
         return f"It serves, but something waits for you: {'; '.join(dict.fromkeys(found.advice for found in waits))}."
     if missing:
         return fewer(missing, hosts)
-    return "`fleetrecover recover` would do nothing about it; what each finding says after its arrow does."
+    return _NOT_OURS
+
+
+_NOT_OURS = "`fleetrecover recover` would do nothing about it; what each finding says after its arrow does."
+
+
+def by_hand(found: Conclusion) -> str:
+    """What to type where nothing was done and no finding is shown: what they say is said here."""
+    told = dict.fromkeys(each.advice for each in found.diagnosis.findings if each.severity is not Severity.INFO)
+    acts = [advice for advice in told if advice]
+    return "; ".join(acts) if found.next == _NOT_OURS and acts else found.next
 
 
 def fewer(missing: tuple[str, ...], hosts: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from shlex import quote
 
 from fleetrecover.decide.away import away_finding, engine_advice, missed, no_container, outside
 from fleetrecover.decide.barriers import barriers, half_undone
@@ -50,6 +51,7 @@ from fleetrecover.etcd.wal import Log
 from fleetrecover.facts import RESEED, Container, Keep, NodeFacts, Survey, settle
 from fleetrecover.plain import counted
 from fleetrecover.runtime import runtime_of
+from fleetrecover.steps import RESTORE
 
 __all__ = [
     "Diagnosis",
@@ -97,6 +99,16 @@ def check_wish(survey: Survey, wish: Wish, known: Sequence[Seat]) -> None:
 def diagnose(survey: Survey, wish: Wish) -> Diagnosis:
     """Judge the survey. Raises InputError where the wish names somebody who is not there."""
     wish = resolved(survey, wish)
+    return replace(_judge(survey, wish), options=_options(wish))
+
+
+def _options(wish: Wish) -> str:
+    """What is typed again with every command that is to do what was judged."""
+    words = [f" --dead {quote(word)}" for word in sorted(wish.dead)]
+    return "".join([*words, *([f" --survivor {quote(wish.survivor)}"] if wish.survivor else [])])
+
+
+def _judge(survey: Survey, wish: Wish) -> Diagnosis:
     run = find_open_run(survey)
     found = [
         *_node_findings(survey, wish),
@@ -265,6 +277,9 @@ def _with_quorum(
     sides = split(survey)
     if sides:
         return _split_brain(survey, sides, known, found, run)
+    restoring = _restore_open(run, known, found)
+    if restoring is not None:
+        return replace(restoring, verdict=Verdict.DEGRADED)
     whole = not any(finding.code in _MEMBERSHIP and not finding.waits for finding in ill)
     lacking = None if whole else unlogged_finding(live)
     if lacking is not None:
@@ -397,7 +412,7 @@ def _returned_findings(survey: Survey, wish: Wish, known: Sequence[Seat]) -> lis
             else f"{one.node} has come back with old data"
         )
         if one.node in able:
-            message += f"; {' and '.join(able)} could form the OLD quorum, and serve what was true before the recovery"
+            message += f"; {', '.join(able)} could form the OLD quorum, and serve what was true before the recovery"
         severity = Severity.ERROR if one.node in able else Severity.WARNING
         advice = "`fleetrecover recover` fences it, keeps its data aside, and brings it in as a new member"
         found.append(Finding(severity, one.node, "returned-member", message, advice))
@@ -445,6 +460,9 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     led = led_finding(survey, known)
     if led is not None:
         return _blocked(led, known, None, found, run)
+    restoring = _restore_open(run, known, found)
+    if restoring is not None:
+        return restoring
     repairing = run is not None and run.kind == Remedy.REPAIR  # it never resets: what it left is judged afresh
     if run is not None and run.pinned and not repairing:
         return _resume(survey, wish, known, candidates, found, run)
@@ -502,7 +520,10 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
 def _nobody_finding(choice: NoChoice, other: Choice | NoChoice | None) -> Finding:
     """That nobody can survive; `other` is what would be chosen without the operator's word."""
     code = "contradiction" if choice.contradiction else "no-survivor"
-    advice = "look at the members with `fleetrecover inspect`; `fleetrecover snapshot restore` restores a snapshot"
+    advice = (
+        "`fleetrecover snapshot list` shows what can be restored; what is left of a member's data is told by "
+        "`fleetrecover inspect DIR`, of a copy of it on this machine"
+    )
     if isinstance(other, Choice):
         advice = f"leave --survivor out: {other.survivor} would survive"
     return Finding(Severity.ERROR, None, code, choice.reason, advice)
@@ -559,8 +580,8 @@ def _of_that_reset(survey: Survey, choice: Choice, survivor: str) -> bool:
 _ASIDE_ADVICE = {
     "wal-lost-data": "it is not used; if nothing else is left, its database can be restored: with its SHA-256 at its end (`{ cat "
     "db; openssl dgst -sha256 -binary db; } > FILE` in …/member/snap) it is a snapshot: `fleetrecover snapshot restore FILE`",
-    "rolled-back": "it is not counted as evidence; find out whether that disk was restored from a backup or an image",
-    "unproven": "it is not counted as evidence, nor started with the others",
+    "rolled-back": "that log is not counted as evidence; find out whether the disk was restored from a backup or an image",
+    "unproven": "that log is not counted as evidence, nor started with the others",
     "grafted": "it is not counted as evidence, nor started with the others: no etcd that applies it has what the others have",
     "same-member": "it is not counted as evidence; see which of the two hosts the member belongs to",
     "newborn": "it is not counted as evidence, nor started with the others; its data is kept aside when it joins again",
@@ -821,9 +842,6 @@ def _resume(
 ) -> Diagnosis:
     """Quorum is not back yet, but a run has moved data: its survivor stays."""
     names = {node.name for node in survey.nodes}
-    restore_open = _restore_open(run, known, found)
-    if restore_open is not None:
-        return restore_open
     problem = ""
     if run.survivor not in names:
         problem = f"run {run.run} has chosen {run.survivor}, which is not in this inventory"
@@ -908,12 +926,13 @@ def _pinned_choice(run: OpenRun) -> Choice:
 
 def _run_finding(run: OpenRun) -> Finding:
     begun = run.started[:19].replace("T", " ")
+    again = "`fleetrecover recover`" if run.kind != RESTORE else "the same `fleetrecover snapshot restore` again"
     return Finding(
         Severity.WARNING,
         None,
         "run-open",
         f"run {run.run} ({f'survivor {run.survivor}, ' if run.survivor else ''}begun {begun} UTC) has not been finished",
-        f"`fleetrecover recover` finishes it; `fleetrecover undo {run.run}` takes it back",
+        f"{again} finishes it; `fleetrecover undo {run.run}` takes it back",
     )
 
 
@@ -954,7 +973,7 @@ def _reachable_findings(survey: Survey, node: NodeFacts) -> list[Finding]:
     found: list[Finding] = []
     name = own_name(survey, node)
     if node.cli_version is None:
-        why = node.cli_problem.message if node.cli_problem else "no answer"
+        why = node.cli_problem.message.removeprefix(f"{node.name}: ") if node.cli_problem else "no answer"
         found.append(
             Finding(
                 Severity.ERROR,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
@@ -152,7 +153,8 @@ def check_accounted(survey: Survey, situation: Situation) -> None:
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         so = f"{', '.join(missing)} {verb} neither reachable nor declared dead, and may go on serving the old data"
-        found = away_finding(survey, missing, situation.seats, so)
+        again = f"snapshot restore {quote(situation.chosen.name)}"
+        found = away_finding(survey, missing, situation.seats, so, dead=situation.dead, command=again)
         raise Undetermined(f"{found.message}; nothing was changed", hint=found.advice)
     living = [node.name for node in survey.nodes if node.healthy]
     if living and not situation.replace_living:
@@ -678,11 +680,14 @@ def fingerprint(survey: Survey, plan: RestorePlan) -> str:
 
 
 def restore_under_way(run: RunUnderWay) -> tuple[str, str] | None:
-    """For `recover`: a restore has moved data, so nothing but finishing it or taking it back is safe. Why, and what to do."""
-    if run.kind != KIND or not run.pinned:
+    """For `recover`: nothing but finishing a restore or taking it back is safe. Why, and what to do.
+
+    Before data is moved, and after it serves again, what lives by etcd is stopped: only the restore knows what to start again.
+    """
+    if run.kind != KIND:
         return None
     return (
-        f"run {run.run} is restoring a snapshot on {', '.join(run.nodes)} and has moved data",
+        f"run {run.run} is restoring a snapshot on {', '.join(run.nodes)}{' and has moved data' if run.pinned else ''}",
         f"finish it: the same `fleetrecover snapshot restore` again; or take it back: `fleetrecover undo {run.run}`",
     )
 

@@ -66,7 +66,7 @@ def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Fi
     advice = (
         f"{best.name}'s data can only be restored: with its etcd stopped, give its database the checksum of a snapshot, on "
         f"{best.name}: `{{ cat {file}; openssl dgst -sha256 -binary {file}; }} > {made}`, then `fleetrecover snapshot restore "
-        f"{best.name}:{made}`; to give it up: --survivor {chief.name}"
+        f"{best.name}:{made}`; to give it up: `fleetrecover recover --survivor {chief.name}`"
     )
     return Finding(Severity.ERROR, best.name, CODE, message, advice)
 

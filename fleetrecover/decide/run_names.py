@@ -21,6 +21,11 @@ def match_run(wanted: str, runs: Collection[str], *, where: str) -> str:
     where that is none or several, with the nearest five.
     """
     known = sorted(runs)
+    if not known and wanted == LAST:
+        raise InputError(
+            f"there is no run {where} that is not undone",
+            hint="`fleetrecover runs` lists those that this bastion has seen",
+        )
     if not known:
         raise InputError(f"run {wanted} is not known: there is no run {where}", hint="`fleetrecover runs` lists them")
     if wanted == LAST:

@@ -193,7 +193,11 @@ def _leftovers(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
 
 def _kept(survey: Survey) -> Iterator[Finding]:
     """What runs that are over still keep: one line, however many they are."""
-    kept = [(n.name, k) for n in survey.nodes if n.reachable for k in n.keeps if k.pin and (k.finished or k.undone)]
+    back = {
+        keep.run for node in survey.nodes for keep in node.keeps if keep.undoing and not keep.undone
+    }  # being undone
+    keeps = [(node.name, keep) for node in survey.nodes if node.reachable for keep in node.keeps if keep.pin]
+    kept = [(name, keep) for name, keep in keeps if (keep.finished or keep.undone) and keep.run not in back]
     runs = sorted({keep.run for _, keep in kept})
     if not runs:
         return
@@ -204,7 +208,11 @@ def _kept(survey: Survey) -> Iterator[Finding]:
     )
     message = f"{who} {size:,.0f} MB of what was there before, on {names}"
     yield Finding(
-        Severity.INFO, None, "kept-data", message, f"`fleetrecover clean {word}` removes it, when you are sure"
+        Severity.INFO,
+        None,
+        "kept-data",
+        message,
+        f"`fleetrecover clean {word}` removes it, once all is whole and you are sure",
     )
 
 

@@ -160,9 +160,9 @@ def _equal(hashes: Hashes | None) -> bool | None:
 def _hash(hashes: Hashes | None, expected: Expectation) -> Check:
     equal = _equal(hashes)
     if hashes is not None and hashes.behind:
-        has = ", ".join(name for name in hashes.found if name not in hashes.behind)
-        verb = "lacks" if len(hashes.behind) == 1 else "lack"
-        lacking = f"{', '.join(hashes.behind)} {verb} revision {hashes.revision}, which {has} has"
+        others = [name for name in hashes.found if name not in hashes.behind]
+        verb, has = ("lacks" if len(hashes.behind) == 1 else "lack"), ("has" if len(others) == 1 else "have")
+        lacking = f"{', '.join(hashes.behind)} {verb} revision {hashes.revision}, which {', '.join(others)} {has}"
         cure = everybody_from_it(serves=True)
         return Check("same content", False, f"{lacking}, and will not get it from the log", cure)
     if hashes is None or equal is None:

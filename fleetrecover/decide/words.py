@@ -90,6 +90,7 @@ class Diagnosis:
     why: str = ""
     startable: tuple[str, ...] = ()
     cause: Finding | None = None  # of a verdict that blocks: the finding that says so
+    options: str = ""  # what the operator has said, as it is typed again: " --dead etcd3"
 
     @property
     def voters(self) -> tuple[Seat, ...]:

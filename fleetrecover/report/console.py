@@ -147,7 +147,8 @@ def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advis
     if diagnosis.choice is not None and diagnosis.verdict in (Verdict.QUORUM_LOST, Verdict.UNDETERMINED):
         for line in choice_lines(diagnosis.choice, diagnosis.remedy):
             prose(out, line, then="  ")
-    for finding, after in zip_longest(diagnosis.findings, diagnosis.findings[1:]):
+    findings = _each_once(diagnosis.findings)
+    for finding, after in zip_longest(findings, findings[1:]):
         # findings of one kind that call for the same act have it said once
         print_finding(out, finding, advise=after is None or after.advice != finding.advice)
     if advise:
@@ -155,9 +156,20 @@ def print_diagnosis(out: Console, survey: Survey, diagnosis: Diagnosis, *, advis
         prose(out, what_next(diagnosis, absent(survey), len(survey.nodes)), then="  ")
 
 
+def _each_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Without those that say of a node what another one says with what to do: what blocks is a finding once more."""
+    advised = {finding.message for finding in findings if finding.advice}
+    kept: dict[object, Finding] = {}
+    for finding in findings:
+        if finding.advice or finding.message not in advised:
+            kept.setdefault((finding.message, finding.advice), finding)
+    return list(kept.values())
+
+
 def print_finding(out: Console, finding: Finding, *, advise: bool = True) -> None:
     """One finding, and below it, with `advise`, what to do."""
-    where = f"{finding.node}: " if finding.node and not finding.message.startswith(finding.node) else ""
+    named = finding.node and finding.message.startswith((finding.node, f"member {finding.node} "))
+    where = f"{finding.node}: " if finding.node and not named else ""
     prose(out, where + finding.message, first=f"  {finding.severity.value:7} ", then=" " * 10)
     if finding.advice and advise:
         prose(out, finding.advice, first="          → ", then=" " * 12)
@@ -173,13 +185,11 @@ def choice_lines(choice: Choice, remedy: Remedy) -> list[str]:
             f"{choice.logs_needed} {'is' if choice.logs_needed == 1 else 'are'} enough for {counted(choice.voters, 'voter')}, "
             "so every acknowledged write is in the chosen one (if its disks honour fsync)."
         )
-    else:
-        lines.append(
-            f"Best available, not proven complete: {choice.logs_read} of the {counted(choice.logs_needed, 'log')} needed could "
-            "be read."
-        )
+    elif choice.logs_needed:  # a run that goes on has chosen before
+        lines.append(f"Best available, not proven complete: {_logs_read(choice)}.")
         if choice.missing:
-            lines[-1] += f" Writes that only {', '.join(choice.missing)} held are lost with them."
+            them = "it" if len(choice.missing) == 1 else "them"
+            lines[-1] += f" Writes that only {', '.join(choice.missing)} held are lost with {them}."
     if choice.uncertain:
         many = choice.uncertain != 1
         lines[-1] += (
@@ -191,6 +201,13 @@ def choice_lines(choice: Choice, remedy: Remedy) -> list[str]:
     return [*lines, *(f"Doubt: {doubt}." for doubt in choice.doubts)]
 
 
+def _logs_read(choice: Choice) -> str:
+    """How many logs were read; that these are enough is said where the doubt is another one."""
+    if choice.logs_read < choice.logs_needed:
+        return f"{choice.logs_read} of the {counted(choice.logs_needed, 'log')} needed could be read"
+    return f"as many logs could be read as are needed ({choice.logs_needed}), but not all that they say is beyond doubt"
+
+
 def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *, commands: bool = True) -> None:
     """Every step with its commands, its checks and how it is undone."""
     out.print(f"\n[bold]Plan {escape(plan.run)}[/]{' (goes on with that run)' if plan.resumed else ''}")
@@ -198,7 +215,7 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
         prose(out, f"Method: {plan.method.name}: {plan.method.why}.")
     number = 0
     for part in [*plan.stages, *([plan.closing] if plan.closing else [])]:
-        out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
+        print_stage_title(out, part)
         for step in part.steps:
             number += 1
             title, said = headline(step, survey.fleet)
@@ -212,9 +229,22 @@ def print_plan(out: Console, survey: Survey, diagnosis: Diagnosis, plan: Plan, *
                 if told:
                     prose(out, told, first=f"        {word + ':':7} ", then=" " * 16)
     for name, why in plan.left_out.items():
-        prose(out, f"Left out: {name}: {why}")
+        prose(out, f"Left out: {name}: {_unprefixed(name, why)}")
     for note in plan.notes:
         prose(out, f"Note: {note}")
+
+
+def print_nothing_to_do(out: Console, survey: Survey, diagnosis: Diagnosis) -> None:
+    """In place of a plan: why there is none, and what waits for a person where the cluster is not whole."""
+    prose(out, f"Nothing to do: {diagnosis.why}.", then="  ")
+    if diagnosis.verdict is not Verdict.HEALTHY:
+        prose(out, what_next(diagnosis, absent(survey), len(survey.nodes)), then="  ")
+
+
+def print_stage_title(out: Console, part: Stage) -> None:
+    """Above the steps of a stage."""
+    out.print()
+    prose(out, part.title + (" (at the same time)" if len(part.lanes) > 1 else ""), style="bold")
 
 
 def print_outline(out: Console, plan: Plan) -> None:
@@ -225,12 +255,12 @@ def print_outline(out: Console, plan: Plan) -> None:
     for number, part in enumerate([*plan.stages, *([plan.closing] if plan.closing else [])], 1):
         print_stage(out, part, f" {number}. ")
     for name, why in plan.left_out.items():
-        prose(out, f"Left out: {name}: {why}", first=" ")
+        prose(out, f"Left out: {name}: {_unprefixed(name, why)}", first=" ")
     for note in plan.notes:
         prose(out, f"Note: {note}", first=" ")
     prose(
         out,
-        "Nothing is deleted: old data and containers are kept on the nodes, and `fleetrecover undo` puts them back.",
+        "Nothing is deleted: old data and containers are kept on the nodes, and `fleetrecover undo --last` puts them back.",
         first=" ",
     )
 

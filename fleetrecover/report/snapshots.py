@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from fleetrecover.plain import counted
-from fleetrecover.report.console import print_judgement
+from fleetrecover.report.console import print_judgement, print_stage_title
 from fleetrecover.report.document import SCHEMA
 from fleetrecover.report.tables import Column, print_table, prose
 from fleetrecover.report.tables import Row as TableRow
@@ -175,15 +175,14 @@ def saved_document(cluster: str, saved: Saved) -> dict[str, Any]:
 def print_restore_plan(out: Console, survey: Survey, plan: RestorePlan, *, commands: bool) -> None:
     """Every step; with `commands` each with what it runs."""
     chosen = plan.chosen
-    out.print(
+    prose(
+        out,
         f"Restore {chosen.name} (from {chosen.source}): revision {chosen.revision}, {size_text(chosen.size)}, "
         f"database {chosen.identity[:16]}…, on {', '.join(plan.targets)}",
-        markup=False,
-        soft_wrap=True,
     )
     number = 0
     for part in [*plan.stages, *([plan.closing] if plan.closing else [])]:
-        out.print(f"\n[bold]{escape(part.title)}[/]{' (at the same time)' if len(part.lanes) > 1 else ''}")
+        print_stage_title(out, part)
         for step in part.steps:
             number += 1
             title, said = headline(step, survey.fleet)

@@ -106,16 +106,34 @@ def prose(out: Console, text: str, *, first: str = "", then: str = INDENT, style
 def wrapped(text: str, width: int, first: str, then: str) -> list[str]:
     """Lines of at most `width` columns, broken between words only; a word that is longer stands alone on its line.
 
-    What stands in backquotes is typed or pasted: it stays together where it fits on a line.
+    What stands in backquotes is typed or pasted: it stays together where it fits on a line, else its lines end in a backslash.
     """
-    room = width - len(then)
-    held = re.sub(r"`[^`]*`", lambda found: found[0].replace(" ", HELD) if len(found[0]) < room else found[0], text)
-    lines = textwrap.wrap(
-        held,
-        max(width, 20),
-        initial_indent=first,
-        subsequent_indent=then,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    room = max(width, 20) - len(then)
+    held = re.sub(r"`[^`]*`", lambda found: _held(found[0], room), text)
+    lines: list[str] = []
+    for part in held.split("\n"):
+        lines += textwrap.wrap(
+            part,
+            max(width, 20),
+            initial_indent=then if lines else first,
+            subsequent_indent=then,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return [line.replace(HELD, " ") for line in lines] or [first]
+
+
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^ ])+""")
+"""A word of sh; what is quoted is one."""
+
+
+def _held(command: str, room: int) -> str:
+    r"""A command that stays together, or, where it has no room on a line, goes on after a backslash, as sh reads it."""
+    lines, line = [], ""
+    for word in (found.replace(" ", HELD) for found in _WORD.findall(command)):
+        if line and len(line) + len(word) + 3 > room and len(command) >= room:
+            lines.append(line + HELD + "\\")
+            line = word
+        else:
+            line = f"{line}{HELD}{word}" if line else word
+    return "\n".join([*lines, line])

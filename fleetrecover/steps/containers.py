@@ -169,9 +169,8 @@ class AwaitQuorum(Step):
     else_reset: bool = True
 
     def explain(self, rt: Runtime) -> Explained:
-        return Explained(
-            f"wait until {', '.join(self.nodes)} have elected a leader", (), "", "a linearizable read succeeds", ""
-        )
+        title = f"wait until {', '.join(self.nodes)} {'has' if len(self.nodes) == 1 else 'have'} elected a leader"
+        return Explained(title, (), "", "a linearizable read succeeds", "")
 
 
 @dataclass(frozen=True)

@@ -55,4 +55,4 @@ class StartStopped(Step):
 
     def explain(self, rt: Runtime) -> Explained:
         command = rt.hand.start(f"<those of {', '.join(self.names)} that the run had stopped>")
-        return Explained("start what the run had stopped beside etcd", (command,), "its own note of what ran", "", "")
+        return Explained(self.words, (command,), "its own note of what ran", "", "")

@@ -82,7 +82,7 @@ class BeginUndo(Deeds):
         return (actions.mark(self.paths, "undoing"),)
 
     def explain(self, rt: Runtime) -> Explained:
-        return self.said("mark that the run is being taken back", rt=rt)
+        return self.said(self.words, rt=rt)
 
     def told(self) -> str:
         return self.paths.run

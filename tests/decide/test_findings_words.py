@@ -125,7 +125,7 @@ def kept(*runs: str) -> Survey:
 def test_what_one_run_keeps_is_one_line() -> None:
     [told] = [f for f in diagnose(kept("r1"), Wish()).findings if f.code == "kept-data"]
     assert told.message == "run r1 keeps 6 MB of what was there before, on etcd1, etcd2, etcd3"
-    assert told.advice == "`fleetrecover clean r1` removes it, when you are sure"
+    assert told.advice == "`fleetrecover clean r1` removes it, once all is whole and you are sure"
 
 
 def test_what_many_runs_keep_is_one_line_too() -> None:

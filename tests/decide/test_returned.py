@@ -38,7 +38,7 @@ def test_two_could_form_the_old_quorum() -> None:
     found = diagnose(with_old_ones(2).survey(), Wish())
     loud = [f for f in found.findings if f.code == "returned-member"]
     assert [f.severity for f in loud] == [Severity.ERROR, Severity.ERROR]
-    assert "n2 and n3 could form the OLD quorum" in loud[0].message
+    assert "n2, n3 could form the OLD quorum" in loud[0].message
     checked = {c.name: c for c in judge(with_old_ones(2).survey(), None, Expectation(("n1",), {})).checks}
     assert not checked["no returned member"].ok
     assert "OLD quorum" in checked["no returned member"].detail

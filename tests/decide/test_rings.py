@@ -72,7 +72,7 @@ def test_recover_says_the_same_with_nothing_done(monkeypatch: pytest.MonkeyPatch
 def test_one_that_is_declared_dead_is_removed() -> None:
     remedy, _, following = told(degraded(3, 1, gone=1).survey(), "n3")
     assert remedy is Remedy.REPAIR
-    assert following.startswith("Next: `fleetrecover recover`")
+    assert following.startswith("Next: `fleetrecover recover --dead n3` mends")
 
 
 def test_one_that_answers_is_never_said_to_be_dead() -> None:
@@ -131,7 +131,7 @@ def test_a_voter_of_the_commit_alone_is_told_by_its_id() -> None:
     first = node(1, replace(one, configuration=nameless), containers=DOWN)
     found = diagnose(survey(first, node(2, None, containers=DOWN), node(3, None, containers=DOWN)), Wish())
     blocked(found, "unaccounted")
-    assert found.cause is not None and found.cause.advice.endswith("--dead ca")
+    assert found.cause is not None and found.cause.advice.endswith("`fleetrecover recover --dead ca`")
 
 
 # --- nothing is promised that would be refused ---

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -27,11 +28,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/mutants.jsonl"), help="those that lived, one a line")
-    parser.add_argument("--tests", default="tests", help="the tests that are to notice")
+    parser.add_argument("--tests", nargs="+", default=["tests"], help="the tests that are to notice")
     asked = parser.parse_args()
     paths = asked.paths or [Path("fleetrecover") / place for place in PLACES]
     files = [each for path in paths for each in ([path] if path.is_file() else sorted(path.rglob("*.py")))]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
+    for each in (signal.SIGINT, signal.SIGHUP):  # a shell's background ignores them, and so would what the tests start
+        signal.signal(each, signal.default_int_handler)
     runner = Runner(tuple(files), 0 if asked.all else asked.sample, asked.seed, asked.jobs, asked.out)
     arguments = [
         "-m",
@@ -45,7 +48,7 @@ def main() -> int:
         "-p",
         "no:timeout",
     ]
-    return pytest.main([*arguments, "-o", "addopts=--strict-markers", asked.tests], plugins=[runner])
+    return pytest.main([*arguments, "-o", "addopts=--strict-markers", *asked.tests], plugins=[runner])
 
 
 if __name__ == "__main__":

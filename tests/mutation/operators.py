@@ -135,7 +135,7 @@ def _changes(function: Function) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 def _not_deciding(function: Function) -> Iterator[ast.AST]:
-    """What no mutant is made of: words (what is raised or formatted), annotations, asserts."""
+    """What no mutant is made of: words (what is raised or formatted), what only a type checker reads, asserts."""
     for node in ast.walk(function):
         if isinstance(node, ast.JoinedStr | ast.Assert):
             yield from ast.walk(node)
@@ -145,6 +145,12 @@ def _not_deciding(function: Function) -> Iterator[ast.AST]:
             yield from ast.walk(node.annotation)
         elif isinstance(node, ast.arguments):
             yield from ast.walk(node)
+        elif isinstance(node, Function) and node.returns is not None:
+            yield from ast.walk(node.returns)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr) and _is_none(node.left, node.right):
+            yield node
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "cast":
+            yield from ast.walk(node.args[0])
 
 
 def _changed(node: ast.AST) -> Iterator[ast.AST]:
@@ -182,6 +188,11 @@ def _changed(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Pass()
         case ast.Return(value=ast.Call() | ast.ListComp() | ast.GeneratorExp()):
             yield ast.Return(ast.Constant(None))
+
+
+def _is_none(*sides: ast.expr) -> bool:
+    """Whether it is the type `X | None`."""
+    return any(isinstance(side, ast.Constant) and side.value is None for side in sides)
 
 
 def _is_text(*sides: ast.expr) -> bool:

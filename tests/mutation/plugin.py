@@ -23,14 +23,17 @@ from typing import Any, TextIO
 import pytest
 from _pytest.runner import runtestprotocol
 
+from tests.mutation.equivalent import LISTED, read, split
 from tests.mutation.operators import Mutant, mutants, mutated_code
 
 Place = tuple[str, int]
 """A function: its file, and the line on which its code begins."""
 
 KILLED, LIVED = 0, 3
+TELL = 20
+"""After so many mutants it is said how far it is: they are taken as they were drawn, so that a part is a sample, too."""
 MORE_TIME = 5.0
-"""A mutant whose tests take so many times as long as without it (and some seconds) hangs."""
+"""A mutant with which a test takes so many times as long as without it (and some seconds) hangs."""
 
 
 @dataclass
@@ -53,24 +56,33 @@ class Runner:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of pytest's own loop."""
         screen = os.fdopen(os.dup(2), "w", buffering=1)
-        failed = self.watch(session)
-        if failed:
-            session.testsfailed = failed
-            return True
-        chosen = self.choose()
+        broken = self.watch(session)
+        session.testsfailed = len(broken)
+        for number in broken:  # it would kill every mutant
+            print(f"fails without any mutant, so it judges none: {session.items[number].nodeid}", file=screen)
+            for tests in self.entered.values():
+                tests.discard(number)
+        chosen, unseen = split(self.choose(), read(LISTED.read_text()))
+        for mutant in unseen:
+            print(f"equivalent: {mutant.told}", file=screen)
         print(f"{len(chosen)} mutants, seed {self.seed}, {len(session.items)} tests", file=screen)
         lived = self.run(session, chosen, screen)
         killed = len(chosen) - len(lived)
         share = 100 * killed / max(len(chosen), 1)
-        print(f"{killed} of {len(chosen)} mutants killed, {share:.1f} %, seed {self.seed}", file=screen)
+        left = f", {len(unseen)} more are listed as equivalent" if unseen else ""
+        print(f"{killed} of {len(chosen)} mutants killed, {share:.1f} %, seed {self.seed}{left}", file=screen)
+        for path in self.paths:
+            of, living = (sum(1 for mutant in some if mutant.path == path) for some in (chosen, lived))
+            if of:
+                print(f"{path}: {of} mutants, {of - living} killed, {living} lived", file=screen)
         return True
 
     # --- the first pass ---
 
-    def watch(self, session: pytest.Session) -> int:
-        """Run every test, noting what it enters and how long it takes. Returns how many failed."""
+    def watch(self, session: pytest.Session) -> set[int]:
+        """Run every test, noting what it enters and how long it takes. Returns which ones failed."""
         wanted = {str(path.resolve()) for path in self.paths}
-        failed = 0
+        failed: set[int] = set()
         for number, item in enumerate(session.items):
             places: set[Place] = set()
 
@@ -91,8 +103,8 @@ class Runner:
             self.took[number] = time.monotonic() - begun
             for report in reports:
                 if report.failed:
-                    failed += 1
-                    print(f"fails without any mutant: {item.nodeid}\n{report.longreprtext}", file=sys.__stderr__)
+                    failed.add(number)
+                    print(report.longreprtext, file=sys.__stderr__)
             for place in places:
                 self.entered[place].add(number)
         return failed
@@ -101,7 +113,7 @@ class Runner:
         found = [mutant for path in self.paths for mutant in mutants(path, path.read_text())]
         if self.sample and self.sample < len(found):
             found = random.Random(self.seed).sample(found, self.sample)
-        return sorted(found, key=lambda mutant: (str(mutant.path), mutant.line, mutant.number))
+        return found
 
     # --- the mutants ---
 
@@ -109,6 +121,7 @@ class Runner:
         functions = _functions()
         running: dict[int, Mutant] = {}
         lived: list[Mutant] = []
+        done = 0
         waiting = list(reversed(chosen))
         with self.out.open("w") as out:
             while waiting or running:
@@ -124,7 +137,10 @@ class Runner:
                     print(f"lived: {mutant.told}", file=screen)
                     out.write(json.dumps({"lived": mutant.told}, ensure_ascii=False) + "\n")
                     out.flush()
-        return lived
+                done += 1
+                if done % TELL == 0:
+                    print(f"{done} of {len(chosen)} done, {len(lived)} lived", file=screen)
+        return sorted(lived, key=lambda mutant: (str(mutant.path), mutant.line, mutant.number))
 
     def start(self, session: pytest.Session, mutant: Mutant, functions: dict[Place, list[FunctionType]]) -> int:
         """Fork a child in which the mutant lives; returns its pid."""
@@ -140,7 +156,6 @@ class Runner:
             for stream in (0, 1, 2):
                 os.dup2(null, stream)
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(int(MORE_TIME * sum(self.took[each] for each in tests)) + 20)
             exchanged = mutated_code(mutant, mutant.path.read_text())
             for function in functions.get(place, []):
                 function.__code__ = exchanged
@@ -154,6 +169,7 @@ class Runner:
     def kills(self, session: pytest.Session, tests: list[int]) -> bool:
         for at, number in enumerate(tests):
             following = session.items[tests[at + 1]] if at + 1 < len(tests) else None
+            signal.alarm(int(MORE_TIME * self.took[number]) + 20)
             if any(report.failed for report in runtestprotocol(session.items[number], log=False, nextitem=following)):
                 return True
         return False

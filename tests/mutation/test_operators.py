@@ -37,6 +37,20 @@ def test_every_change_is_another_program() -> None:
     assert not [mutant for mutant in found if "ValueError" in mutant.before and "raise" not in mutant.before]
 
 
+TYPES = """
+def read(data):
+    def inner(n: A | B) -> C | D:
+        return n
+    found: A | B = cast(A | B, inner(data))
+    kind = A | None
+    return found
+"""
+
+
+def test_what_only_a_type_checker_reads_is_left_alone() -> None:
+    assert not [mutant for mutant in mutants(Path("thing.py"), TYPES) if "|" in mutant.before]
+
+
 @pytest.mark.parametrize("after", ["n // 2 - 1", "n * 2"])
 def test_the_code_is_that_of_the_function_with_the_change(after: str) -> None:
     space: dict[str, Any] = {}
