@@ -16,10 +16,11 @@ from typing import Any
 from fleetrecover import bounds, limits
 from fleetrecover.answers import load_json, understood, unzipped
 from fleetrecover.commands.base import Probe
+from fleetrecover.commands.environment import THROUGH, WHO
 from fleetrecover.commands.shell import quote
 from fleetrecover.commands.space import free_kib
 from fleetrecover.errors import FormatError
-from fleetrecover.facts import RESEED, RESET, RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
+from fleetrecover.facts import HELPER_LABEL, RESEED, RESET, RUN_LABEL, DataDir, Hold, Keep, Pin, Proof, WorkDir
 from fleetrecover.model import Command, Result
 
 KEEP_SUFFIX = ".fleetrecover"
@@ -34,6 +35,7 @@ class Machine:
     clock: float
     uid: int
     boot: str = ""
+    through: str = ""
 
 
 def machine() -> Probe[Machine]:
@@ -43,6 +45,7 @@ def machine() -> Probe[Machine]:
         "echo machine=$(cat /etc/machine-id 2>/dev/null)\n"
         "echo boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\n"
         "echo clock=$(date +%s.%N)\necho uid=$(id -u)\n"
+        f"echo through=${THROUGH}\n"
     )
 
     def parse(result: Result) -> Machine:
@@ -54,6 +57,7 @@ def machine() -> Probe[Machine]:
             _number(clock),
             int(_number(values.get("uid", "0"))),
             values.get("boot", ""),
+            values.get("through", ""),
         )
 
     return Probe(Command("machine", script, timeout=limits.PEEK), parse)
@@ -79,9 +83,16 @@ def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
     )
 
     def parse(result: Result) -> tuple[Mapping[str, Any], ...]:
-        return _inspected(result.text, "inspect")
+        return tuple(doc for doc in _inspected(result.text, "inspect") if not _lends_rights(doc))
 
     return Probe(Command("containers", script, timeout=limits.LISTING, ok_codes=(0, 1)), parse)
+
+
+def _lends_rights(doc: Mapping[str, Any]) -> bool:
+    """Whether it is a container of ours that only lends us root's rights (`login_shell`)."""
+    details = doc.get("Config")
+    labels = details.get("Labels") if isinstance(details, Mapping) else None
+    return isinstance(labels, Mapping) and HELPER_LABEL in labels
 
 
 def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:
@@ -180,7 +191,7 @@ if awk '$5 == ENVIRON["R"] { found = 1 } END { exit !found }' /proc/self/mountin
 elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" ]; then echo mount=1; fi
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+@WHO@
 # what may not be read is not what is not there
 may() { if [ -d "$1" ]; then [ -r "$1" ] && [ -x "$1" ]; else [ ! -e "$1" ] || [ -r "$1" ]; fi || echo "forbidden=$1"; }
 if [ "$near" = "$r" ]; then may "$r"; elif [ ! -x "$near" ]; then echo "forbidden=$near"; fi
@@ -325,6 +336,7 @@ def data_listing(path: str, wal: str = "") -> Probe[DataListing]:
     values = {
         "@PATH@": quote(path),
         "@WAL@": quote(wal),
+        "@WHO@": WHO,
         "@FREE@": free_kib('"$near"'),
         "@WALFREE@": free_kib('"$above"'),
     }
@@ -434,6 +446,7 @@ def parse_listing(path: str, text: str) -> DataListing:
         forbidden=single.get("forbidden", ""),
         unwritable=_unwritable(single, mount, real),
         foreign=single.get("foreign", ""),
+        no_engine=single.get("no-engine", ""),
     )
     if "wal" in single:
         files = [*_with_wal(files, apart or astray)]
