@@ -324,6 +324,13 @@ class Applier:
         message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
         raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
 
+    def let_go(self, held: s.Stage) -> None:
+        """Take the hold of units back, as far as it came, where nothing was stopped; what fails is told."""
+        for step in held.steps:
+            if isinstance(step, s.HoldUnit):
+                where = (step.node, step.paths, step.data, step.unit)
+                self.step(s.ReleaseUnit(*where, "", starts=False, remakes=False, waits=False))
+
     def ctl(self, name: str) -> Etcdctl:
         """How to ask the etcd of a node, under its real name."""
         if name in self._ctl:

@@ -23,6 +23,8 @@ Definition = ContainerSpec
 
 RUN_LABEL = "fleetrecover.run"
 ROLE_LABEL = "fleetrecover.role"
+HELPER_LABEL = "fleetrecover.helper"
+"""Of a container that only lends us its rights while a script runs: never an etcd, whatever image it has."""
 KEPT_INFIX = ".fleetrecover-"
 RESET, RESEED = "reset", "reseed"
 """The methods: the survivor alone is reset and the others join it, or every host gets its data under its own member id."""
@@ -337,6 +339,7 @@ class DataDir:
     forbidden: str = ""  # the first path that we may not read
     unwritable: str = ""  # the first path that we may not write in
     foreign: str = ""  # where runs keep things, but it is another user's (or a link), so that we do not look into it
+    no_engine: str = ""  # what keeps a login that is not root from being it through the container engine
 
     @property
     def can_reflink(self) -> bool:
@@ -460,6 +463,7 @@ class NodeFacts:
     hostname: str = ""
     machine: str = ""
     boot: str = ""  # the kernel's boot id: another one after each boot, and on each machine
+    through: str = ""  # the container engine's command, where the login is root through it
     clock_offset: float | None = None
     cli_version: str | None = None
     cli_problem: Problem | None = None

@@ -38,6 +38,8 @@ KEEPALIVE = 5
 """Between two signs of life that are asked of a connection."""
 DEAD_PEER = 30.0
 """Until the kernel gives a connection up whose other side acknowledges nothing any more."""
+ENGINE_SHELL = 50.0
+"""More than for a plain `sh`, for one that the container engine has to make a container for, on a slow disk."""
 CLOSE = 2.0
 """For the exit code of a command whose streams have ended."""
 SILENCE = 15.0

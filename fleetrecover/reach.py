@@ -8,6 +8,7 @@ from typing import Any
 
 from fleetrecover.model import Fleet, Host
 from fleetrecover.remote.fanout import fan_out
+from fleetrecover.remote.login_shell import engine_of
 from fleetrecover.remote.settings import Settings, Target
 
 
@@ -62,6 +63,7 @@ def lines(fleet: Fleet, reached: Sequence[tuple[Host, Target]]) -> list[str]:
             f"  through    {_through(target)}",
             f"  keys       {_keys(target)}",
             f"  host keys  {', '.join(_paths(target.known_hosts)) or 'none are known'}{alias}",
+            f"  rights     {_rights(fleet, host, target)}",
         ]
     by = "ssh(1)" if fleet.ssh.client == "openssh" else "Paramiko; bulk data by ssh(1)"
     return [*found, f"carried by {by}"]
@@ -71,6 +73,17 @@ def _through(target: Target) -> str:
     if target.proxy_command is not None:
         return target.proxy_command
     return " → ".join(gateway.place for gateway in target.gateways) or "directly"
+
+
+def _rights(fleet: Fleet, host: Host, target: Target) -> str:
+    """As whom scripts run there, as far as that is known without asking the host."""
+    if fleet.ssh.sudo:
+        return "root, by sudo -n"
+    if target.user == "root":
+        return "root"
+    if (cli := engine_of(fleet, host)) is None:
+        return f"{target.user}'s"
+    return f"{target.user}'s; root's through {cli}, where {target.user} may use it"
 
 
 def _keys(target: Target) -> str:

@@ -56,7 +56,6 @@ from fleetrecover.outcome import Outcome, Report
 from fleetrecover.plain import counted
 from fleetrecover.report.document import diagnosis_document, plan_document, report_document
 from fleetrecover.report.files import Saved
-from fleetrecover.steps import HoldUnit, ReleaseUnit, Stage
 from fleetrecover.survey import Reader, take_survey
 from fleetrecover.verify import expectation, take_hashes, verify
 
@@ -396,18 +395,9 @@ class _Run:
                     hint="run the same command again",
                 )
         except Exception:
-            self.let_go(applier, held)
+            applier.let_go(held)
             raise
         return survey, diagnosis, fresh
-
-    def let_go(self, applier: Applier, held: Stage) -> None:
-        """Take the hold of units back, as far as it came; what fails is told."""
-        for step in held.steps:
-            if isinstance(step, HoldUnit):
-                back = ReleaseUnit(
-                    step.node, step.paths, step.data, step.unit, "", starts=False, remakes=False, waits=False
-                )
-                applier.step(back)
 
     def after_fence(self, plan: Plan, agreed: Choice | None) -> tuple[Survey, Diagnosis, Plan]:
         """Every etcd is stopped now and its log is final: choose once more, from that. `agreed` is what was confirmed."""

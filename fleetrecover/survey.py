@@ -239,6 +239,7 @@ def _first_look(fleet: Fleet, reader: Reader) -> NodeFacts:
         hostname=who.hostname if who else "",
         machine=who.machine_id if who else "",
         boot=who.boot if who else "",
+        through=who.through if who else "",
         clock_offset=_offset(who.clock, before, after) if who and who.clock else None,
         cli_version=engine or None,
         cli_problem=engine_problem,
@@ -285,7 +286,7 @@ def _not_allowed(node: NodeFacts, data: DataDir) -> NodeFacts:
     problem = Problem(
         FORBIDDEN,
         f"the login user {data.who} may not read {data.forbidden}: it is not root there, so nothing is known of the data",
-        what_to_add(data.who, node.name),
+        what_to_add(data.who, node.name, data.no_engine),
     )
     return replace(node, log_problem=problem, db_problem=problem)
 

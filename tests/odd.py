@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from fleetrecover.commands import containers, etcdctl, evidence, managers, probes, snapshots
+from fleetrecover.commands import containers, etcdctl, evidence, login_shell, managers, probes, snapshots
 from fleetrecover.commands.base import Probe
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.model import Result
@@ -123,7 +123,7 @@ def _made(function: Callable[..., Any]) -> Probe[Any]:
 def every_probe() -> Iterator[tuple[str, Probe[Any]]]:
     """Every Probe that a function or method of `commands/` gives, with arguments of our own."""
     ctl = etcdctl.Etcdctl(Containers(), "etcd", "http://127.0.0.1:2379")
-    for module in (probes, containers, evidence, managers, snapshots):
+    for module in (probes, containers, evidence, managers, login_shell, snapshots):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             gives = typing.get_type_hints(function).get("return")
             if function.__module__ == module.__name__ and typing.get_origin(gives) is Probe:

@@ -92,6 +92,8 @@ def test_a_person_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "etcd1: core@10.0.0.11 port 2222\n  through    ops@bastion port 2200\n" in said
     assert "  keys       /k, /c (certificate), agent /agent\n  host keys  /kh, as second\n" in said
+    assert "  rights     core's; root's through docker, where core may use it\n" in said
+    assert "  rights     root\n" in said
     assert "carried by Paramiko" in said
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fleetrecover.checks.base import Check, Observed, told
 from fleetrecover.decide.finding import Finding, Severity
-from fleetrecover.decide.rights import lacking, what_to_add
+from fleetrecover.decide.rights import lacking, to_add
 
 CODES = frozenset(
     {
@@ -24,8 +24,13 @@ def find(observed: Observed) -> Iterator[Finding]:
     for node in observed.survey.nodes:
         why = lacking(node.data) if node.reachable else ""
         if why and node.name not in known:
-            advice = what_to_add(node.data.who if node.data is not None else "", node.name)
-            yield Finding(Severity.WARNING, node.name, "unwritable", f"{node.name}: {why}", advice)
+            yield Finding(Severity.WARNING, node.name, "unwritable", f"{node.name}: {why}", to_add(node))
+    for node in observed.survey.nodes:
+        if node.through:
+            said = (
+                f"{node.name}: the login user is root through `{node.through} run` there: as long as its engine answers"
+            )
+            yield Finding(Severity.INFO, node.name, "through-engine", said)
 
 
 CHECK = Check("login", "login, sudo and rights", find, CODES)

@@ -13,6 +13,7 @@ import math
 import posixpath
 from collections.abc import Sequence
 
+from fleetrecover.commands.environment import LOGIN
 from fleetrecover.commands.shell import quote
 
 LONGEST = 8 * 3600
@@ -120,7 +121,8 @@ def clear_stale(keep_root: str, hold: str) -> list[str]:
 
 WITH_THE_CONNECTION: Sequence[str] = (
     # the process group of this script is its own (setsid); the ssh server's process of our connection is its ancestor
-    "sshd=$$",
+    # (of a shell that the container engine gave, that of its client is)
+    f"sshd=${{{LOGIN}:-$$}}",
     'while [ "$sshd" -gt 1 ]; do',
     '  case $(cat "/proc/$sshd/comm" 2>/dev/null) in sshd*) break ;; esac',
     '  sshd=$(sed -e "s/.*) //" "/proc/$sshd/stat" 2>/dev/null | cut -d" " -f2)',

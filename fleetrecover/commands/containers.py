@@ -19,7 +19,7 @@ from fleetrecover.commands.inspect import inspected
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import quote, synced
 from fleetrecover.errors import FormatError
-from fleetrecover.facts import RUN_LABEL
+from fleetrecover.facts import HELPER_LABEL, RUN_LABEL
 from fleetrecover.model import Command, Result
 
 
@@ -43,9 +43,16 @@ def containers(cli: str, name: str) -> Probe[tuple[Mapping[str, Any], ...]]:
     )
 
     def parse(result: Result) -> tuple[Mapping[str, Any], ...]:
-        return inspected(result.text, "inspect")
+        return tuple(doc for doc in inspected(result.text, "inspect") if not _lends_rights(doc))
 
     return Probe(Command("containers", script, timeout=limits.LISTING, ok_codes=(0, 1)), parse)
+
+
+def _lends_rights(doc: Mapping[str, Any]) -> bool:
+    """Whether it is a container of ours that only lends us root's rights (`login_shell`)."""
+    details = doc.get("Config")
+    labels = details.get("Labels") if isinstance(details, Mapping) else None
+    return isinstance(labels, Mapping) and HELPER_LABEL in labels
 
 
 def images(cli: str, ids: Sequence[str]) -> Probe[dict[str, Mapping[str, Any]]]:

@@ -16,6 +16,7 @@ from typing import Any
 from fleetrecover import bounds, limits
 from fleetrecover.answers import json_object, understood, unzipped
 from fleetrecover.commands.base import Probe
+from fleetrecover.commands.environment import THROUGH, WHO
 from fleetrecover.commands.inspect import inspected, is_up, restart_policy
 from fleetrecover.commands.shell import quote
 from fleetrecover.commands.space import free_kib
@@ -35,6 +36,7 @@ class Machine:
     clock: float
     uid: int
     boot: str = ""
+    through: str = ""
 
 
 def machine() -> Probe[Machine]:
@@ -44,6 +46,7 @@ def machine() -> Probe[Machine]:
         "echo machine=$(cat /etc/machine-id 2>/dev/null)\n"
         "echo boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)\n"
         "echo clock=$(date +%s.%N)\necho uid=$(id -u)\n"
+        f"echo through=${THROUGH}\n"
     )
 
     def parse(result: Result) -> Machine:
@@ -55,6 +58,7 @@ def machine() -> Probe[Machine]:
             _number(clock),
             int(_number(values.get("uid", "0"))),
             values.get("boot", ""),
+            values.get("through", ""),
         )
 
     return Probe(Command("machine", script, timeout=limits.PEEK), parse)
@@ -108,7 +112,7 @@ if awk '$5 == ENVIRON["R"] { found = 1 } END { exit !found }' /proc/self/mountin
 elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" ]; then echo mount=1; fi
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+@WHO@
 # what may not be read is not what is not there
 may() { if [ -d "$1" ]; then [ -r "$1" ] && [ -x "$1" ]; else [ ! -e "$1" ] || [ -r "$1" ]; fi || echo "forbidden=$1"; }
 if [ "$near" = "$r" ]; then may "$r"; elif [ ! -x "$near" ]; then echo "forbidden=$near"; fi
@@ -253,6 +257,7 @@ def data_listing(path: str, wal: str = "") -> Probe[DataListing]:
     values = {
         "@PATH@": quote(path),
         "@WAL@": quote(wal),
+        "@WHO@": WHO,
         "@FREE@": free_kib('"$near"'),
         "@WALFREE@": free_kib('"$above"'),
     }
@@ -362,6 +367,7 @@ def parse_listing(path: str, text: str) -> DataListing:
         forbidden=single.get("forbidden", ""),
         unwritable=_unwritable(single, mount, real),
         foreign=single.get("foreign", ""),
+        no_engine=single.get("no-engine", ""),
     )
     if "wal" in single:
         files = [*_with_wal(files, apart or astray)]

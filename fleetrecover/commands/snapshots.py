@@ -17,6 +17,7 @@ from fleetrecover.answers import load_json
 from fleetrecover.commands import wal_dir
 from fleetrecover.commands.actions import DIFFERS, NAME_TAKEN, NO_SPACE, OCCUPIED
 from fleetrecover.commands.base import Action, Probe
+from fleetrecover.commands.environment import WHO
 from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.shell import join, quote, write_file
@@ -75,6 +76,7 @@ class SnapshotDirectory:
     who: str = ""  # as whom we look
     forbidden: str = ""  # the directory that we may not read, or not look into for it
     unwritable: str = ""  # the directory in which we may not write
+    no_engine: str = ""  # what keeps a login that is not root from being it through the container engine
 
 
 _LISTING = r"""
@@ -86,7 +88,7 @@ echo "real=$r"
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 echo "free=$(@FREE@)"
-printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+@WHO@
 # what may not be looked into is not what is not there
 if [ ! -x "$near" ] || { [ "$near" = "$r" ] && [ ! -r "$r" ]; }; then echo "forbidden=$near"; fi
 [ -w "$near" ] || echo "unwritable=$near"
@@ -106,7 +108,7 @@ done
 
 def listing(directory: str) -> Probe[SnapshotDirectory]:
     """What lies in the snapshot directory; symbolic links are followed."""
-    values = {"@DIR@": quote(directory), "@MAX@": str(MAX_FILES), "@FREE@": free_kib('"$near"')}
+    values = {"@DIR@": quote(directory), "@WHO@": WHO, "@MAX@": str(MAX_FILES), "@FREE@": free_kib('"$near"')}
     script = re.sub("|".join(values), lambda mark: values[mark[0]], _LISTING)
     return Probe(Command("snapshot-listing", script, timeout=limits.LISTING), lambda r: parse_listing(r.text))
 
@@ -133,6 +135,7 @@ def parse_listing(text: str) -> SnapshotDirectory:
         single.get("who", ""),
         single.get("forbidden", ""),
         single.get("unwritable", ""),
+        single.get("no-engine", ""),
     )
 
 

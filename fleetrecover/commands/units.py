@@ -152,14 +152,14 @@ def stop_unit(cli: str, paths: RunPaths, unit: str, name: str, containers: Seque
 def release_unit(cli: str, paths: RunPaths, unit: str, name: str, *, remakes: bool) -> Action:
     """Let a unit start again, and start it where it ran before it was held; prints STARTED then.
 
-    One that `remakes` the container named `name` finds that stopped gently. The drop-in goes last, so that it is known
+    One that `remakes` the container named `name` finds that stopped gently; another is left stopped where none of the name is
+    there, since it had nothing to start before, either. The drop-in goes last, so that it is known
     until then what the unit was. Exit code DOES_NOT_START.
     """
     docker, target = quote(cli), drop_in(unit)
-    gently = (
-        f"    if {docker} inspect --type container {quote(name)} >/dev/null 2>&1;"
-        f" then {docker} stop -t 30 {quote(name)} >/dev/null; fi"
-    )
+    there = f"{docker} inspect --type container {quote(name)} >/dev/null 2>&1"
+    gently = f"    if {there}; then {docker} stop -t 30 {quote(name)} >/dev/null; fi"
+    startable = "true" if remakes or not name else there
     return _action(
         "release-unit",
         [
@@ -168,7 +168,7 @@ def release_unit(cli: str, paths: RunPaths, unit: str, name: str, *, remakes: bo
             f"mark=$(sed -n 's/^AssertPathExists=!//p' {quote(target)})",
             'case $mark in /*/fenced) rm -f "$mark" ;; esac',
             f"rm -f {quote(paths.at('fenced'))}",
-            f'if [ "$was" = {ACTIVE} ]; then',
+            f'if [ "$was" = {ACTIVE} ] && {startable}; then',
             f"  case {_state(unit)} in active|activating|reloading|refreshing) ;; *)",
             *([gently] if remakes else []),
             f"    systemctl reset-failed -- {quote(unit)} 2>/dev/null || true",

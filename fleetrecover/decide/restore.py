@@ -8,7 +8,8 @@ Invariants, checked by `check_restore`:
 
 - a node's data is never replaced before it was moved aside, and never before its new data stands ready;
 - every node gets the same bytes, the same token and the same list of members;
-- no etcd is started while another one is still to be stopped.
+- no etcd is started while another one is still to be stopped;
+- what a systemd unit would start or make anew is held before the rest, and given back by the end (see `units`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from fleetrecover.decide.membership import Seat, host_of_url, quorum
 from fleetrecover.decide.own import own_container, own_name, standing_container
 from fleetrecover.decide.plan import SPACE_MARGIN
 from fleetrecover.decide.policies import true_policy
+from fleetrecover.decide.units import Units, made_by_unit
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
 from fleetrecover.etcd.membership import Member
@@ -387,6 +389,7 @@ class _Maker:
         if any(part is not None for part in stages[2:]) or not any(node.healthy for node in targets):
             wait = AwaitQuorum(*self.base(prover), tuple(node.name for node in targets))
             stages.append(stage("quorum", "Wait for a leader", [[wait]], [prover.name]))
+        stages = self.around_units(stages, targets)
         again = [self.again(node) for node in self.survey.nodes if node.accessible]
         stages.append(stage("kubernetes", "Start again what lives by etcd", again))
         closing = stage(
@@ -407,6 +410,19 @@ class _Maker:
             notes=tuple(self.notes),
             resumed=resumed,
         )
+
+    def around_units(self, stages: Sequence[Stage | None], targets: Sequence[NodeFacts]) -> list[Stage | None]:
+        """The stages, and what the units that start etcd need; those of a node that is only stopped are kept from starting."""
+        units = Units(self.survey, self.run, lambda node: (self.paths(node), self.data(node)))
+        spared = frozenset(node.name for node in targets if node.healthy)
+        kept = frozenset(node.name for node in self.others(targets))
+        for node in self.others(targets):
+            for step in units.hold(node):
+                self.notes.append(
+                    f"the unit {step.unit} on {node.name}, which is declared dead, is kept from starting for good: "
+                    f"`systemctl disable {step.unit}` there before the run is cleaned away"
+                )
+        return units.around(stages, spared=spared, alone=frozenset(), release=True, kept=kept)
 
     def all(self, targets: Sequence[NodeFacts]) -> list[str]:
         return [node.name for node in targets]
@@ -673,7 +689,8 @@ def fingerprint(survey: Survey, plan: RestorePlan) -> str:
     """What the plan rests on, in one short word: if it is equal, what was agreed to is what will be done."""
     basis: list[object] = [plan.cluster, plan.chosen.sha256, plan.targets, plan.bump]
     for node in survey.nodes:
-        basis.append((node.name, node.accessible, node.healthy, [(c.id, c.name) for c in node.containers]))
+        lasting = [(c.id, c.name) for c in node.containers if not made_by_unit(node, c)]
+        basis.append((node.name, node.accessible, node.healthy, lasting))
         basis.append([(keep.run, keep.original) for keep in node.open_keeps()])
     basis += [(type(step).__name__, step.node) for step in plan.steps]
     return hashlib.sha256(repr(basis).encode()).hexdigest()[:16]

@@ -14,15 +14,24 @@ from fleetrecover.facts import DataDir, NodeFacts
 ROOT = "(uid 0)"
 
 
-def what_to_add(who: str, name: str = "") -> str:
-    """What gives a login, as `who` names it ("op (uid 1000)"), the rights; `name` is the node's."""
+def what_to_add(who: str, name: str = "", engine: str = "") -> str:
+    """What gives a login, as `who` names it ("op (uid 1000)"), the rights.
+
+    `name` is the node's; `engine`: what keeps the login from being root through the container engine, where that was tried.
+    """
     user = who.partition(" ")[0] or "USER"
     there = f" on {name}" if name else " on the node"
     return (
         'log in as root (`user = "root"` under [ssh] in hosts.toml), or add `sudo = true` there and, for sudo without a '
-        f"password, the line `{user} ALL=(root) NOPASSWD: ALL` in /etc/sudoers.d/fleetrecover{there}; being in the docker group "
-        "is not enough"
+        f"password, the line `{user} ALL=(root) NOPASSWD: ALL` in /etc/sudoers.d/fleetrecover{there}; "
+        + (engine or "being in the docker group is not enough")
     )
+
+
+def to_add(node: NodeFacts) -> str:
+    """What gives the login of a node the rights there."""
+    data = node.data
+    return what_to_add(data.who, node.name, data.no_engine) if data is not None else what_to_add("", node.name)
 
 
 def lacking(data: DataDir | None, *, write: bool = True) -> str:
@@ -41,16 +50,18 @@ def refuse_without_rights(
 ) -> None:
     """Raise Refused where a login may not look (or `write`), naming every such node, its user and its directory."""
     told = {
-        node.name: (node.data.who, why)
+        node.name: (node.data.who, why, node.data.no_engine)
         for node in nodes
         if node.reachable and node.data is not None and (why := lacking(node.data, write=write))
     }
     refuse(told, undone)
 
 
-def refuse(told: Mapping[str, tuple[str, str]], undone: str = "nothing was changed") -> None:
-    """Raise Refused where any node is named; `told`: by the node's name who logs in there, and what he may not do."""
+def refuse(told: Mapping[str, tuple[str, str, str]], undone: str = "nothing was changed") -> None:
+    """Raise Refused where any node is named; `told`: by the node's name who logs in there, what he may not do, and what
+    keeps him from being root through the container engine.
+    """
     if told:
-        who, _ = next(iter(told.values()))
-        message = "; ".join(f"{name}: {why}" for name, (_, why) in told.items())
-        raise Refused(f"{message}; {undone}", hint=what_to_add(who, ", ".join(told)))
+        who, _, engine = next(iter(told.values()))
+        message = "; ".join(f"{name}: {why}" for name, (_, why, _) in told.items())
+        raise Refused(f"{message}; {undone}", hint=what_to_add(who, ", ".join(told), engine))

@@ -9,7 +9,7 @@ from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import iso, seconds
 from fleetrecover.decide.membership import addresses_of
 from fleetrecover.decide.own import own_name, own_of, standing_container
-from fleetrecover.decide.rights import what_to_add
+from fleetrecover.decide.rights import to_add
 from fleetrecover.facts import Certificate, NodeFacts, Survey
 from fleetrecover.runtime import runtime_of
 
@@ -62,8 +62,7 @@ def _certificates(survey: Survey, node: NodeFacts) -> Iterator[Finding]:
     for found in node.certificates:
         where = f"{node.name}: certificate {found.path}"
         if found.hidden:
-            add = what_to_add(node.data.who if node.data is not None else "", node.name)
-            yield Finding(Severity.INFO, node.name, "certificate-hidden", f"{where}: {found.problem}", add)
+            yield Finding(Severity.INFO, node.name, "certificate-hidden", f"{where}: {found.problem}", to_add(node))
             continue
         if found.problem and any(fault.path == found.path for fault in found.faults):
             continue

@@ -320,7 +320,7 @@ def _units(survey: Survey, run: str) -> Units:
 def _hold(survey: Survey, node: NodeFacts, run: str) -> list[Step]:
     """Before data is moved, the units that would start etcd on it are held, where the run does not hold them still."""
     keep = node.keep(run)
-    return _units(survey, run).hold(node) if keep is not None and moves(node, keep) else []
+    return [*_units(survey, run).hold(node)] if keep is not None and moves(node, keep) else []
 
 
 def _release(survey: Survey, run: str, todo: Sequence[NodeFacts], starting: Starting) -> list[Stage | None]:

@@ -19,7 +19,10 @@ from fleetrecover.decide.managers import cannot_hold, lines_about, remakes
 from fleetrecover.decide.own import own_name
 from fleetrecover.facts import Container, NodeFacts, Starter, StarterKind, Survey
 
-TOUCHING = (s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.AdoptSeed, s.StartOriginal, s.StartRebuilt, s.Join)
+TOUCHING = (
+    *(s.Fence, s.KeepData, s.KeepElsewhere, s.Adopt, s.AdoptSeed, s.AdoptRestored),
+    *(s.StartOriginal, s.StartRebuilt, s.StartNew, s.Join),
+)
 """Steps in whose way a unit would be."""
 HOLD, RELEASE = "hold", "units"
 """The names of the stages."""
@@ -67,12 +70,18 @@ class Units:
         self.where = where
 
     def around(
-        self, stages: Sequence[s.Stage | None], *, spared: frozenset[str], alone: frozenset[str], release: bool
+        self,
+        stages: Sequence[s.Stage | None],
+        *,
+        spared: frozenset[str],
+        alone: frozenset[str],
+        release: bool,
+        kept: frozenset[str] = frozenset(),
     ) -> list[s.Stage | None]:
         """The stages with all that the units need: held before anything, stopped where a node is touched, given back last.
 
         The nodes in `spared` are left alone unless a step touches them; those in `alone` are given back without waiting for
-        their etcd, since nobody has brought it in. Without `release` none is given back yet.
+        their etcd, since nobody has brought it in. Without `release` none is given back yet; those of `kept` never are.
         """
         planned = [part for part in stages if part is not None]
         touched = {step.node for part in planned for step in part.steps if isinstance(step, TOUCHING)}
@@ -80,12 +89,13 @@ class Units:
         holding = [self.hold(n) for n in nodes if touched and (n.name in touched or n.name not in spared)]
         stopping = [s.Stage(p.name, p.title, self._lanes(p), p.essential) for p in planned]
         held = {step.node for lane in holding for step in lane}
-        given = [step for node in nodes for step in self.release(node, waits=node.name not in alone, held=held)]
+        back = [node for node in nodes if node.name not in kept]
+        given = [step for node in back for step in self.release(node, waits=node.name not in alone, held=held)]
         first = s.stage(HOLD, "Keep the units that start etcd from starting", holding, sorted(held))
         last = s.stage(RELEASE, "Give the units back, one after another", [given], [step.node for step in given])
         return [first, *stopping, last if release else None]
 
-    def hold(self, node: NodeFacts) -> list[s.Step]:
+    def hold(self, node: NodeFacts) -> list[s.HoldUnit]:
         """Hold what this run does not hold yet, and can."""
         paths, data = self.where(node)
         return [

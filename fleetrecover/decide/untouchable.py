@@ -12,7 +12,7 @@ from fleetrecover import steps as s
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.managers import held_by_others, manager_finding, manager_findings, unit_findings
 from fleetrecover.decide.own import own_container, unclear, wanted_name
-from fleetrecover.decide.rights import what_to_add
+from fleetrecover.decide.rights import to_add
 from fleetrecover.decide.units import TOUCHING, unheld
 from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.runtime import KINDS, kind_of, runtime_of
@@ -118,8 +118,7 @@ def _unwritable(node: NodeFacts) -> Iterator[Finding]:
 
 
 def _as_root(node: NodeFacts) -> str:
-    who = node.data.who if node.data is not None else ""
-    return f"{what_to_add(who, node.name)}; where root may not either, the filesystem is mounted read-only"
+    return f"{to_add(node)}; where root may not either, the filesystem is mounted read-only"
 
 
 def _in_container(survey: Survey, node: NodeFacts) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from typing import Any
 from fleetrecover.drafts.ansible_files import secret
 from fleetrecover.drafts.ansible_groups import Groups
 from fleetrecover.drafts.draft import Draft, Row, gateway_of, port_of, safe_name, text_of, unique_name
+from fleetrecover.drafts.misspelt import VERY_NEAR, near_words, nearest
 from fleetrecover.drafts.ssh_words import SshWords, read_words
 from fleetrecover.errors import InputError
 
@@ -22,10 +23,58 @@ GROUP = "etcd"
 BASTION = "bastion"
 YES = frozenset({"yes", "on", "1", "true", "t", "y", "1.0"})
 
+_REACHING = ("host", "user", "port", "ssh_host", "ssh_user", "ssh_port", "ssh_private_key_file", "private_key_file")
+_BECOMING = ("become", "become_user", "become_method")
+_OTHERS = (
+    *(
+        "ssh_private_key",
+        "private_key",
+        "private_key_passphrase",
+        "ssh_private_key_passphrase",
+        "ssh_executable",
+        "ports",
+    ),
+    *(
+        "ssh_password",
+        "ssh_pass",
+        "password",
+        "become_pass",
+        "become_password",
+        "become_exe",
+        "become_flags",
+        "hostname",
+    ),
+    *("ssh_host_key_checking", "ssh_timeout", "ssh_pipelining", "ssh_retries", "ssh_use_tty", "ssh_transfer_method"),
+    *(
+        "user_id",
+        "user_dir",
+        "user_gid",
+        "user_uid",
+        "user_gecos",
+        "user_shell",
+        "ssh_password_mechanism",
+        "sftp_extra_args",
+    ),
+    *(
+        "scp_extra_args",
+        "become_prompt",
+        "become_plugin",
+        "become_success",
+        "hostnqn",
+        "hosts",
+        "form",
+        "forks",
+        "docker_extra_args",
+    ),
+)
+"""Words of Ansible's own, or of its facts, that are near to one of those and are none."""
 SSH_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 NO_SSH = ("local", "docker", "podman", "winrm", "psrp", "kubectl", "community.docker.docker")
 PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
 SUDO_PASSWORDS = ("ansible_become_pass", "ansible_become_password", "ansible_sudo_pass")
+MATTERS = (*(f"ansible_{name}" for name in (*_REACHING, *_BECOMING)), *SSH_ARGUMENTS, "access_ip")
+"""Variables that decide how a host is reached: one that is nearly called so is told of, since Ansible passes it over."""
+ANSIBLES_OWN = (*(f"ansible_{name}" for name in _OTHERS), "access_ip6")
 _TEMPLATE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 MOST_TURNS = 10
 
@@ -102,6 +151,8 @@ def from_groups(
     told: list[str] = [f"from the Ansible inventory {source.name}", *notes]
     taken: set[str] = set()
     rows = [_row(host, unique_name(host.name, taken), bastion) for host in hosts]
+    told += _odd_groups(groups)
+    told += _odd_variables(hosts)
     sudo = [host.name for host in hosts if host.yes("ansible_become")]
     told += _collected(host.notes + (_become_notes(host) if host.name in sudo else []) for host in hosts)
     if sudo and len(sudo) < len(hosts):
@@ -113,6 +164,23 @@ def from_groups(
         ssh={"sudo": True} if sudo else {},
         notes=tuple(told),
     )
+
+
+def _odd_variables(hosts: Iterable[_Host]) -> list[str]:
+    """Variables that are nearly called as one that matters, each with the hosts that have it."""
+    having: dict[str, list[str]] = {}
+    for host in hosts:
+        for told in near_words(host.variables, MATTERS, ANSIBLES_OWN, "no variable of Ansible's"):
+            having.setdefault(told, []).append(host.name)
+    return [f"{', '.join(names)}: {told}" for told, names in having.items()]
+
+
+def _odd_groups(groups: Groups) -> list[str]:
+    """A group whose name is near to that of the jump host's, which would be passed over."""
+    if BASTION in groups.groups:
+        return []
+    near = [name for name in groups.groups if nearest(name, [BASTION], least=VERY_NEAR)]
+    return [f"there is no group {BASTION}, by which hosts are reached: is the group {name} meant?" for name in near]
 
 
 def _members(groups: Groups, group: str, source: Path) -> list[str]:

@@ -60,8 +60,8 @@ def _login_notes(rows: tuple[Row, ...], ssh: Mapping[str, Any]) -> list[str]:
         return []
     who = ", ".join(str(user) for user in others)
     return [
-        f"{who} is not root: where `sudo -n true` works for {who}, write sudo = true under [ssh]; being in the docker group "
-        "lets the container engine be asked, but not etcd's data directory be read"
+        f"{who} is not root: where `sudo -n true` works for {who}, write sudo = true under [ssh]; without it, being in "
+        "the docker group is enough where the host has `nsenter`: `fleetrecover check` says whether it is root there"
     ]
 
 

@@ -12,9 +12,11 @@ from fleetrecover.drafts.ansible_files import read_inventory, read_text
 from fleetrecover.drafts.ansible_groups import Groups
 from fleetrecover.drafts.ansible_yaml import load, read_list
 from fleetrecover.drafts.draft import Draft
+from fleetrecover.drafts.misspelt import nearest, passed_over
 from fleetrecover.drafts.rke import config_of, from_rke, refuse_rancher
 from fleetrecover.errors import InputError
 
+NODES, NO_WORD = "nodes", "no word of RKE's"
 DOCUMENTS = (".yml", ".yaml", ".json", ".rkestate")
 
 
@@ -26,6 +28,7 @@ def from_path(path: Path, cluster: str | None, *, group: str = GROUP) -> Draft:
         if rke is not None:
             return from_rke(rke, path, cluster)
         refuse_rancher(document, path)
+        _refuse_misspelt(document, path)
         if isinstance(document.get("_meta"), Mapping):
             return from_groups(_listed(document, path), path, cluster, group=group)
     program = ansible_tool.installed()
@@ -51,6 +54,13 @@ def _document(path: Path) -> Mapping[str, Any] | None:
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: neither an RKE cluster.yml nor an Ansible inventory")
     return found
+
+
+def _refuse_misspelt(document: Mapping[str, Any], path: Path) -> None:
+    """Raise InputError for a list that is nearly called as RKE's nodes are; Ansible has no lists at the top."""
+    for key, value in document.items():
+        if isinstance(value, list) and nearest(str(key), [NODES]) is not None:
+            raise InputError(f"{path}: {passed_over(str(key), [NODES], NO_WORD)}")
 
 
 def _listed(document: Mapping[str, Any], path: Path) -> Groups:

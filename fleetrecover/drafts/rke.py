@@ -8,11 +8,12 @@ camel case, below `currentState.rkeConfig`). Rancher's clusters have the same be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fleetrecover.drafts.draft import Draft, Row, gateway_of, port_of, safe_name, text_of, unique_name
+from fleetrecover.drafts.misspelt import near_words, unknown_words
 from fleetrecover.errors import InputError
 
 RKE_CONFIG = ("rancher_kubernetes_engine_config", "rancherKubernetesEngineConfig", "rkeConfig")
@@ -29,6 +30,34 @@ CAMEL = {
     "bastion_host": "bastionHost",
     "cluster_name": "clusterName",
 }
+
+ROLES = ("etcd", "controlplane", "worker")
+_LOGIN = ("address", "port", "user", "ssh_agent_auth", "ssh_key", "ssh_key_path", "ssh_cert", "ssh_cert_path")
+NODE = (
+    *_LOGIN,
+    "internal_address",
+    "role",
+    "hostname_override",
+    "docker_socket",
+    "labels",
+    "taints",
+    "node_name",
+    "nodeName",
+)
+"""The words of a node, of a bastion host and, of those at the top, the ones that matter here (rke_types.go)."""
+BASTION = (*_LOGIN, "ignore_proxy_env_vars", "ignoreProxyEnvVars")
+TOP = ("nodes", "bastion_host", "cluster_name", "ssh_key_path", "ssh_cert_path", "ssh_agent_auth")
+TOP_OTHERS = (
+    "services",
+    "network",
+    "restore",
+    "ingress",
+    "addons",
+    "monitoring",
+    "authentication",
+    "authorization",
+    "dns",
+)
 
 WORDS = ("address", "internal_address", "hostname_override", "user", "port", "ssh_key_path")
 
@@ -85,22 +114,26 @@ def refuse_rancher(data: Table, source: Path) -> None:
 def from_rke(data: Table, source: Path, cluster: str | None) -> Draft:
     """The inventory of the nodes with the role etcd. Raises InputError that names the node and what is wrong with it."""
     rows: list[Row] = []
-    notes = [f"from RKE's {source.name}"]
+    notes = [f"from RKE's {source.name}", *near_words(map(str, data), _spelt(TOP), TOP_OTHERS, "no word of RKE's")]
     taken: set[str] = set()
     agent = _yes(get(data, "ssh_agent_auth"))
     shared_key = None if agent else text_of(get(data, "ssh_key_path"))
     for number, node in enumerate(data["nodes"], 1):
         if not isinstance(node, Mapping) or not node.get("address"):
-            raise InputError(f"{source}: node number {number} has no address")
+            raise InputError(f"{source}: node number {number} has no address", hint=_hint(node))
+        who = f"node number {number} ({node['address']})"
         _refuse_tables(node, source, f"node number {number}")
-        if "etcd" in _roles(node.get("role"), source, number):
+        roles = _roles(node.get("role"), source, number)
+        notes += [f"{who}: {told}" for told in unknown_words(map(str, node), _spelt(NODE), "no word of RKE's nodes")]
+        notes += [f"{who}: the role {told}" for told in unknown_words(roles, ROLES, "none of RKE's")]
+        if "etcd" in roles:
             rows.append(_row(node, source, taken, agent or _yes(get(node, "ssh_agent_auth"))))
             notes += _login_notes(str(node["address"]), node)
     if not rows:
         external = _external(data)
         raise InputError(
             f"{source}: no node has the role etcd" + (f": its etcd is elsewhere ({external})" if external else ""),
-            hint="write hosts.toml for those hosts: see hosts.example.toml" if external else "",
+            hint="write hosts.toml for those hosts: see hosts.example.toml" if external else "; ".join(notes[1:]),
         )
     if agent or any(_yes(get(node, "ssh_agent_auth")) for node in data["nodes"]):
         notes.append("ssh_agent_auth: the keys are those of the ssh agent, so no key file is written down")
@@ -108,6 +141,17 @@ def from_rke(data: Table, source: Path, cluster: str | None) -> Draft:
     gateway, told = _gateway(get(data, "bastion_host"), source)
     name = safe_name(cluster or text_of(get(data, "cluster_name")) or "local")
     return Draft(name, tuple(rows), ssh=ssh | gateway, notes=(*notes, *told))
+
+
+def _spelt(words: Sequence[str]) -> list[str]:
+    """The words as they stand in YAML, and in RKE's state file."""
+    return [*words, *(CAMEL[word] for word in words if word in CAMEL)]
+
+
+def _hint(node: Any) -> str:
+    """What may have been meant to be a node's address."""
+    told = unknown_words(map(str, node), _spelt(NODE), "no word of RKE's nodes") if isinstance(node, Mapping) else []
+    return "; ".join(told)
 
 
 def _row(node: Table, source: Path, taken: set[str], agent: bool) -> Row:
@@ -178,8 +222,14 @@ def _gateway(bastion: Any, source: Path) -> tuple[dict[str, Any], list[str]]:
             f"{source}: bastion_host is no table, so how the nodes are reached is not known",
             hint="write address, user, port each on a line of its own below bastion_host:",
         )
-    if not bastion or not bastion.get("address"):
+    if not bastion:
         return {}, []
+    odd = [
+        f"bastion_host: {each}"
+        for each in unknown_words(map(str, bastion), _spelt(BASTION), "no word of RKE's bastion_host")
+    ]
+    if not bastion.get("address"):
+        return {}, odd
     _refuse_tables(bastion, source, "bastion_host")
     who = str(bastion["address"])
     port = port_of(bastion.get("port") or 22, source, "bastion_host") or 22
@@ -187,4 +237,4 @@ def _gateway(bastion: Any, source: Path) -> tuple[dict[str, Any], list[str]]:
     key = None if _yes(get(bastion, "ssh_agent_auth")) else text_of(get(bastion, "ssh_key_path"))
     if key:
         found["gateway_key"] = key
-    return found, _login_notes(who, bastion, "gateway_key")
+    return found, [*odd, *_login_notes(who, bastion, "gateway_key")]

@@ -8,10 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import IO, Any, TypeVar
 
-from fleetrecover.model import Command, Host, Result
+from fleetrecover.commands.login_shell import LoginShell
+from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures
 from fleetrecover.remote.bulk import SMALL, RelayPipe
 from fleetrecover.remote.conversation import Progress
+from fleetrecover.remote.login_shell import LoginShells
+from fleetrecover.remote.settings import Settings
 
 C = TypeVar("C", bound="Carrier")
 
@@ -19,11 +22,19 @@ C = TypeVar("C", bound="Carrier")
 class Carrier(ABC):
     """A `model.Transport`, but for how a conversation is held and ended: `_converse`, `_transfer`, `close`."""
 
+    def __init__(self, fleet: Fleet, settings: Settings) -> None:
+        self._settings = settings
+        self._shells = LoginShells(
+            fleet,
+            lambda host: settings.target(host).user,
+            lambda host, command, shell: self._converse(host, [command], shell)[0],
+        )
+
     def batch(self, host: Host, commands: Sequence[Command]) -> list[Result]:
         """Run the commands one after another over one channel; one result each, whatever the exit codes are."""
         if not commands:
             return []
-        return self._converse(host, list(commands))
+        return self._converse(host, list(commands), self._shells.of(host))
 
     def upload(self, host: Host, command: Command, source: IO[bytes], progress: Progress | None = None) -> Result:
         """Run one command with `source` streamed to its standard input.
@@ -32,7 +43,8 @@ class Carrier(ABC):
         the connection is lost, the command sees the end of its input like any other: it must not take what came for
         whole without checking its size or hash.
         """
-        return self._transfer(host, command, source=source, progress=progress, bulk=_size(source) >= SMALL)
+        bulk = _size(source) >= SMALL
+        return self._transfer(host, command, self._shells.of(host), source=source, progress=progress, bulk=bulk)
 
     def download(
         self,
@@ -47,7 +59,8 @@ class Carrier(ABC):
 
         `progress` is called with the bytes received so far. A `size` that is known to be small saves a connection.
         """
-        return self._transfer(host, command, sink=sink, progress=progress, bulk=size is None or size >= SMALL)
+        bulk = size is None or size >= SMALL
+        return self._transfer(host, command, self._shells.of(host), sink=sink, progress=progress, bulk=bulk)
 
     def relay(
         self, source: Host, read: Command, destination: Host, write: Command, progress: Progress | None = None
@@ -62,7 +75,7 @@ class Carrier(ABC):
 
         def fetch() -> None:
             try:
-                outcome.append(self._transfer(source, read, sink=pipe, bulk=True))
+                outcome.append(self._transfer(source, read, self._shells.of(source), sink=pipe, bulk=True))
             except BaseException as error:
                 outcome.append(error)
             pipe.end(failed=not (isinstance(outcome[0], Result) and outcome[0].ok))
@@ -70,7 +83,8 @@ class Carrier(ABC):
         thread = threading.Thread(target=fetch, daemon=True, name=f"relay from {source.name}")
         thread.start()
         try:
-            written = self._transfer(destination, write, source=pipe, progress=progress, bulk=True)
+            shell = self._shells.of(destination)
+            written = self._transfer(destination, write, shell, source=pipe, progress=progress, bulk=True)
         except BrokenPipeError:
             # Only a source that has failed breaks the pipe.
             thread.join()
@@ -97,11 +111,11 @@ class Carrier(ABC):
         self.close()
 
     @abstractmethod
-    def _converse(self, host: Host, commands: list[Command], **streams: Any) -> list[Result]:
-        """Run commands over one channel."""
+    def _converse(self, host: Host, commands: list[Command], shell: LoginShell, **streams: Any) -> list[Result]:
+        """Run commands over one channel, in that shell."""
 
     @abstractmethod
-    def _transfer(self, host: Host, command: Command, *, bulk: bool, **streams: Any) -> Result:
+    def _transfer(self, host: Host, command: Command, shell: LoginShell, *, bulk: bool, **streams: Any) -> Result:
         """Run one command with its streams; `bulk`: they may be large."""
 
 

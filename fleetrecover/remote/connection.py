@@ -19,6 +19,7 @@ import paramiko
 from fabric import Config, Connection
 
 from fleetrecover import limits
+from fleetrecover.commands.login_shell import LoginShell
 from fleetrecover.errors import RemoteError
 from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures, sockets
@@ -58,11 +59,9 @@ class SshTransport(Carrier):
         sleep: Callable[[float], None] = time.sleep,
         bulk_client: str | None = None,
     ) -> None:
-        self._fleet = fleet
-        self._settings = settings or Settings(fleet)
+        super().__init__(fleet, settings or Settings(fleet))
         self._sleep = sleep
         self._timeout = fleet.ssh.connect_timeout
-        self._shell = "sudo -n sh" if fleet.ssh.sudo else "sh"
         self._client = find_client() if bulk_client is None else bulk_client
         self._lock = threading.Lock()
         self._links: dict[Target, list[_Link]] = {}
@@ -77,34 +76,35 @@ class SshTransport(Carrier):
         for link in sorted(links, key=lambda link: link.target.gateway is None):
             link.drop()
 
-    def _transfer(self, host: Host, command: Command, *, bulk: bool, **streams: Any) -> Result:
+    def _transfer(self, host: Host, command: Command, shell: LoginShell, *, bulk: bool, **streams: Any) -> Result:
         """Run one command with its streams, through the ssh client if it is for bulk and there is one that works."""
         if bulk and self._client:
             try:
-                return self._converse_bulk(host, command, streams)
+                return self._converse_bulk(host, command, shell, streams)
             except BulkUnavailable as error:
                 # Nothing was run. Paramiko does it, or says exactly why it cannot be done.
                 _LOG.debug("%s: the ssh client cannot be used: %s", host.name, error)
-        return self._converse(host, [command], **streams)[0]
+        return self._converse(host, [command], shell, **streams)[0]
 
-    def _converse_bulk(self, host: Host, command: Command, streams: Mapping[str, Any]) -> Result:
+    def _converse_bulk(self, host: Host, command: Command, shell: LoginShell, streams: Mapping[str, Any]) -> Result:
         target = self._settings.target(host)
-        wire = ProcessWire(client_argv(self._client, target, self._timeout, *self._shell.split()), 2 * self._timeout)
+        argv = client_argv(self._client, target, self._timeout, *shell.words)
+        wire = ProcessWire(argv, 2 * self._timeout + shell.patience)
         try:
-            results = self._conversation(host, target, wire, [command], streams).run()
+            results = self._conversation(host, target, wire, [command], shell, streams).run()
             wire.finish()
         except BaseException:
             wire.kill()
             raise
         return results[0]
 
-    def _converse(self, host: Host, commands: list[Command], **streams: Any) -> list[Result]:
+    def _converse(self, host: Host, commands: list[Command], shell: LoginShell, **streams: Any) -> list[Result]:
         target = self._settings.target(host)
         link = self._claim(target)
         try:
-            wire = _ChannelWire(link.start(self._shell))
+            wire = _ChannelWire(link.start(" ".join(shell.words)))
             try:
-                results = self._conversation(host, target, wire, commands, streams).run()
+                results = self._conversation(host, target, wire, commands, shell, streams).run()
             except BaseException:
                 # Whatever it was, the channel is in an unknown state; the next batch makes a new connection.
                 link.drop()
@@ -115,15 +115,21 @@ class SshTransport(Carrier):
             link.busy.release()
 
     def _conversation(
-        self, host: Host, target: Target, wire: Wire, commands: list[Command], streams: Mapping[str, Any]
+        self,
+        host: Host,
+        target: Target,
+        wire: Wire,
+        commands: list[Command],
+        shell: LoginShell,
+        streams: Mapping[str, Any],
     ) -> Conversation:
         return Conversation(
             host=host.name,
             wire=wire,
             commands=commands,
-            sudo=self._fleet.ssh.sudo,
+            shell=shell,
             user=target.user,
-            start_limit=self._timeout,
+            start_limit=self._timeout + shell.patience,
             **streams,
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from fleetrecover import bounds, limits
+from fleetrecover.commands.login_shell import PLAIN, LoginShell
 from fleetrecover.errors import LoginFailed, OutcomeUnknown, RemoteError, SudoFailed, SudoHangs, TooMuch, Unreachable
 from fleetrecover.model import Command, Result
 from fleetrecover.remote.script import Cutter, Flood, Script, batch_script, seconds
@@ -47,7 +48,7 @@ class Wire(Protocol):
         """Wait until there is something to read, room to write if asked for, or the timeout has passed."""
 
     def status(self) -> int | None:
-        """Return the exit code of `sh` (or sudo) once closed; None if the connection was lost first."""
+        """Return the exit code of `sh` (or what started it) once closed; None if the connection was lost first."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Conversation:
     host: str
     wire: Wire
     commands: Sequence[Command]
-    sudo: bool = False
+    shell: LoginShell = PLAIN
     user: str = ""
     start_limit: float = limits.CONNECT
     source: IO[bytes] | None = None
@@ -177,15 +178,19 @@ class Conversation:
         """Say what is known when the streams end before the last separator."""
         status = self.wire.status()
         if self._done:
-            return unknown(self.host, self.commands, self._done - 1, "the connection was lost")
+            return unknown(self.host, self.commands, self._done - 1, self._why_cut(status))
         said = (self._err.rest() or self._out.rest()).decode("utf-8", "replace").strip()
         if status is None:
             if self._script_sent:
                 return unknown(self.host, self.commands, 0, "the connection was lost")
             return Unreachable(self.host, "the connection was lost before anything was run", hint="run it again")
-        if self.sudo:
-            return sudo_failed(self.host, self.user, said)
-        return no_shell(self.host, self.user, status, said)
+        return no_start(self.host, self.user, status, said, self.shell)
+
+    def _why_cut(self, status: int | None) -> str:
+        """Of a script that had begun. An engine that is stopped takes with it the container that gave us the shell."""
+        if status is None or not self.shell.engine:
+            return "the connection was lost"
+        return f"the container of `{self.shell.engine}` that gave us root was ended (exit code {status})"
 
     def _dead(self, after: float) -> RemoteError:
         if self._done == 0 and not self._script_sent:
@@ -214,8 +219,8 @@ class Conversation:
         return TooMuch(self.host, f"{what}: no more is taken", hint=hint)
 
     def _stalled(self, after: float) -> RemoteError:
-        if self._done == 0 and self.sudo:
-            return slow_sudo(self.host, self.user, self.commands, after)
+        if self._done == 0 and self.shell.by:
+            return slow_start(self.host, self.user, self.commands, after, self.shell)
         if self._done == 0 and not self._script_sent:
             return Unreachable(
                 self.host, f"it stopped answering; nothing was run in {after:.0f} s", hint="run it again"
@@ -248,8 +253,35 @@ def no_shell(host: str, user: str, status: int, said: str) -> LoginFailed:
     )
 
 
-def slow_sudo(host: str, user: str, commands: Sequence[Command], after: float) -> SudoHangs:
-    """Return the error for a `sudo -n` that has started nothing yet, and may still do so."""
+def no_start(host: str, user: str, status: int, said: str, shell: LoginShell) -> RemoteError:
+    """Return the error for a login in which `sh` did not start, whoever was to start it."""
+    if shell.sudo:
+        return sudo_failed(host, user, said)
+    if shell.engine:
+        return engine_failed(host, user, said, shell.engine)
+    return no_shell(host, user, status, said)
+
+
+def engine_failed(host: str, user: str, said: str, cli: str) -> LoginFailed:
+    """Return the error for a container engine that gives no root shell, though it did before."""
+    return LoginFailed(
+        host,
+        f"{user or 'the login user'} has no sudo and is root through `{cli} run` there, which failed: "
+        f"{said or 'it said nothing'}",
+        hint=f"start the container engine there (`systemctl start {cli}` as root) and run it again; or log in as root, or "
+        "set `sudo = true` below [ssh] in hosts.toml",
+    )
+
+
+def slow_start(host: str, user: str, commands: Sequence[Command], after: float, shell: LoginShell) -> OutcomeUnknown:
+    """Return the error for a `sudo -n`, or an engine, that has started nothing yet, and may still do so."""
+    if shell.engine:
+        return OutcomeUnknown(
+            host,
+            f"waited {after:.0f} s for `{shell.engine} run` to give {user or 'the login user'} a root shell; "
+            f"{commands[0].name} may or may not run yet",
+            hint=f"log in and try `time {shell.engine} version`: the engine there is overloaded, or its disk hangs",
+        )
     return SudoHangs(
         host,
         f"waited {after:.0f} s for `sudo -n sh` to start for {user or 'the login user'}; {commands[0].name} may or may not "

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from fleetrecover import limits
+from fleetrecover.commands.login_shell import LoginShell
 from fleetrecover.errors import InputError, RemoteError, Unreachable
 from fleetrecover.model import Command, Fleet, Host, Result
 from fleetrecover.remote import failures, ssh_says
 from fleetrecover.remote.bulk import BulkUnavailable, ProcessWire
 from fleetrecover.remote.carrier import Carrier
-from fleetrecover.remote.conversation import Conversation, no_shell, slow_sudo, sudo_failed
+from fleetrecover.remote.conversation import Conversation, no_start, slow_start
 from fleetrecover.remote.known_hosts import KnownHosts
 from fleetrecover.remote.resolved import find_client
 from fleetrecover.remote.settings import Settings, Target
@@ -130,8 +131,7 @@ class OpenSshTransport(Carrier):
         settings: Settings | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._fleet = fleet
-        self._settings = settings or Settings(fleet)
+        super().__init__(fleet, settings or Settings(fleet))
         self._client = self._settings.client or find_client()
         if not self._client:
             raise InputError(
@@ -140,7 +140,6 @@ class OpenSshTransport(Carrier):
             )
         self._sleep = sleep
         self._timeout = fleet.ssh.connect_timeout
-        self._shell = ("sudo", "-n", "sh") if fleet.ssh.sudo else ("sh",)
         self._lock = threading.Lock()
         self._directory: Path | None = None
         self._masters: dict[Target, _Master] = {}
@@ -156,21 +155,21 @@ class OpenSshTransport(Carrier):
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
 
-    def _transfer(self, host: Host, command: Command, *, bulk: bool, **streams: Any) -> Result:
-        return self._converse(host, [command], **streams)[0]
+    def _transfer(self, host: Host, command: Command, shell: LoginShell, *, bulk: bool, **streams: Any) -> Result:
+        return self._converse(host, [command], shell, **streams)[0]
 
-    def _converse(self, host: Host, commands: list[Command], **streams: Any) -> list[Result]:
+    def _converse(self, host: Host, commands: list[Command], shell: LoginShell, **streams: Any) -> list[Result]:
         target = self._settings.target(host)
         master = self._master(target)
         with master.turn:
-            wire = self._start(host, master, commands)
+            wire = self._start(host, master, commands, shell)
             conversation = Conversation(
                 host=host.name,
                 wire=wire,
                 commands=commands,
-                sudo=self._fleet.ssh.sudo,
+                shell=shell,
                 user=target.user,
-                start_limit=self._timeout,
+                start_limit=self._timeout + shell.patience,
                 **streams,
             )
             try:
@@ -195,14 +194,15 @@ class OpenSshTransport(Carrier):
                 )
             return self._masters[target]
 
-    def _start(self, host: Host, master: _Master, commands: list[Command]) -> ProcessWire:
+    def _start(self, host: Host, master: _Master, commands: list[Command], shell: LoginShell) -> ProcessWire:
         """Start `sh` in a session; nothing of ours has been run before it answers, so this may be tried again."""
         again, waits = True, iter(limits.SESSION_PAUSES)
         while True:
             socket = master.connected()
-            argv = session_argv(self._client, master.target, socket, *self._shell)
+            argv = session_argv(self._client, master.target, socket, *shell.words)
+            limit = 2 * self._timeout + shell.patience
             try:
-                return ProcessWire(argv, 2 * self._timeout)
+                return ProcessWire(argv, limit)
             except BulkUnavailable as error:
                 if ssh_says.is_refused_session(error.err):
                     pause = next(waits, None)
@@ -212,20 +212,26 @@ class OpenSshTransport(Carrier):
                 elif error.status == 255 and again and not master.lives:
                     again = False  # it had died since the last batch; nothing was sent
                 else:
-                    raise self._explain(host, master.target, error, commands) from error
+                    raise self._explain(host, master.target, error, commands, shell, limit) from error
 
-    def _explain(self, host: Host, target: Target, error: BulkUnavailable, commands: list[Command]) -> RemoteError:
+    def _explain(
+        self,
+        host: Host,
+        target: Target,
+        error: BulkUnavailable,
+        commands: list[Command],
+        shell: LoginShell,
+        limit: float,
+    ) -> RemoteError:
         """Say why `sh` did not come up though we are logged in."""
         if error.status is None:
-            if self._fleet.ssh.sudo:
-                return slow_sudo(host.name, target.user, commands, 2 * self._timeout)
+            if shell.by:
+                return slow_start(host.name, target.user, commands, limit, shell)
             return Unreachable(host.name, f"it stopped answering; nothing was run: {error}", hint="run it again")
         if error.status == 255 or error.status < 0:
             return ssh_says.explain(target, error.err, self._timeout)
         said = error.err or error.out
-        if self._fleet.ssh.sudo:
-            return sudo_failed(host.name, target.user, said)
-        return no_shell(host.name, target.user, error.status, said)
+        return no_start(host.name, target.user, error.status, said, shell)
 
 
 class _Master:

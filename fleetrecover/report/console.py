@@ -59,10 +59,12 @@ def print_survey(out: Console, survey: Survey, *, full: bool = True) -> None:
     out.print(f"Cluster {escape(survey.fleet.cluster)}", soft_wrap=True)
     rows = [Row(_row(survey, node), note=_more(node) if full else "") for node in survey.nodes]
     print_table(out, _COLUMNS, rows)
-    lacks = [node for node in survey.nodes if full and lacking(node.data)]
-    if lacks:
-        who = lacks[0].data.who if lacks[0].data else ""
-        prose(out, f"→ {what_to_add(who, ', '.join(node.name for node in lacks))}")
+    lacks: dict[tuple[str, str], list[str]] = {}
+    for node in survey.nodes:
+        if full and node.data is not None and lacking(node.data):
+            lacks.setdefault((node.data.who, node.data.no_engine), []).append(node.name)
+    for (who, engine), names in lacks.items():
+        prose(out, f"→ {what_to_add(who, ', '.join(names), engine)}")
 
 
 _UNREAD = {"missing": "none", "forbidden": "may not be read", "in-container": "in the container"}
@@ -117,7 +119,8 @@ def _more(node: NodeFacts) -> str:
 
 def _stands_on(node: NodeFacts) -> list[str]:
     """Clock, certificates and peer ports in a few words; what is wrong with them is told in full as a finding."""
-    words = [f"clock {node.clock_offset:+.1f} s"] if node.clock_offset else []
+    words = [f"root through {node.through}"] if node.through else []
+    words += [f"clock {node.clock_offset:+.1f} s"] if node.clock_offset else []
     ends = [found.not_after for found in node.certificates if found.not_after]
     bad = sum(1 for c in node.certificates if _bad(c))
     hidden = sum(1 for c in node.certificates if c.hidden)

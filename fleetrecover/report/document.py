@@ -89,6 +89,7 @@ def node_document(survey: Survey, node: NodeFacts) -> dict[str, Any]:
         "hostname": node.hostname or None,
         "clock_offset": node.clock_offset,
         "engine": node.cli_version,
+        "root_through": node.through or None,
         "container": container_document(container),
         "containers": [container_document(each) for each in node.containers],
         "managers": [

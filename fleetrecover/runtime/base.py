@@ -435,6 +435,11 @@ class Runtime(Instances, Definitions, Images, Beside, Restoring, Protocol):
         """What a person would type."""
         ...
 
+    @property
+    def gives_root(self) -> str | None:
+        """The command by which whoever may use it is root on the node; None where it makes nobody root."""
+        ...
+
     def cannot_fence(self, version: str) -> str:
         """Why an etcd cannot be kept from starting by itself there; empty where it can."""
         ...

@@ -10,9 +10,11 @@ from fleetrecover.runtime.containers import Containers
 
 
 def _containers(fleet: Fleet, host: Host | None) -> Runtime:
-    own = host.runtime if host is not None else None
-    # the fleet's command line tool is that of the fleet's own runtime
-    return Containers(fleet.etcd.cli if own in (None, fleet.etcd.runtime) else str(own))
+    kind = kind_of(fleet, host)
+    if kind not in KINDS or kind == fleet.etcd.runtime:
+        # the fleet's command line tool is that of the fleet's own runtime
+        return Containers("podman" if kind == "podman" and fleet.etcd.cli == "docker" else fleet.etcd.cli)
+    return Containers(kind)
 
 
 KINDS: dict[str, Callable[[Fleet, Host | None], Runtime]] = {"docker": _containers, "podman": _containers}

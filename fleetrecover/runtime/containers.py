@@ -106,6 +106,11 @@ class Containers:
         """What a person would type."""
         return TypedByHand(self.cli)
 
+    @property
+    def gives_root(self) -> str | None:
+        """Docker's daemon is root's. Podman without root gives no root, and with root it asks for sudo."""
+        return self.cli if self.name == "docker" else None
+
     def cannot_fence(self, version: str) -> str:
         """Why an etcd cannot be kept from starting by itself there; empty where it can."""
         return cannot_fence(self.cli, version)

@@ -28,6 +28,7 @@ from fleetrecover.decide.dead import refuse_living_dead, resolved
 from fleetrecover.decide.diagnosis import Wish, diagnose, find_open_run
 from fleetrecover.decide.own import own_of
 from fleetrecover.decide.rights import refuse_without_rights
+from fleetrecover.decide.units import HOLD, TOUCHING
 from fleetrecover.decide.verdict import Expectation, Judgement
 from fleetrecover.ending import scratch
 from fleetrecover.errors import (
@@ -522,7 +523,7 @@ class _Run:
         )
         return self.judged(report)
 
-    def work(self, survey: Survey, plan: r.RestorePlan, begun: float) -> Report:
+    def applier(self, survey: Survey) -> RestoreApplier:
         applier = RestoreApplier(
             survey,
             self.means.transport,
@@ -534,8 +535,14 @@ class _Run:
             self.outcomes,
         )
         applier.looker, applier.progress = self.looker, self.means.progress
-        for stage in plan.stages:
-            self.failures.update(applier.stage(stage))
+        return applier
+
+    def work(self, survey: Survey, plan: r.RestorePlan, begun: float) -> Report:
+        held = plan.stage(HOLD)
+        if held is not None:
+            survey, plan = self.after_hold(self.applier(survey), held, plan)
+        applier = self.applier(survey)
+        self.apply(applier, plan, held)
         self.means.events.note("checking the result with a fresh survey")
         trial = self.trial(survey, plan)
         judgement = self.verify(plan, trial)
@@ -555,6 +562,33 @@ class _Run:
             outcomes=tuple(self.outcomes),
             failures=dict(self.failures),
         )
+
+    def after_hold(self, applier: Applier, held: s.Stage, plan: r.RestorePlan) -> tuple[Survey, r.RestorePlan]:
+        """Hold the units, and look again: from now on no container is made behind our back, so that ids stay what they are."""
+        try:
+            applier.stage(held)
+            survey, fresh = self.looker.look(plan.run, plan.token)
+            if fresh.targets != plan.targets or fresh.stage(HOLD) is not None:
+                raise StoppedPartWay(
+                    "with the units held, another plan is to be made; nothing was stopped or moved",
+                    hint="run the same command again",
+                )
+        except Exception:
+            applier.let_go(held)
+            raise
+        return survey, fresh
+
+    def apply(self, applier: Applier, plan: r.RestorePlan, held: s.Stage | None) -> None:
+        """Stage by stage. Where one fails before anything is stopped, the units that were `held` just now are let go."""
+        try:
+            for stage in plan.stages:
+                if any(isinstance(step, (s.StopNeighbours, s.StopUnit, *TOUCHING)) for step in stage.steps):
+                    held = None
+                self.failures.update(applier.stage(stage))
+        except Exception:
+            if held is not None:
+                applier.let_go(held)
+            raise
 
     def trial(self, survey: Survey, plan: r.RestorePlan) -> Proof | None:
         """What the trial boot answered, as it was noted on whichever node it ran."""

@@ -14,7 +14,8 @@ def may_not_read(directory: commands.SnapshotDirectory) -> str:
     """Why the directory is not known: the login may not look; empty where it may."""
     if not directory.forbidden:
         return ""
-    return f"the login user {directory.who} may not read {directory.forbidden}: {what_to_add(directory.who)}"
+    add = what_to_add(directory.who, engine=directory.no_engine)
+    return f"the login user {directory.who} may not read {directory.forbidden}: {add}"
 
 
 def refuse_without_snapshots(fleet: Fleet, transport: Transport) -> None:
@@ -23,11 +24,11 @@ def refuse_without_snapshots(fleet: Fleet, transport: Transport) -> None:
     def one(host: Host) -> commands.SnapshotDirectory:
         return Reader(host, transport).read(commands.listing(fleet.etcd.snapshots))
 
-    told: dict[str, tuple[str, str]] = {}
+    told: dict[str, tuple[str, str, str]] = {}
     for name, found in look_at(fleet.hosts, one).items():
         if isinstance(found, RemoteError) or not found.who or found.who.endswith(ROOT):
             continue
         if found.forbidden or found.unwritable:
             verb, where = ("read", found.forbidden) if found.forbidden else ("write in", found.unwritable)
-            told[name] = (found.who, f"the login user {found.who} may not {verb} {where}")
+            told[name] = (found.who, f"the login user {found.who} may not {verb} {where}", found.no_engine)
     refuse(told)

@@ -12,6 +12,7 @@ import pytest
 
 from fleetrecover.commands import actions
 from fleetrecover.commands.base import BUSY, LOST_HOLD, Action, busy_with
+from fleetrecover.commands.environment import LOGIN
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.model import Command, Result
 from tests.commands.shells import NAMES, SHELLS, begin, program, run
@@ -223,6 +224,26 @@ def test_a_copy_ends_with_its_connection(shell: list[str], tmp_path: Path, paths
             assert alive(pid)
             os.killpg(pid, 9)
             until_gone(pid)
+
+
+def test_a_copy_of_the_container_engines_ends_with_the_connection_of_its_client(
+    shell: list[str], tmp_path: Path, paths: RunPaths
+) -> None:
+    """A shell that the engine gave is no descendant of the ssh server's process; its client is."""
+    take(shell, paths, "t")
+    server = tmp_path / "sshd-session"
+    server.symlink_to("/bin/dash" if Path("/bin/dash").exists() else "/bin/sh")
+    session = subprocess.Popen([server, "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True)
+    assert session.stdout is not None
+    client = session.stdout.readline().strip()
+    action = Action(Command("copy", f"echo $$ > {tmp_path}/pid; while :; do sleep 0.2; done\n"), "", ends_alone=True)
+    copy = begin(shell, action.guarded(paths.hold, "t"), None, **{LOGIN: client})
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip() != "")
+    session.kill()
+    session.wait()
+    copy.communicate(timeout=60)
+    until_gone(int((tmp_path / "pid").read_text()))
+    os.kill(int(client), 9)
 
 
 def until_gone(pid: int) -> None:

@@ -269,6 +269,15 @@ def test_one_that_starts_what_is_there_is_started_beside_it(world: World) -> Non
     assert world.read("containers/abc") == "etcd1 running"
 
 
+def test_one_that_only_starts_a_container_is_left_stopped_where_there_is_none(world: World) -> None:
+    """It would only fail, again and again, as it did before."""
+    assert world.hold() == 0
+    world.write("state", "inactive")
+    assert world.release(remakes=False) == (0, "")
+    assert world.read("state") == "inactive"
+    assert not world.conf.exists()
+
+
 @pytest.mark.parametrize("state", ["active", "inactive"])
 def test_a_hold_that_is_taken_back_at_once_leaves_no_trace(world: World, state: str) -> None:
     """Neither a start nor a stop, nor a file."""

@@ -43,6 +43,8 @@ class RestoreFleet(UndoFleet):
 
     def effects(self, step: s.Step) -> Iterator[Effect]:
         node, name = self.node(step.node), step.node
+        if isinstance(step, s.AdoptRestored | s.StartNew) and node.unit is not None:
+            yield lambda: self._unit_is_out_of_the_way(node)
         match step:
             case s.NoteRestore():
                 yield lambda: self.mark(name, note=step.note)

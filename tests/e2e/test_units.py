@@ -12,6 +12,7 @@ from fleetrecover.lab import Lab, rke
 from fleetrecover.lab.system import find_tool
 from tests.e2e import systemd
 from tests.e2e.conftest import Fleet
+from tests.e2e.snapshots import saved
 from tests.e2e.test_recover import assert_whole, write_and_kill
 from tests.e2e.tool import Tool, leader_of, tree_hash
 
@@ -181,6 +182,23 @@ def test_a_power_cut_in_the_middle_starts_no_unit(fleet: Fleet, managed: list[La
     assert (done["outcome"], done["survivor"]["name"]) == ("recovered", leader)
     assert states(lab) == dict.fromkeys(HOSTS, "active /etcd on-failure running")
     assert_whole(lab, tool, acknowledged)
+
+
+def test_a_restore_holds_the_units_and_gives_them_back(fleet: Fleet, managed: list[Lab]) -> None:
+    """Under its unit every etcd then serves the snapshot; nothing of the hold is left."""
+    lab, tool = fleet(3, "3.5.30")
+    managed.append(lab)
+    manage(lab, MAKES)
+    written = lab.client().fill("/before/", 50)
+    saved(tool, "one")
+    lose(lab)
+    done = tool.run("snapshot", "restore", "one", "--yes", lab.name, "--json")
+    assert done.code == 0, done.err
+    assert done.document["outcome"] == "restored"
+    assert states(lab) == dict.fromkeys(HOSTS, "active /etcd on-failure running")
+    for name in HOSTS:
+        assert lab.client().verify(written, name).whole
+        assert lab.exec(name, ["test", "-e", DROP_IN]).returncode != 0
 
 
 def test_undo_gives_data_and_units_back(fleet: Fleet, managed: list[Lab]) -> None:

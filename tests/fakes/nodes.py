@@ -391,7 +391,7 @@ class FakeFleet:
     def _start_unit(self, node: Node, name: str) -> None:
         """As the unit does: it removes what has the name and makes it anew, with its own command, or starts what is there."""
         assert node.unit is not None
-        if node.unit.active:
+        if node.unit.active or not (node.unit.remakes or any(c.name == name for c in node.containers)):
             return
         self._change_unit(node, active=True)
         if node.unit.remakes:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fleetrecover import bounds
-from fleetrecover.errors import OutcomeUnknown, SudoHangs, TooMuch, Unreachable
+from fleetrecover.commands.login_shell import SUDO, Offer, through_engine
+from fleetrecover.errors import LoginFailed, OutcomeUnknown, SudoHangs, TooMuch, Unreachable
 from fleetrecover.limits import KILL_GRACE, NO_SIGN, SILENCE
 from fleetrecover.model import Command, Result
 from fleetrecover.remote.conversation import OVERTIME, Conversation
@@ -133,7 +134,37 @@ def test_nothing_was_run_where_the_script_was_not_sent() -> None:
 
 def test_a_sudo_that_hangs_is_told_apart() -> None:
     with pytest.raises(SudoHangs):
-        talk(FakeWire(), sudo=True)
+        talk(FakeWire(), shell=SUDO)
+
+
+class TestEngine:
+    """Root's shell through the container engine: what is said when that is not there, or goes away."""
+
+    SHELL = through_engine("docker", Offer(image="sha256:" + "a" * 64, nsenter="/usr/bin/nsenter"))
+
+    def ended(self, *turns: list[Said], status: int) -> FakeWire:
+        wire = FakeWire(*turns, end=True)
+        wire.status_code = status
+        return wire
+
+    def test_it_gives_no_shell(self) -> None:
+        wire = self.ended([(2, b"docker: Cannot connect to the Docker daemon")], status=125)
+        with pytest.raises(
+            LoginFailed, match="through `docker run` there, which failed: docker: Cannot connect"
+        ) as caught:
+            talk(wire, shell=self.SHELL, user="op")
+        assert "systemctl start docker" in str(caught.value.hint)
+
+    def test_it_is_stopped_in_the_middle(self) -> None:
+        with pytest.raises(
+            OutcomeUnknown, match=r"container of `docker` that gave us root was ended \(exit code 143\)"
+        ):
+            talk(self.ended(mark(0), [], status=143), shell=self.SHELL)
+
+    def test_it_hangs(self) -> None:
+        with pytest.raises(OutcomeUnknown, match="for `docker run` to give op a root shell") as caught:
+            talk(FakeWire(), shell=self.SHELL, user="op")
+        assert not isinstance(caught.value, SudoHangs)
 
 
 class TestBounds:

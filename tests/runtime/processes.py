@@ -98,6 +98,10 @@ class Processes:
     cli: str = "ps"
     hand: Any = ByHand()
 
+    @property
+    def gives_root(self) -> str | None:
+        return None
+
     def cannot_fence(self, version: str) -> str:
         return ""
 

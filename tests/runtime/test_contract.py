@@ -48,8 +48,14 @@ def test_definitions(rt: Any, own: Definition) -> None:
 
 
 def test_a_host_has_the_runtime_that_the_inventory_gives_it() -> None:
-    hosts = (Host("a", "10.0.0.1"), Host("b", "10.0.0.2", runtime="podman"))
-    fleet = Fleet("c", hosts, etcd=EtcdSettings(cli="/usr/local/bin/docker"))
-    found = [runtime_of(fleet, host) for host in hosts]
-    assert [(each.name, each.cli) for each in found] == [("docker", "/usr/local/bin/docker"), ("podman", "podman")]
+    kinds = (None, "podman", "docker", "systemd")
+    hosts = tuple(Host(f"n{n}", f"10.0.0.{n}", runtime=kind) for n, kind in enumerate(kinds))
+
+    def found(settings: EtcdSettings) -> list[tuple[str, str]]:
+        fleet = Fleet("c", hosts, etcd=settings)
+        return [(each.name, each.cli) for each in (runtime_of(fleet, host) for host in hosts)]
+
+    docker, podman = ("docker", "/usr/local/bin/docker"), ("podman", "podman")
+    assert found(EtcdSettings(cli=docker[1])) == [docker, podman, docker, docker]
+    assert found(EtcdSettings(runtime="podman")) == [podman, podman, ("docker", "docker"), ("docker", "docker")]
     assert set(KINDS) <= set(CHOICES["runtime"])

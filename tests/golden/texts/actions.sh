@@ -1192,7 +1192,7 @@ until ln "$busy.$$" "$busy" 2>/dev/null; do
 done
 rm -f "$busy.$$"
 [ "$(cat /d.keep/hold/token 2>/dev/null)" = token ] || { rm -f "$busy"; exit 97; }
-sshd=$$
+sshd=${FLEETRECOVER_LOGIN:-$$}
 while [ "$sshd" -gt 1 ]; do
   case $(cat "/proc/$sshd/comm" 2>/dev/null) in sshd*) break ;; esac
   sshd=$(sed -e "s/.*) //" "/proc/$sshd/stat" 2>/dev/null | cut -d" " -f2)

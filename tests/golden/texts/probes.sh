@@ -16,6 +16,8 @@ elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" 
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+echo "no-engine=${FLEETRECOVER_NO_ENGINE:-}"
+
 # what may not be read is not what is not there
 may() { if [ -d "$1" ]; then [ -r "$1" ] && [ -x "$1" ]; else [ ! -e "$1" ] || [ -r "$1" ]; fi || echo "forbidden=$1"; }
 if [ "$near" = "$r" ]; then may "$r"; elif [ ! -x "$near" ]; then echo "forbidden=$near"; fi
@@ -182,6 +184,8 @@ elif [ -d "$r" ] && [ "$(stat -c %d "$r")" != "$(stat -c %d "$(dirname "$r")")" 
 near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+echo "no-engine=${FLEETRECOVER_NO_ENGINE:-}"
+
 # what may not be read is not what is not there
 may() { if [ -d "$1" ]; then [ -r "$1" ] && [ -x "$1" ]; else [ ! -e "$1" ] || [ -r "$1" ]; fi || echo "forbidden=$1"; }
 if [ "$near" = "$r" ]; then may "$r"; elif [ ! -x "$near" ]; then echo "forbidden=$near"; fi
@@ -345,6 +349,7 @@ echo machine=$(cat /etc/machine-id 2>/dev/null)
 echo boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)
 echo clock=$(date +%s.%N)
 echo uid=$(id -u)
+echo through=$FLEETRECOVER_THROUGH
 
 === missing_files
 missing-files: at most 20.0 s, 8388608 bytes, exit codes 0

@@ -396,6 +396,8 @@ near=$r
 while [ ! -d "$near" ]; do near=$(dirname "$near"); done
 echo "free=$(df -Pk "$near" | awk 'END { for (i = 2; i + 3 <= NF; i++) if ($i ~ /^[0-9]+$/ && $(i+1) ~ /^[0-9]+$/ && $(i+2) ~ /^-?[0-9]+$/ && $(i+3) ~ /^([0-9]+%|-)$/) { print ($(i+2) < 0 ? 0 : $(i+2)); exit } }')"
 printf 'who=%s (uid %s)\n' "$(id -un 2>/dev/null)" "$(id -u)"
+echo "no-engine=${FLEETRECOVER_NO_ENGINE:-}"
+
 # what may not be looked into is not what is not there
 if [ ! -x "$near" ] || { [ "$near" = "$r" ] && [ ! -r "$r" ]; }; then echo "forbidden=$near"; fi
 [ -w "$near" ] || echo "unwritable=$near"

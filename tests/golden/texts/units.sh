@@ -41,7 +41,7 @@ was=$(sed -n '1s/^# fleetrecover .* \([a-z]*\)$/\1/p' /etc/systemd/system/etcd.s
 mark=$(sed -n 's/^AssertPathExists=!//p' /etc/systemd/system/etcd.service.d/50-fleetrecover.conf)
 case $mark in /*/fenced) rm -f "$mark" ;; esac
 rm -f /d.keep/r1/fenced
-if [ "$was" = active ]; then
+if [ "$was" = active ] && true; then
   case $(systemctl show -p ActiveState -- etcd.service | sed 's/^ActiveState=//') in active|activating|reloading|refreshing) ;; *)
     if docker inspect --type container etcd >/dev/null 2>&1; then docker stop -t 30 etcd >/dev/null; fi
     systemctl reset-failed -- etcd.service 2>/dev/null || true
@@ -64,7 +64,7 @@ was=$(sed -n '1s/^# fleetrecover .* \([a-z]*\)$/\1/p' /etc/systemd/system/etcd.s
 mark=$(sed -n 's/^AssertPathExists=!//p' /etc/systemd/system/etcd.service.d/50-fleetrecover.conf)
 case $mark in /*/fenced) rm -f "$mark" ;; esac
 rm -f /d.keep/r1/fenced
-if [ "$was" = active ]; then
+if [ "$was" = active ] && docker inspect --type container etcd >/dev/null 2>&1; then
   case $(systemctl show -p ActiveState -- etcd.service | sed 's/^ActiveState=//') in active|activating|reloading|refreshing) ;; *)
     systemctl reset-failed -- etcd.service 2>/dev/null || true
     systemctl start -- etcd.service || exit 80
