@@ -324,13 +324,6 @@ class Applier:
         message = f"{command.name}: " + "; ".join(part for part in (why, said[-400:]) if part)
         raise CommandFailed(step.node, message, exit_code=result.exit_code, stderr=said)
 
-    def let_go(self, held: s.Stage) -> None:
-        """Take the hold of units back, as far as it came, where nothing was stopped; what fails is told."""
-        for step in held.steps:
-            if isinstance(step, s.HoldUnit):
-                where = (step.node, step.paths, step.data, step.unit)
-                self.step(s.ReleaseUnit(*where, "", starts=False, remakes=False, waits=False))
-
     def ctl(self, name: str) -> Etcdctl:
         """How to ask the etcd of a node, under its real name."""
         if name in self._ctl:
@@ -865,3 +858,11 @@ def reason_of(lines: Sequence[str]) -> tuple[str, list[str]]:
 def member_with(members: Sequence[Member], peer_urls: Sequence[str]) -> Member | None:
     """The member that has one of these peer URLs."""
     return next((member for member in members if set(member.peer_urls) & set(peer_urls)), None)
+
+
+def let_go(applier: Applier, held: s.Stage) -> None:
+    """Take the hold of units back, as far as it came, where nothing was stopped; what fails is told."""
+    for step in held.steps:
+        if isinstance(step, s.HoldUnit):
+            where = (step.node, step.paths, step.data, step.unit)
+            applier.step(s.ReleaseUnit(*where, "", starts=False, remakes=False, waits=False))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from fleetrecover import __version__, limits
-from fleetrecover.apply import Applier, Events
+from fleetrecover.apply import Applier, Events, let_go
 from fleetrecover.commands import probes
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.agreement import check_agreement
@@ -395,7 +395,7 @@ class _Run:
                     hint="run the same command again",
                 )
         except Exception:
-            applier.let_go(held)
+            let_go(applier, held)
             raise
         return survey, diagnosis, fresh
 

@@ -345,7 +345,10 @@ def _members(row: dict[str, Any]) -> tuple[Member, ...]:
 
 
 def _member(row: dict[str, Any]) -> Member:
-    return member_from_json(row, _number(row, "ID"), source="etcdctl")
+    number = _number(row, "ID")
+    if not 0 <= number < 1 << 64:  # it goes into commands, in hex
+        raise FormatError(f"{number} is no member's id", source="etcdctl")
+    return member_from_json(row, number, source="etcdctl")
 
 
 def _seconds(text: str) -> float | None:

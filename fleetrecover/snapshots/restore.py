@@ -18,7 +18,7 @@ from typing import Any
 from fleetrecover import __version__, bounds, limits
 from fleetrecover import steps as s
 from fleetrecover.answers import load_json
-from fleetrecover.apply import Applier, Events
+from fleetrecover.apply import Applier, Events, let_go
 from fleetrecover.commands import probes
 from fleetrecover.commands import snapshots as commands
 from fleetrecover.commands.etcdctl import Etcdctl
@@ -574,7 +574,7 @@ class _Run:
                     hint="run the same command again",
                 )
         except Exception:
-            applier.let_go(held)
+            let_go(applier, held)
             raise
         return survey, fresh
 
@@ -587,7 +587,7 @@ class _Run:
                 self.failures.update(applier.stage(stage))
         except Exception:
             if held is not None:
-                applier.let_go(held)
+                let_go(applier, held)
             raise
 
     def trial(self, survey: Survey, plan: r.RestorePlan) -> Proof | None:

@@ -148,7 +148,7 @@ def test_all_of_it(fleet: Fleet, tmp_path: Path, lines: tuple[str, ...]) -> None
     assert saved.code == 0, saved.err
     name = json.loads(saved.out)["name"]
     assert name.startswith("one")
-    restored = ops.run("snapshot", "restore", name, "--yes", lab.name)
+    restored = ops.run("snapshot", "restore", name, "--replace-living", "--yes", lab.name)
     assert restored.code == 0, restored.err
     everything_is_there(lab, ops, written)
     nothing_of_ours_is_left(lab)
