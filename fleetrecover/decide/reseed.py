@@ -38,7 +38,7 @@ MARGIN = 1_000_000_000
 """So much the new term is above the highest that any disk knows."""
 HIGHEST_TERM = 1 << 62
 """Terms above this leave no room; raft has 64 bits, and etcd's JSON is read with 63."""
-TRIED = ((3, 3), (3, 4), (3, 5))
+TRIED = ((3, 3), (3, 4), (3, 5), (3, 6), (3, 7))
 """The versions on whose real etcd reseeding has been tried."""
 SEGMENTS = 8
 """So many segments of a log are rewritten at most; each is up to 64 MB, and all of them are held at the same time."""

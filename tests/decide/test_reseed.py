@@ -76,7 +76,7 @@ def other_history(survey: Survey) -> Survey:
 
 def newer(survey: Survey) -> Survey:
     for node in survey.nodes:
-        survey = container(survey, node.name, image="etcd:v3.6.1")
+        survey = container(survey, node.name, image="etcd:v3.8.0")
     return survey
 
 
