@@ -161,7 +161,8 @@ def _joiner(
         JOINER,
         f"{name}: its etcd is {version_text(version)}, and {survivor}, from whose data the cluster is begun anew, has "
         f"{version_text(first)}: an older etcd does not join a newer cluster",
-        f"give {name} a container with an image of {version_text(first)}{back}; then give the same command again",
+        f"give {name} a container with an image of {version_text(first)}{back}: made (`create`), not started; then give the same "
+        "command again",
     )
 
 
