@@ -80,7 +80,7 @@ def _read(applier: Applier, source: str, kept: RunPaths) -> Legacy:
     snap = None
     if log.snap_name:
         snap = (log.snap_name, reader.read(probes.wal_file(posixpath.join(member, "snap", log.snap_name))))
-    again = read_log(contents, [snap] if snap else [], by_record=log.by_record)
+    again = read_log(contents, [snap] if snap else [])
     if (again.last, again.node_id) != (log.last, log.node_id):
         raise CommandFailed(source, "its log is another one at a second look", exit_code=0)
     database = posixpath.join(member, "snap", "db")
