@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reseed_histories import Count, run_history
+from benchmarks.reseed_histories import run_history
+from benchmarks.reseed_world import Count
 from fleetrecover.etcd import etcdctl
 from fleetrecover.etcd.seed import Seed
 from tests.conftest import SEED
@@ -76,17 +77,19 @@ def test_every_member_at_hand_has_all_and_the_dead_are_gone(version: str, snap: 
 HISTORIES = int(os.environ.get("FLEETRECOVER_HISTORIES", "12"))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("version", EVERY)
-def test_random_histories_lose_nothing_where_the_choice_is_complete(version: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "histories"),
+    [(binaries.BUILT[0], 2), *(pytest.param(version, HISTORIES, marks=pytest.mark.slow) for version in EVERY)],
+)
+def test_random_histories_lose_nothing_where_the_choice_is_complete(version: str, histories: int) -> None:
     """As `benchmarks/reseed_histories.py` makes them, which raises where anything but a write is wrong."""
     total = Count()
-    for number in range(HISTORIES):
+    for number in range(histories):
         dice = random.Random(f"{os.environ[SEED]} {version} {number}")
         told = f"{SEED}={os.environ[SEED]}, {version}, history {number}"
         print(told)
         found = run_history(version, dice.choice((3, 3, 5)), dice)
         assert not found.lost, told
         total.add(found)
-    assert total.complete > HISTORIES // 2
+    assert total.complete >= histories // 2
