@@ -264,19 +264,25 @@ def run_history(version: str, size: int, dice: random.Random) -> Tally:
 
 
 def live_and_die(version: str, members: list[Member], writers: Writers, dice: random.Random, tally: Tally) -> None:
-    cluster = ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in members)
-    flags = (
-        f"--initial-cluster={cluster}",
-        "--initial-cluster-state=new",
-        "--heartbeat-interval=20",
-        "--election-timeout=200",
-        f"--snapshot-count={dice.choice((50, 500, 100000))}",
-    )
+    flags = flags_of(members, f"--snapshot-count={dice.choice((50, 500, 100000))}")
     for member in members:
         start(version, member, *flags)
     for member in members:
         wait_serving(version, member)  # on a busy machine one may not have made its log yet when the others serve
     writers.start()
+    shake(version, members, flags, dice, tally)
+    end(members, dice, tally)
+
+
+def flags_of(members: Sequence[Member], *more: str) -> tuple[str, ...]:
+    """Those of a new cluster whose members elect fast."""
+    cluster = ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in members)
+    fast = ("--heartbeat-interval=20", "--election-timeout=200")
+    return (f"--initial-cluster={cluster}", "--initial-cluster-state=new", *fast, *more)
+
+
+def shake(version: str, members: Sequence[Member], flags: Sequence[str], dice: random.Random, tally: Tally) -> None:
+    """Kill, stop and start members at random."""
     time.sleep(dice.uniform(0.1, 0.5))
     stopped: set[str] = set()
     for _ in range(dice.randint(3, 10)):
@@ -297,6 +303,10 @@ def live_and_die(version: str, members: list[Member], writers: Writers, dice: ra
                         os.kill(pid(each), signal.SIGCONT)
                 stopped.clear()
         time.sleep(dice.choice((0.0, 0.02, 0.1, 0.3, 0.8)))
+
+
+def end(members: Sequence[Member], dice: random.Random, tally: Tally) -> None:
+    """Kill all who run, at once or one after another."""
     rest = [member for member in members if member.running]
     dice.shuffle(rest)
     apart = dice.choice((0.0, 0.0, 0.05, 0.3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from fleetrecover.commands.paths import RunPaths
 from fleetrecover.errors import CommandFailed, FleetRecoverError, OutcomeUnknown
 from fleetrecover.etcd.local import inspect
 from fleetrecover.etcd.log import HardState, Log
-from fleetrecover.etcd.seed import Seed
+from fleetrecover.etcd.seed import Seed, seeded
 from fleetrecover.facts import Survey
 from fleetrecover.journal import Journal
 from fleetrecover.model import Command, Host, Result
@@ -218,28 +219,68 @@ def test_every_host_gets_it_as_its_own_members_and_it_is_adopted(
         assert oct((made.data(f"etcd{number}") / "member").stat().st_mode)[-3:] == "700"
 
 
-def spoil_database(member: Path) -> None:
-    with (member / "snap/db").open("r+b") as file:
-        file.seek(5000)
-        file.write(b"?")
+def last_segment(member: Path) -> Path:
+    return sorted((member / "wal").iterdir())[-1]
 
 
-def cut_log(member: Path) -> None:
-    segment = sorted((member / "wal").iterdir())[-1]
-    segment.write_bytes(segment.read_bytes()[:3000])
+def halved(file: Path, *, zeros: bool) -> None:
+    """Cut at its half, or zeros from there on, as a copy that was broken off leaves it."""
+    content = file.read_bytes()
+    half = len(content.rstrip(b"\0")) // 2
+    file.write_bytes(content[:half] + (bytes(len(content) - half) if zeros else b""))
 
 
-def lose_snapshot(member: Path) -> None:
-    next((member / "snap").glob("*.snap")).unlink()
+def flip(file: Path, at: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil", [spoil_database, cut_log, lose_snapshot])
-def test_what_lies_ready_and_is_not_right_is_made_anew(spoil: Callable[[Path], None], tmp_path: Path) -> None:
+def snapshot_of(member: Path) -> Path:
+    return next((member / "snap").glob("*.snap"))
+
+
+def emptied(member: Path) -> None:
+    """A member without data: by etcd a new voter under its old id."""
+    for file in [*(member / "snap").iterdir(), *(member / "wal").iterdir()]:
+        file.unlink()
+
+
+def of_member(member: Path, number: int) -> None:
+    """Its log becomes another member's, else whole."""
+    log = inspect(member.parent).log
+    assert isinstance(log, Log)
+    parts = [(name, (member / "wal" / name).read_bytes()) for name in log.segments]
+    for name, data in seeded(parts, Seed.of(log, number, TERM)):
+        (member / "wal" / name).write_bytes(data)
+
+
+HALF_DONE: dict[str, Callable[[Path], None]] = {
+    "log cut in a record": lambda m: halved(last_segment(m), zeros=False),
+    "log zero from its half on": lambda m: halved(last_segment(m), zeros=True),
+    "one byte of the log flipped": lambda m: flip(last_segment(m), 2000),
+    "no log": lambda m: last_segment(m).unlink(),
+    "snap half": lambda m: halved(snapshot_of(m), zeros=False),
+    "snap missing": lambda m: snapshot_of(m).unlink(),
+    "database cut": lambda m: halved(m / "snap/db", zeros=False),
+    "database half zeros": lambda m: halved(m / "snap/db", zeros=True),
+    "one byte of the database flipped": lambda m: flip(m / "snap/db", 5000),
+    "database missing": lambda m: (m / "snap/db").unlink(),
+    "empty member": emptied,
+    "no member": shutil.rmtree,
+    "an id that is no member's": lambda m: of_member(m, 77),
+    "another member's id": lambda m: of_member(m, 1),
+}
+"""What etcd starts with silently, or not at all: found on real etcd with half-done data."""
+
+
+def test_what_lies_ready_and_is_not_right_is_made_anew(tmp_path: Path) -> None:
+    """Each flaw on one host, in turn; every one is found before anything is put in place, and mended."""
     made = world(tmp_path)
     made.do(made.all_steps())
-    spoil(Path(made.paths("etcd2").at("work")) / "member")
-    names = made.do(made.all_steps())
-    assert names.count("seed-begin") == 1
+    for flaw, spoil in HALF_DONE.items():
+        spoil(Path(made.paths("etcd2").at("work")) / "member")
+        assert made.do([made.make(2)]).count("seed-begin") == 1, flaw
     made.assert_made()
 
 

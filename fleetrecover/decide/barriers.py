@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from fleetrecover.decide.finding import Finding, Severity
-from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, version_barriers
+from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, JOINER, version_barriers
 from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.runtime import runtime_of
 
@@ -23,6 +23,7 @@ _FORBIDS = {
     DOWNGRADE: ("reset", "repair", "start"),
     IMAGE: ("reset", "repair", "start"),
     FLAG: ("reset", "repair", "start"),
+    JOINER: ("reset",),
 }
 """For each code the remedies that it forbids."""
 

@@ -44,6 +44,7 @@ from fleetrecover.decide.survivor import Aside, Candidate, Choice, NoChoice, Pro
 from fleetrecover.decide.unlogged import unlogged_finding
 from fleetrecover.decide.untouchable import IN_CONTAINER, forbidden, node_kinds, unclear_finding
 from fleetrecover.decide.upgrade import upgrade_findings
+from fleetrecover.decide.versions import begun_from
 from fleetrecover.decide.words import Diagnosis, OpenRun, Remedy, Verdict, Wish
 from fleetrecover.errors import InputError
 from fleetrecover.etcd.membership import Member, hex_id
@@ -512,6 +513,8 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     lacking = unlogged_finding([survey.node(choice.survivor)]) if remedy is Remedy.RESET else None
     if lacking is not None:
         return replace(_blocked(lacking, known, choice, found, run), verdict=Verdict.QUORUM_LOST)
+    if remedy is Remedy.RESET:
+        found = begun_from(survey, choice.survivor, wish.dead, found)
     return Diagnosis(
         Verdict.QUORUM_LOST, remedy, known, ranked(found), choice=choice, open_run=run, why=why, startable=ready
     )

@@ -29,7 +29,9 @@ from fleetrecover.decide.placement import misplaced
 from fleetrecover.decide.sides import begun_anew
 from fleetrecover.decide.units import units_of
 from fleetrecover.decide.words import Wish
+from fleetrecover.etcd.membership import hex_id
 from fleetrecover.etcd.seed import Seed
+from fleetrecover.etcd.stores import Differences, differences
 from fleetrecover.etcd.wal import Log, compare_logs
 from fleetrecover.facts import RESEED, NodeFacts, Survey
 from fleetrecover.runtime import runtime_of
@@ -38,7 +40,9 @@ MARGIN = 1_000_000_000
 """So much the new term is above the highest that any disk knows."""
 HIGHEST_TERM = 1 << 62
 """Terms above this leave no room; raft has 64 bits, and etcd's JSON is read with 63."""
-TRIED = ((3, 3), (3, 4), (3, 5))
+FROM_DATABASE = (3, 6)
+"""From this version on etcd starts with the members of its database, and no longer with those of the `.snap` and the log."""
+TRIED = ((3, 3), (3, 4), (3, 5), (3, 6), (3, 7))
 """The versions on whose real etcd reseeding has been tried."""
 SEGMENTS = 8
 """So many segments of a log are rewritten at most; each is up to 64 MB, and all of them are held at the same time."""
@@ -186,6 +190,21 @@ def _versions(survey: Survey, found: Reseeding) -> Iterator[Refusal]:
     if numbers is None or (int(numbers[1]), int(numbers[2])) not in TRIED:
         tried = ", ".join(f"{major}.{minor}" for major, minor in TRIED)
         yield Refusal(None, "version-untried", f"reseeding was tried on etcd {tried}; this is {version or 'not known'}")
+    elif (int(numbers[1]), int(numbers[2])) >= FROM_DATABASE:
+        yield from _stores(chief, found.log)
+
+
+def _stores(chief: NodeFacts, log: Log) -> Iterator[Refusal]:
+    """The removals are written into the log, of the members that the log has: the database must have the same."""
+    wrong = differences(log, chief.db) if chief.db is not None else Differences()
+    told = {m.id: m.name or hex_id(m.id) for m in (*wrong.ghosts, *wrong.stale_learners, *wrong.missing, *wrong.moved)}
+    if told:
+        names = ", ".join(told.values())
+        text = f"{chief.name}'s database and its log disagree about {names}, and its etcd starts with the former"
+        yield Refusal(chief.name, "stores-differ", text)
+    if log.by_record:
+        text = f"no .snap file goes with {chief.name}'s log, only a record in it: reseeding was not tried on such a one"
+        yield Refusal(chief.name, "no-snap", text)
 
 
 # --- what is refused: the survivor's data ---

@@ -2,15 +2,17 @@
 
 Tried with etcd's own programs: 3.7 on what 3.5 wrote panics ("unmarshal should never fail"), since a minor version reads its
 own data and that of the one before; 3.6 has no `--enable-v2` and no `--proxy`, 3.7 no `--experimental-` flag any more: an
-unknown flag ends etcd, an unknown variable is only warned of. Read in its source, not tried: an older one than the data
-exits. With a downgrade that is enabled 3.6.14 and 3.7.1 did start again, and no 3.5 is said to (`mustDetectDowngrade`): it is
-refused since what would be started in the middle of it, and on which data, is not known.
+unknown flag ends etcd, an unknown variable is only warned of. A member of an older minor version than the cluster's does not
+join it: 3.5.30 beside 3.6.14 ends with "incompatible with current running cluster", 3.6.14 beside 3.5.30 joins. Read in its
+source, not tried: an older one than the data exits. With a downgrade that is enabled 3.6.14 and 3.7.1 did start again, and no
+3.5 is said to (`mustDetectDowngrade`): it is refused since what would be started in the middle of it, and on which data, is
+not known.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from fleetrecover.decide.finding import Finding, Severity
 from fleetrecover.decide.loss import seconds
@@ -18,7 +20,7 @@ from fleetrecover.decide.own import own_container
 from fleetrecover.facts import Container, NodeFacts, Survey
 from fleetrecover.plain import version_numbers, version_text
 
-DOWNGRADE, IMAGE, FLAG = "downgrade-enabled", "image-version", "unknown-flag"
+DOWNGRADE, IMAGE, FLAG, JOINER = "downgrade-enabled", "image-version", "unknown-flag", "joiner-version"
 
 OLDEST = (3, 3)
 """The oldest minor version that this program is for."""
@@ -32,18 +34,66 @@ _GONE = (
 def version_barriers(survey: Survey) -> Iterator[Finding]:
     """All of them, node by node; of a node whose etcd serves only what forbids a change of membership."""
     yield from _downgrade(survey)
-    written = data_version(survey)
-    wrong = wrong_tags(survey)
-    for node in survey.nodes:
-        own = own_container(survey, node)
-        if own is None or node.status is not None:
-            continue
-        found = image_version(own) if own.image not in wrong else ()
-        if found and written and not written <= found <= (written[0], written[1] + 1):
-            yield _image(node, own, found, written)
+    yield from _images(survey, data_version(survey))
+    for node, own, found in _stopped(survey):
         unknown = unknown_flags(own, found)
         if unknown:
             yield _flags(node, own, found, unknown)
+
+
+def begun_from(survey: Survey, survivor: str, dead: Collection[str], found: Iterable[Finding]) -> list[Finding]:
+    """The findings, judged anew for a cluster that is begun from that survivor's data: their version rules, nobody else's.
+
+    All hosts but the dead get these data, or join what the survivor's own etcd makes of them.
+    """
+    chief = survey.node(survivor)
+    written = survivor_version(chief)
+    kept = [each for each in found if each.code != IMAGE or not written]
+    images = list(_images(survey, written)) if written else []
+    told = {each.node for each in images}
+    older = (each for each in _joiners(survey, chief, written) if each.node not in {*told, *dead})
+    return [*kept, *(each for each in images if each.node not in dead), *older]
+
+
+def survivor_version(chief: NodeFacts) -> tuple[int, ...]:
+    """The minor version of its data once all of its log is applied; () where nothing tells."""
+    stored = (chief.db.storage_version or chief.db.cluster_version) if chief.db is not None else ""
+    logged = chief.log.configuration_at_end.cluster_version if chief.log is not None else ""
+    return max(version_numbers(each, 2) for each in (stored, logged))
+
+
+def _stopped(survey: Survey) -> Iterator[tuple[NodeFacts, Container, tuple[int, ...]]]:
+    """Every node whose own etcd does not run, and its version by its image; () where that is not told."""
+    wrong = wrong_tags(survey)
+    for node in survey.nodes:
+        own = own_container(survey, node)
+        if own is not None and node.status is None:
+            yield node, own, image_version(own) if own.image not in wrong else ()
+
+
+def _images(survey: Survey, written: tuple[int, ...]) -> Iterator[Finding]:
+    """Images that cannot read data of that version. Below the oldest nobody has set one yet: a cluster starts with 3.0."""
+    for node, own, found in _stopped(survey):
+        if found and written >= OLDEST and not written <= found <= (written[0], written[1] + 1):
+            yield _image(node, own, found, written)
+
+
+def _joiners(survey: Survey, chief: NodeFacts, written: tuple[int, ...]) -> Iterator[Finding]:
+    """Hosts whose etcd is older than the survivor's, alone by which the version of the new cluster is set."""
+    wrong = wrong_tags(survey)
+    own = {node.name: own_container(survey, node) for node in survey.nodes if node.accessible}
+    runs = {name: _minor(survey.node(name), each, wrong) for name, each in own.items() if each is not None}
+    first = runs.get(chief.name, ())
+    for name, version in runs.items():
+        if version and first and version < first:
+            yield _joiner(name, version, chief.name, first, written)
+
+
+def _minor(node: NodeFacts, own: Container, wrong: Collection[str]) -> tuple[int, ...]:
+    """The minor version that a node's own etcd says, or its image's tag."""
+    if node.status is not None and node.status.version:
+        return version_numbers(node.status.version, 2)
+    return image_version(own) if own.image not in wrong else ()
 
 
 def data_version(survey: Survey) -> tuple[int, ...]:
@@ -96,6 +146,21 @@ def _image(node: NodeFacts, own: Container, found: tuple[int, ...], written: tup
         IMAGE,
         f"{node.name}: its image {own.image} is etcd {version_text(found)}, and the data are of {version_text(written)}: {why}",
         f"give {node.name} a container with an image of {version_text(written)}{between}, then give the same command again",
+    )
+
+
+def _joiner(
+    name: str, version: tuple[int, ...], survivor: str, first: tuple[int, ...], written: tuple[int, ...]
+) -> Finding:
+    back = f", or {survivor} one of {version_text(version)}, which reads its data" if written <= version else ""
+    return Finding(
+        Severity.ERROR,
+        name,
+        JOINER,
+        f"{name}: its etcd is {version_text(version)}, and {survivor}, from whose data the cluster is begun anew, has "
+        f"{version_text(first)}: an older etcd does not join a newer cluster",
+        f"give {name} a container with an image of {version_text(first)}{back}: made (`create`), not started; then give the same "
+        "command again",
     )
 
 

@@ -1,7 +1,6 @@
 """A member's log made from another's: the same entries under another member's id, and the dead removed at its end.
 
-What has to be changed in the bytes, and no more (found on etcd 3.3.25, 3.4.23, 3.5.16 and 3.5.30; the format is told in
-`wal.py`):
+What has to be changed in the bytes, and no more (found on etcd 3.3.25 to 3.7.1; the format is told in `wal.py`):
 
 - every metadata record, of which each segment has one, becomes {1 own member id, 2 cluster id}; all other data stays;
 - the checksums are chained anew. The first segment's crc record holds 0, each later one's the running value;

@@ -422,6 +422,12 @@ class Lab:
             self._each(self._start_containers)
             self.wait_healthy()
 
+    def upgrade_etcd(self, name: str, version: str, *, start: bool = True) -> None:
+        """Make the host's etcd anew in another version, on the data that it has: a step of a rolling upgrade."""
+        with self._lock():
+            self.shell(name, "docker stop --time=30 etcd; docker rm etcd")
+            self._make_etcd(self._spec(name), version, start=start)
+
     def _repair(self, spec: HostSpec, certificates: dict[str, bytes]) -> None:
         """In a thread of its own, so nothing here may take the lock, which the calling thread holds."""
         self._cable(spec, "up")
@@ -445,14 +451,17 @@ class Lab:
             image.busybox_image()
 
     def _start_containers(self, spec: HostSpec) -> None:
-        state = self._state
-        self._import(spec, rke.image_name(state.etcd), image.etcd_image(state.etcd, self._progress), image.ETCD_CHANGES)
-        run = rke.etcd_run(spec, state.hosts, state.etcd, internal=state.internal, election=state.election)
-        self._docker(spec, run)
-        if state.kubernetes:
+        self._make_etcd(spec, self._state.etcd)
+        if self._state.kubernetes:
             self._import(spec, rke.HYPERKUBE, image.busybox_image(), image.BUSYBOX_CHANGES)
             for name in rke.KUBERNETES:
                 self._docker(spec, rke.kubernetes_run(name))
+
+    def _make_etcd(self, spec: HostSpec, version: str, *, start: bool = True) -> None:
+        state = self._state
+        self._import(spec, rke.image_name(version), image.etcd_image(version, self._progress), image.ETCD_CHANGES)
+        run = rke.etcd_run(spec, state.hosts, version, internal=state.internal, election=state.election)
+        self._docker(spec, run if start else ["docker", "create", *(word for word in run[2:] if word != "--detach")])
 
     def _import(self, spec: HostSpec, name: str, tar: Path, changes: Sequence[str]) -> None:
         if self.exec(spec.name, ["docker", "image", "inspect", "--format={{.Id}}", name]).returncode == 0:

@@ -75,10 +75,18 @@ def other_history(survey: Survey) -> Survey:
     return log(survey, "n2", entries=Entries(found.entries.first, found.entries.terms, digests))
 
 
-def newer(survey: Survey) -> Survey:
+def of_version(survey: Survey, version: str) -> Survey:
     for node in survey.nodes:
-        survey = container(survey, node.name, image="etcd:v3.6.1")
+        survey = container(survey, node.name, image=f"etcd:v{version}")
     return survey
+
+
+def disagreeing(survey: Survey) -> Survey:
+    """By the database a voter is still a learner, as 3.5 before 3.5.20 leaves it."""
+    found = survey.node("n1").log
+    assert found is not None
+    members = tuple(replace(m, learner=m.id == 2) for m in found.configuration.members)
+    return database(survey, members=members, consistent_index=found.commit)
 
 
 def of_podman(survey: Survey) -> Survey:
@@ -110,7 +118,9 @@ REFUSED: dict[str, tuple[str | None, Callable[[Survey], Survey]]] = {
     "fork": ("n2", other_history),
     "other-member": ("n2", lambda s: log(s, "n2", node_id=77)),
     "versions-differ": (None, lambda s: container(s, "n3", image="etcd:v3.5.16", image_id="sha256:other")),
-    "version-untried": (None, newer),
+    "version-untried": (None, lambda s: of_version(s, "3.8.0")),
+    "stores-differ": ("n1", lambda s: of_version(disagreeing(s), "3.6.14")),
+    "no-snap": ("n1", lambda s: of_version(log(s, "n1", by_record=True), "3.7.1")),
     "no-definition": ("n3", lambda s: changed(s, "n3", containers=())),
     "force-flag": ("n3", lambda s: container(s, "n3", forced=True)),
     "opaque": ("n3", lambda s: container(s, "n3", spec=None, spec_problem="--gpus")),
@@ -133,6 +143,13 @@ def test_what_is_not_known_to_be_safe_is_refused(code: str) -> None:
     assert not isinstance(found, Reseeding), code
     assert (host, code) in [(each.host, each.code) for each in found], found
     assert all(each.reason for each in found)
+
+
+def test_what_the_database_has_of_the_members_counts_from_3_6_on() -> None:
+    for version, good in [("3.5.16", True), ("3.6.14", False), ("3.7.1", False)]:
+        found = reseeding(of_version(disagreeing(fleet()), version), ALL, "n1")
+        assert isinstance(found, Reseeding) is good, version
+    assert isinstance(reseeding(of_version(fleet(), "3.7.1"), ALL, "n1"), Reseeding)
 
 
 def test_what_an_attempt_has_made_counts_as_free() -> None:

@@ -9,7 +9,7 @@ import pytest
 from fleetrecover.decide.conclusion import conclude
 from fleetrecover.decide.diagnosis import Remedy, Wish, diagnose
 from fleetrecover.decide.finding import Finding
-from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, image_version, unknown_flags, version_barriers
+from fleetrecover.decide.versions import DOWNGRADE, FLAG, IMAGE, JOINER, image_version, unknown_flags, version_barriers
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.facts import Container, Sign, Survey
 from fleetrecover.lab import layout, rke
@@ -153,3 +153,70 @@ def test_a_tag_is_not_believed_where_its_container_has_written_what_it_could_not
 
 def test_a_tag_of_no_etcd_that_we_are_for_says_nothing() -> None:
     assert codes(lost(dict.fromkeys((1, 2), "someone/etcd:3.2.0"), of_version("3.5.0"))) == set()
+
+
+# --- a rolling upgrade that was caught by the loss ---
+
+
+def told(found: Survey, *dead: str, survivor: str | None = None) -> list[tuple[str | None, str]]:
+    """What forbids the reset, each as (host, code)."""
+    judged = diagnose(found, Wish(frozenset(dead), survivor=survivor))
+    assert judged.remedy is Remedy.RESET
+    return [(each.node, each.code) for each in judged.findings if each.code in (IMAGE, JOINER)]
+
+
+@pytest.mark.parametrize(
+    ("images", "data", "refused"),
+    [
+        (("3.5.16", "3.6.14", "3.6.14"), "3.5.0", []),
+        (("3.6.14", "3.6.14", "3.5.16"), "3.5.0", [("etcd3", JOINER)]),
+        (("3.6.14", "3.5.16", "3.5.16"), "3.5.0", [("etcd2", JOINER), ("etcd3", JOINER)]),
+        (("3.6.14", "3.6.14", "3.5.16"), "3.6.0", [("etcd3", IMAGE)]),
+        (("3.6.14", "3.7.1", "3.7.1"), "3.6.0", []),
+        (("3.7.1", "3.6.14", "3.7.1"), "3.6.0", [("etcd2", JOINER)]),
+        (("3.6.14", "3.7.1", "3.6.14"), "3.5.0", [("etcd2", IMAGE)]),
+        (("3.5.16", "3.5.30", "3.5.16"), "3.5.0", []),
+        (("3.6.14", "latest", "3.6.14"), "3.6.0", []),
+    ],
+)
+def test_an_upgrade_half_done(images: tuple[str, ...], data: str, refused: list[tuple[str, str]]) -> None:
+    """The first host is the survivor. Whoever's etcd could not read its data, or not join what it begins, is named."""
+    found = lost({n: f"etcd:v{image}" for n, image in enumerate(images, start=1)}, of_version(data))
+    assert told(found) == refused
+
+
+def test_the_dead_need_no_image() -> None:
+    found = lost({1: "etcd:v3.6.14", 2: "etcd:v3.6.14", 3: "etcd:v3.5.16"}, of_version("3.5.0"))
+    assert told(found, "etcd3") == []
+
+
+def test_what_to_type_names_both_ways_out_where_both_read_the_data() -> None:
+    both = diagnose(lost({1: "etcd:v3.6.14", 2: "etcd:v3.5.16"}, of_version("3.5.0")), Wish(frozenset({"etcd3"})))
+    assert both.refusal is not None
+    assert (both.refusal.node, both.refusal.code) == ("etcd2", JOINER)
+    assert "give etcd2 a container with an image of 3.6" in both.refusal.advice
+    assert "or etcd1 one of 3.5" in both.refusal.advice
+
+
+def test_the_survivors_data_rule_and_not_those_of_another_disk() -> None:
+    """A host that knows of a newer version and cannot be the survivor, as one that lost its log, does not count."""
+    found = lost({1: "etcd:v3.5.16", 2: "etcd:v3.5.16", 3: "etcd:v3.5.16"}, of_version("3.5.0"))
+    behind = replace(found.nodes[1], log=log(2, [(2, 10)]), db=of_version("3.6.0", storage_version="3.6.0"))
+    seen = replace(found, nodes=(found.nodes[0], behind, found.nodes[2]))
+    assert IMAGE in codes(seen)
+    assert told(seen) == []
+
+
+def test_the_end_of_the_survivors_log_counts_as_its_data() -> None:
+    """Its database has not taken in yet that the cluster became 3.6."""
+    found = lost(dict.fromkeys((1, 2, 3), "etcd:v3.5.16"), of_version("3.5.0"))
+    chief = found.nodes[0]
+    assert chief.log is not None
+    ends = replace(chief.log, configuration_at_end=replace(chief.log.configuration_at_end, cluster_version="3.6.0"))
+    seen = replace(found, nodes=(replace(chief, log=ends), *found.nodes[1:]))
+    assert IMAGE not in codes(seen)
+    assert told(seen) == [(name, IMAGE) for name in ("etcd1", "etcd2", "etcd3")]
+
+
+def test_before_a_cluster_has_a_version_nothing_is_said() -> None:
+    assert codes(lost(dict.fromkeys((1, 2, 3), "etcd:v3.5.16"), of_version("3.0.0"))) == set()

@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import shutil
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from fleetrecover.decide.membership import quorum
-from fleetrecover.decide.survivor import Candidate, Choice, ProofKind, choose_survivor
+from benchmarks.reseed_histories import run_history
+from benchmarks.reseed_world import Count
 from fleetrecover.etcd import etcdctl
-from fleetrecover.etcd.local import inspect
-from fleetrecover.etcd.log import Log
-from fleetrecover.etcd.seed import Seed, seeded
+from fleetrecover.etcd.seed import Seed
 from tests.conftest import SEED
 from tests.etcd import binaries
 from tests.etcd.cluster import Cluster, Node, written_under_load
+from tests.etcd.reseeding import read, seed_from
 
-EACH_TIME = (("3.4.23", False), ("3.5.16", True))
-NIGHTLY = [(version, snap) for version in binaries.VERSIONS for snap in (False, True)]
+EVERY = (*binaries.VERSIONS, *binaries.BUILT)
+EACH_TIME = (("3.4.23", False), ("3.5.16", True), (binaries.BUILT[0], True))
+NIGHTLY = [(version, snap) for version in EVERY for snap in (False, True)]
 WORLDS = [pytest.param(*each, marks=() if each in EACH_TIME else pytest.mark.slow) for each in NIGHTLY]
 pytestmark = pytest.mark.lab
-
-
-def read(directory: Path) -> Log:
-    found = inspect(directory)
-    assert isinstance(found.log, Log), found.log
-    return found.log
-
-
-def seed_from(source: Path, target: Path, seed: Seed) -> None:
-    """What is done on a node: the database and the snapshot that is used as they are, the log rewritten."""
-    log = read(source)
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "member/snap").mkdir(parents=True)
-    (target / "member/wal").mkdir()
-    target.chmod(0o700)
-    for name in ("db", *([log.snap_name] if log.snap_name else [])):
-        shutil.copy(source / "member/snap" / name, target / "member/snap" / name)
-    parts = [(name, (source / "member/wal" / name).read_bytes()) for name in log.segments]
-    for (name, data), (_, was) in zip(seeded(parts, seed), parts, strict=True):
-        file = target / "member/wal" / name
-        file.write_bytes(data)
-        with file.open("r+b") as opened:
-            opened.truncate(max(len(data), len(was)))
 
 
 def hashes(cluster: Cluster, nodes: list[Node], revision: int) -> set[int]:
@@ -103,68 +77,19 @@ def test_every_member_at_hand_has_all_and_the_dead_are_gone(version: str, snap: 
 HISTORIES = int(os.environ.get("FLEETRECOVER_HISTORIES", "12"))
 
 
-def shaken(cluster: Cluster, dice: random.Random, count: int) -> set[str]:
-    """Writes under which members are killed and started again, one at a time; then all are killed. What was acknowledged."""
-    acknowledged: set[str] = set()
-    for part in range(dice.randint(1, 3)):
-        for number in range(count):
-            key = f"p{part}-{number}"
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                node = dice.choice([each for each in cluster.nodes if each.process is not None])
-                if cluster.ctl("put", key, "x", node=node, check=False, timeout=3).returncode == 0:
-                    acknowledged.add(key)
-        victim = dice.choice(cluster.nodes)
-        if victim.process is None:
-            cluster.start(victim)
-        else:
-            cluster.stop(victim, dice.choice((signal.SIGKILL, signal.SIGTERM)))
-    cluster.kill_all()
-    return acknowledged
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("version", binaries.VERSIONS)
-def test_random_histories_lose_nothing_where_the_choice_is_complete(version: str, tmp_path: Path) -> None:
-    """Three or five members, with and without snapshots, killed at random; a part of the disks lost, a part of the hosts dead."""
-    complete = 0
-    for number in range(HISTORIES):
+@pytest.mark.parametrize(
+    ("version", "histories"),
+    [(binaries.BUILT[0], 2), *(pytest.param(version, HISTORIES, marks=pytest.mark.slow) for version in EVERY)],
+)
+def test_random_histories_lose_nothing_where_the_choice_is_complete(version: str, histories: int) -> None:
+    """As `benchmarks/reseed_histories.py` makes them, which raises where anything but a write is wrong."""
+    total = Count()
+    for number in range(histories):
         dice = random.Random(f"{os.environ[SEED]} {version} {number}")
-        place, size = tmp_path / str(number), dice.choice((3, 3, 5))
-        snaps = ("--snapshot-count=15",) if dice.random() < 0.5 else ()
-        with Cluster(
-            version, place, size=size, flags=("--heartbeat-interval=50", "--election-timeout=500", *snaps)
-        ) as cluster:
-            cluster.start_all()
-            listed = etcdctl.parse_member_list(cluster.ctl("member", "list", "-w", "json").stdout).members
-            ids = {member.name: member.id for member in listed}
-            acknowledged = shaken(cluster, dice, dice.randint(5, 25))
-            readable = dice.sample(cluster.nodes, dice.randint(size - quorum(size) + 1, size))
-            lost = [node for node in cluster.nodes if node not in readable]
-            dead = [node for node in lost if dice.random() < 0.5]
-            choice = choose_survivor([Candidate(node.name, read(node.data)) for node in readable], {})
-            assert isinstance(choice, Choice), choice
-            complete += choice.proof is ProofKind.COMPLETE
-            chief = next(node for node in readable if node.name == choice.survivor)
-            log, source = read(chief.data), place / "original"
-            shutil.copytree(chief.data, source)
-            term = max(read(node.data).hard_state.term for node in readable) + 10**9
-            alive = [node for node in cluster.nodes if node not in dead]
-            for node in alive:
-                seed_from(source, node.data, Seed.of(log, ids[node.name], term, [ids[each.name] for each in dead]))
-            for node in dice.sample(alive, len(alive)):
-                cluster.start(node)
-            cluster.wait(alive)
-            for node in alive:
-                keys = set(cluster.ctl("get", "p", "--prefix", "--keys-only", node=node).stdout.split())
-                assert choice.proof is not ProofKind.COMPLETE or acknowledged <= keys, (
-                    f"{SEED}={os.environ[SEED]}, {number}"
-                )
-            cluster.ctl("put", "after", "the reseed", node=alive[-1])
-            cluster.wait(alive)
-            [status] = etcdctl.parse_endpoint_status(
-                cluster.ctl("endpoint", "status", "-w", "json", node=alive[-1]).stdout
-            )
-            assert len(hashes(cluster, alive, status.header.revision)) == 1
-        shutil.rmtree(place)
-    assert complete > HISTORIES // 2
+        told = f"{SEED}={os.environ[SEED]}, {version}, history {number}"
+        print(told)
+        found = run_history(version, dice.choice((3, 3, 5)), dice)
+        assert not found.lost, told
+        total.add(found)
+    assert total.complete >= histories // 2

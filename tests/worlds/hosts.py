@@ -10,6 +10,7 @@ from typing import Any
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.etcd.config import EtcdConfig
+from fleetrecover.etcd.log import Log
 from fleetrecover.facts import (
     Container,
     DataDir,
@@ -219,7 +220,7 @@ class Host:
             images=frozenset(text for c in containers for text in (c.image, c.image_id)),
             data=DataDir(DATA, DATA, True, has, KEEP_ROOT, size=10**6 if has else 0, free=FREE),
             keeps=keeps,
-            log=disk.log if disk is not None and disk.sound else None,
+            log=_logged_by(version, disk) if disk is not None and disk.sound else None,
             log_problem=_log_problem(disk) if logs else None,
             db=_written_by(version, disk) if disk is not None else None,
             db_problem=None if disk is not None or not logs else Problem("missing", "no database there"),
@@ -261,6 +262,13 @@ _PROBLEMS = {
 def _written_by(version: str, disk: Disk) -> DbFacts:
     """Its database, with the version of the cluster that wrote it."""
     return replace(disk.db, cluster_version=f"{version.rpartition('.')[0]}.0")
+
+
+def _logged_by(version: str, disk: Disk) -> Log:
+    """Its log, whose snapshot says the same version as its database."""
+    log, said = disk.log, f"{version.rpartition('.')[0]}.0"
+    now, end = (replace(c, cluster_version=said) for c in (log.configuration, log.configuration_at_end))
+    return replace(log, configuration=now, configuration_at_end=end)
 
 
 def _log_problem(disk: Disk | None) -> Problem | None:
