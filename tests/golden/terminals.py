@@ -32,7 +32,7 @@ from fleetrecover.runtime import runtime_of
 from fleetrecover.snapshots.archive import Kind
 from fleetrecover.snapshots.catalogue import Best, Catalogue, Found, State, make_catalogue
 from tests.etcd.writers import WalWriter, conf_change, put
-from tests.golden.scenes import lost, recovered, serving, wiped_last
+from tests.golden.fleets import lost, recovered, serving, wiped_last
 from tests.golden.stage import RUN, Situation, acted
 from tests.report.test_story import KILLED, RESUMED
 
