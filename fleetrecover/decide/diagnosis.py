@@ -492,6 +492,13 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
             found, cause = [each for each in found if each != inside], inside
         nobody = _blocked(cause, known, None, found, run)
         return nobody if choice.contradiction else replace(nobody, verdict=Verdict.QUORUM_LOST)
+    return _with_choice(survey, wish, known, choice, found, run)
+
+
+def _with_choice(
+    survey: Survey, wish: Wish, known: tuple[Seat, ...], choice: Choice, found: list[Finding], run: OpenRun | None
+) -> Diagnosis:
+    """Somebody can survive: whether a start is enough, a reset is needed, or something stands before both."""
     richer = beyond_choice(survey, wish, choice)
     if richer is not None:
         return replace(_blocked(richer, known, choice, found, run), verdict=Verdict.QUORUM_LOST)
@@ -504,7 +511,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
     remedy = Remedy.RESET
     all_of = f"all {len(voters)} voters are" if len(voters) != 1 else "its only voter is"
     why = f"no member has a leader, and {all_of} accounted for"
-    if run is not None and repairing:
+    if run is not None and run.kind == Remedy.REPAIR:
         why = f"quorum was lost while run {run.run} was repairing"
     if wish.survivor is None and len(ready) >= quorum(len(voters)) and can_elect(survey, known, ready):
         remedy = Remedy.START
