@@ -26,7 +26,7 @@ from fleetrecover.decide.placement import Misplaced, can_elect, displaced, mispl
 from fleetrecover.decide.regrown import adopted, regrown
 from fleetrecover.decide.renamed import in_place, renamed
 from fleetrecover.decide.returned import old_quorum, returned_members, split
-from fleetrecover.decide.richer import beyond_choice, beyond_pinned
+from fleetrecover.decide.richer import best_database, beyond_choice, beyond_pinned, restored_by_hand
 from fleetrecover.decide.same_machine import same_machine
 from fleetrecover.decide.seen import given_up
 from fleetrecover.decide.sides import (
@@ -486,7 +486,7 @@ def _without_quorum(survey: Survey, wish: Wish, found: list[Finding], run: OpenR
         return _blocked_by_silence(survey, mute, known, chosen, found, run)
     if isinstance(choice, NoChoice):
         other = _choose(survey, replace(wish, survivor=None), candidates, known, anew) if wish.survivor else None
-        cause = _nobody_finding(choice, other)
+        cause = _nobody_finding(choice, other, best_database(survey, wish))
         inside = next((each for each in found if each.code == IN_CONTAINER), None)
         if inside is not None and not choice.contradiction:
             found, cause = [each for each in found if each != inside], inside
@@ -527,13 +527,15 @@ def _with_choice(
     )
 
 
-def _nobody_finding(choice: NoChoice, other: Choice | NoChoice | None) -> Finding:
-    """That nobody can survive; `other` is what would be chosen without the operator's word."""
+def _nobody_finding(choice: NoChoice, other: Choice | NoChoice | None, left: NodeFacts | None) -> Finding:
+    """That nobody can survive; `other` is what would be chosen without the operator's word, `left` has a readable database."""
     code = "contradiction" if choice.contradiction else "no-survivor"
     advice = (
         "`fleetrecover snapshot list` shows what can be restored; what is left of a member's data is told by "
         "`fleetrecover inspect DIR`, of a copy of it on this machine"
     )
+    if left is not None and not choice.contradiction:
+        advice = f"{restored_by_hand(left)}; what its log had beyond that is lost; {advice}"
     if isinstance(other, Choice):
         advice = f"leave --survivor out: {other.survivor} would survive"
     return Finding(Severity.ERROR, None, code, choice.reason, advice)

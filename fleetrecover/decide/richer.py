@@ -55,20 +55,31 @@ def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Fi
         f"{theirs}; {mine}"
     )
     best = max(found, key=lambda node: (node.db.revision if node.db else 0, node.log.commit if node.log else 0))
-    data = best.data.real if best.data is not None else DEFAULT_DATA
-    file, made = f"{data}/member/snap/db", f"/root/{best.name}.db"
     if _in_the_log_alone(best, chief):
         so = f"what {best.name}'s log has beyond is in no database yet, and may never have been acknowledged: keep its disk; "
         if own_container(survey, chief) is None:
             so += f"{chief.name} has no etcd container: {no_container(survey, chief)}; then "
         advice = f"{so}`fleetrecover recover --survivor {chief.name}` goes on without it"
         return Finding(Severity.ERROR, best.name, CODE, message, advice)
-    advice = (
-        f"{best.name}'s data can only be restored: with its etcd stopped, give its database the checksum of a snapshot, on "
-        f"{best.name}: `{{ cat {file}; openssl dgst -sha256 -binary {file}; }} > {made}`, then `fleetrecover snapshot restore "
-        f"{best.name}:{made}`; to give it up: `fleetrecover recover --survivor {chief.name}`"
-    )
+    advice = f"{restored_by_hand(best)}; to give it up: --survivor {chief.name}"
     return Finding(Severity.ERROR, best.name, CODE, message, advice)
+
+
+def restored_by_hand(node: NodeFacts) -> str:
+    """How data that cannot survive is brought back all the same: its database is made a snapshot of, and that is restored."""
+    data = node.data.real if node.data is not None else DEFAULT_DATA
+    file, made = f"{data}/member/snap/db", f"/root/{node.name}.db"
+    return (
+        f"{node.name}'s data can only be restored: with its etcd stopped, give its database the checksum of a snapshot, on "
+        f"{node.name}: `{{ cat {file}; openssl dgst -sha256 -binary {file}; }} > {made}`, then `fleetrecover snapshot restore "
+        f"{node.name}:{made}`"
+    )
+
+
+def best_database(survey: Survey, wish: Wish) -> NodeFacts | None:
+    """Of those whose log cannot be read, the one whose database has most; None where none has anything of a client."""
+    found = [node for node in _unread(survey, wish) if node.db is not None and node.db.revision > 1]
+    return max(found, key=lambda node: node.db.revision if node.db else 0, default=None)
 
 
 def _in_the_log_alone(best: NodeFacts, chief: NodeFacts) -> bool:

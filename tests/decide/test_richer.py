@@ -194,6 +194,22 @@ def test_a_run_does_not_go_on_with_an_emptied_disk_once_the_data_is_back() -> No
     assert diagnose(survey(back, node(2), chief), Wish(survivor="etcd3")).remedy is Remedy.RESET
 
 
+def test_where_no_log_can_be_read_the_best_database_can_be_restored() -> None:
+    """One of a client's writes; not where the logs contradict each other, nor of a host that is declared dead."""
+    empty, some, more = (
+        node(n, None, containers=DOWN, db=database(revision)) for n, revision in ((1, 1), (2, 7), (3, 9))
+    )
+
+    def advice(*nodes: NodeFacts, dead: frozenset[str] = frozenset()) -> str:
+        found = diagnose(survey(*nodes), Wish(dead))
+        assert found.cause is not None and (found.remedy, found.cause.code) == (Remedy.BLOCKED, "no-survivor")
+        return found.cause.advice
+
+    assert "snapshot restore etcd3:/root/etcd3.db`; what its log had beyond that is lost" in advice(empty, some, more)
+    assert "snapshot restore etcd2:/root/etcd2.db`" in advice(empty, some, more, dead=frozenset({"etcd3"}))
+    assert "snapshot restore" not in advice(empty)
+
+
 def test_a_run_does_not_go_on_over_a_disk_of_another_history() -> None:
     """What serves was moved away by hand, as the hint for two histories says; the run's own copy must not come back for it."""
     chief = node(3, log(3, [(1, 3), (5, 9)]), keeps=(pinned(original=True),), containers=DOWN)
