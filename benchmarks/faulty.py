@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from fleetrecover import apply, cli, hold, limits, remote
+from fleetrecover.apply import driver, membership
 from fleetrecover.commands.base import LOST_HOLD
 from fleetrecover.errors import RemoteError
 from fleetrecover.lab import Lab
@@ -217,9 +218,9 @@ def wrap(fault: Fault) -> None:
     if fault.elsewhere:
         _put(hold, "this_machine", lambda: "another-bastion 0")
     if fault.kind not in ("kill", "none") and fault.mend_after is None:
-        for name, total in (("RECONNECT", 6.0), ("PROMOTE", 15.0)):
+        for where, name, total in ((driver, "RECONNECT", 6.0), (membership, "PROMOTE", 15.0)):
             quick = replace(getattr(limits, name), total=total)
-            _put(apply, f"{name}_POLICY", replace(getattr(apply, f"{name}_POLICY"), tries=quick))
+            _put(where, f"{name}_POLICY", replace(getattr(where, f"{name}_POLICY"), tries=quick))
         for name in ("HEALTHY", "QUARANTINE", "JOINED"):
             _put(limits, name, 15.0)
 

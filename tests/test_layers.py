@@ -177,3 +177,26 @@ def test_no_import_runs_up() -> None:
 
 def test_no_import_hides_in_a_function() -> None:
     assert {(who, what) for who, what, late in edges() if late and who not in LATE} == LATE_TOO
+
+
+# --- sizes ---
+
+LONG_CLASSES = {"Maker", "_Maker", "Lab", "Containers"}
+"""Above 300 lines: the makers of plans, which are to be divided; the lab; a class that only hands verbs on."""
+LONG_FUNCTIONS = {
+    *("parse_listing", "node_document", "quarantine", "plan", "finish", "from_inspect", "make_undo", "segment"),
+    *("keep_elsewhere", "init"),
+}
+"""Above 50 lines: one table or one script, or a loop that is hot; none is to be added."""
+
+
+def test_nothing_grows_beyond_what_one_reads_at_once() -> None:
+    classes, functions = set(), set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            lines = getattr(node, "end_lineno", 0) - getattr(node, "lineno", 0) + 1
+            if isinstance(node, ast.ClassDef) and lines > 300:
+                classes.add(node.name)
+            if isinstance(node, ast.FunctionDef) and lines > 50:
+                functions.add(node.name)
+    assert (classes, functions) == (LONG_CLASSES, LONG_FUNCTIONS)

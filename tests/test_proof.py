@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fleetrecover import apply
 from fleetrecover import steps as s
 from fleetrecover.apply import Applier
+from fleetrecover.apply import applier as steps_done
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.docker.spec import ContainerSpec
 from fleetrecover.errors import CommandFailed, FleetRecoverError
@@ -94,7 +94,7 @@ def test_a_revision_that_is_just_reached_is_enough(tmp_path: Path) -> None:
 def test_the_raised_commit_is_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: list[tuple[int, int]], commit: int, good: bool
 ) -> None:
-    monkeypatch.setattr(apply, "read_remote_log", lambda *_: log(1, runs, commit=commit))
+    monkeypatch.setattr(steps_done, "read_remote_log", lambda *_: log(1, runs, commit=commit))
     step = s.RaiseCommit("etcd1", PATHS, "/d", None, 3, 60)
     hosts = {"etcd1": {"member-files": b"", "rename": b"", "*": b""}}
     work = applier(tmp_path, hosts)

@@ -1,4 +1,4 @@
-"""PURE: the steps of a plan, as values; each knows itself. How those are done that ask and wait: `apply.py`."""
+"""PURE: the steps of a plan, as values; each knows itself. How those are done that ask and wait: `apply/`."""
 
 from __future__ import annotations
 

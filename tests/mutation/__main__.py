@@ -16,7 +16,7 @@ import pytest
 
 from tests.mutation.plugin import Runner
 
-PLACES = ("decide", "etcd", "docker", "commands", "apply.py")
+PLACES = ("decide", "etcd", "docker", "commands", "apply")
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
-import fleetrecover.apply
+import fleetrecover.apply.driver
 import fleetrecover.facts
 import fleetrecover.recover
 import fleetrecover.report.console
@@ -185,7 +185,7 @@ _EXCHANGED: Mapping[Any, Mapping[str, Any]] = {
     fleetrecover.recover: _IN_RECOVER,
     fleetrecover.undo: _IN_UNDO,
     fleetrecover.verify: {"take_survey": survey_of, "take_hashes": hashes_of},
-    fleetrecover.apply: {"fan_out": in_order},
+    fleetrecover.apply.driver: {"fan_out": in_order},
     fleetrecover.snapshots.advice: {"advised": lambda _f, _t, _s, diagnosis: diagnosis},
 }
 
