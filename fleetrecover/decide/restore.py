@@ -28,8 +28,8 @@ from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.membership import Seat, host_of_url, quorum
 from fleetrecover.decide.own import own_container, own_name, standing_container
-from fleetrecover.decide.plan import SPACE_MARGIN
 from fleetrecover.decide.policies import true_policy
+from fleetrecover.decide.room import SPACE_MARGIN
 from fleetrecover.decide.units import Units, made_by_unit
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported

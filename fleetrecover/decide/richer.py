@@ -61,7 +61,7 @@ def _finding(survey: Survey, found: Sequence[NodeFacts], chief: NodeFacts) -> Fi
             so += f"{chief.name} has no etcd container: {no_container(survey, chief)}; then "
         advice = f"{so}`fleetrecover recover --survivor {chief.name}` goes on without it"
         return Finding(Severity.ERROR, best.name, CODE, message, advice)
-    advice = f"{restored_by_hand(best)}; to give it up: --survivor {chief.name}"
+    advice = f"{restored_by_hand(best)}; to give it up: `fleetrecover recover --survivor {chief.name}`"
     return Finding(Severity.ERROR, best.name, CODE, message, advice)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fleetrecover.decide.diagnosis import Wish, diagnose
-from fleetrecover.decide.plan import SPACE_MARGIN, Plan, make_plan
+from fleetrecover.decide.plan import Plan, make_plan
+from fleetrecover.decide.room import SPACE_MARGIN
 from fleetrecover.errors import Refused
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.facts import Survey, WorkDir

@@ -9,8 +9,9 @@ import pytest
 from fleetrecover import steps as s
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.diagnosis import Remedy, Verdict, Wish, close_stale, diagnose
-from fleetrecover.decide.plan import SPACE_MARGIN, Plan, check_plan, make_plan
+from fleetrecover.decide.plan import Plan, check_plan, make_plan
 from fleetrecover.decide.policies import true_policy
+from fleetrecover.decide.room import SPACE_MARGIN
 from fleetrecover.errors import FleetRecoverError, Refused
 from fleetrecover.etcd.bbolt import DbFacts
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Keep, Pin, Proof, Role, Survey

@@ -11,7 +11,8 @@ from fleetrecover import steps as s
 from fleetrecover.decide import undo as u
 from fleetrecover.decide.by_hand import set_aside
 from fleetrecover.decide.diagnosis import Wish, diagnose
-from fleetrecover.decide.plan import JOIN_MARGIN, SPACE_MARGIN, Plan, make_plan
+from fleetrecover.decide.plan import Plan, make_plan
+from fleetrecover.decide.room import JOIN_MARGIN, SPACE_MARGIN
 from fleetrecover.decide.surroundings import surroundings
 from fleetrecover.decide.taken_back import moves
 from fleetrecover.errors import Refused
