@@ -132,7 +132,7 @@ def make_plan(
     return plan
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Maker(Resetting, Repairing):
     """Makes one plan; `reseed_plan` uses it, too."""
 

@@ -20,16 +20,16 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any
 
-from fleetrecover.commands.paths import DEFAULT_DATA, RunPaths
 from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
 from fleetrecover.decide.aside import aside_targets
 from fleetrecover.decide.away import away_finding
 from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
 from fleetrecover.decide.membership import Seat, host_of_url, quorum
-from fleetrecover.decide.own import own_container, own_name, standing_container
+from fleetrecover.decide.own import own_container, standing_container
 from fleetrecover.decide.policies import true_policy
 from fleetrecover.decide.room import SPACE_MARGIN
+from fleetrecover.decide.site import Site
 from fleetrecover.decide.units import Units, made_by_unit
 from fleetrecover.decide.untouchable import refusal
 from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
@@ -37,7 +37,7 @@ from fleetrecover.etcd.membership import Member
 from fleetrecover.facts import Container, Definition, NodeFacts, Pin, Role, Survey
 from fleetrecover.model import Fleet
 from fleetrecover.plain import version_numbers
-from fleetrecover.runtime import MemberIdentity, Runtime, runtime_of
+from fleetrecover.runtime import MemberIdentity, runtime_of
 from fleetrecover.steps import (
     RESTORE,
     AdoptRestored,
@@ -246,8 +246,8 @@ def make_restore_plan(
         )
     check_matches(survey, situation)
     maker = _Maker(
-        survey,
-        situation,
+        survey=survey,
+        situation=situation,
         run=known.run if known and resumed else run,
         token=str(note["token"]) if note else token,
         started=known.started if known and resumed else started,
@@ -262,35 +262,16 @@ def make_restore_plan(
     return plan
 
 
-@dataclass
-class _Maker:
-    survey: Survey
+@dataclass(kw_only=True)
+class _Maker(Site):
     situation: Situation
-    run: str
     token: str
-    started: str
-    tool: str
     note: Mapping[str, Any] | None
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     # --- who and where ---
 
-    def name(self, node: NodeFacts) -> str:
-        """What the node's own container is called."""
-        return own_name(self.survey, node)
-
-    def data(self, node: NodeFacts) -> str:
-        return node.data.real if node.data else DEFAULT_DATA
-
-    def paths(self, node: NodeFacts) -> RunPaths:
-        return RunPaths.of(node.data, self.run)
-
     def state(self, node: NodeFacts) -> RestoreState:
         return self.situation.states.get(node.name, RestoreState())
-
-    def base(self, node: NodeFacts) -> tuple[str, RunPaths, str]:
-        return node.name, self.paths(node), self.data(node)
 
     def targets(self) -> list[NodeFacts]:
         found = []
@@ -317,10 +298,6 @@ class _Maker:
             return MemberIdentity(self.member_name(node, old, hostname), address, node.hostname)
 
         return self.rt(node).as_member(model, hostname, who)
-
-    def rt(self, node: NodeFacts) -> Runtime:
-        """What runs etcd there."""
-        return runtime_of(self.survey.fleet, node.host)
 
     def sound(self, node: NodeFacts, own: Container) -> Definition:
         if own.spec is None or own.config is None:
@@ -387,13 +364,13 @@ class _Maker:
             stage("start", "Start every node's etcd", [self.start(n, *specs[n.name]) for n in targets]),
         ]
         if any(part is not None for part in stages[2:]) or not any(node.healthy for node in targets):
-            wait = AwaitQuorum(*self.base(prover), tuple(node.name for node in targets))
+            wait = AwaitQuorum(*self.where(prover), tuple(node.name for node in targets))
             stages.append(stage("quorum", "Wait for a leader", [[wait]], [prover.name]))
         stages = self.around_units(stages, targets)
         again = [self.again(node) for node in self.survey.nodes if node.accessible]
         stages.append(stage("kubernetes", "Start again what lives by etcd", again))
         closing = stage(
-            "finish", "Close the run", [[FinishRun(*self.base(n))] for n in [*targets, *self.others(targets)]]
+            "finish", "Close the run", [[FinishRun(*self.where(n))] for n in [*targets, *self.others(targets)]]
         )
         self.tell(targets, bump, members)
         return RestorePlan(
@@ -503,7 +480,7 @@ class _Maker:
         keep = node.keep(self.run)
         if keep is not None and keep.pin is not None and keep.containers and self.state(node).note is not None:
             return []
-        return [self.pinned(node, note), NoteRestore(*self.base(node), note)]
+        return [self.pinned(node, note), NoteRestore(*self.where(node), note)]
 
     def record(self, node: NodeFacts, note: Mapping[str, Any]) -> list[Step]:
         """Record the run on a node that is only stopped."""
@@ -521,11 +498,11 @@ class _Maker:
             tool=self.tool,
         )
         theirs = tuple(c.id for c in node.containers if c.role is None)
-        return OpenRun(*self.base(node), pin, theirs)
+        return OpenRun(*self.where(node), pin, theirs)
 
     def send(self, node: NodeFacts) -> SendSnapshot:
         chosen = self.situation.chosen
-        return SendSnapshot(*self.base(node), chosen.name, chosen.size, chosen.sha256)
+        return SendSnapshot(*self.where(node), chosen.name, chosen.size, chosen.sha256)
 
     def image(self, spec: Definition) -> str:
         return spec.image
@@ -536,7 +513,7 @@ class _Maker:
         environment = (f"ETCD_UNSUPPORTED_ARCH={arch}",) if arch else ()
         container = self.paths(node).quarantine_name(self.name(node))
         trial = TrialBoot(
-            *self.base(node),
+            *self.where(node),
             self.image(spec),
             self.situation.tools[node.name],
             container,
@@ -562,15 +539,15 @@ class _Maker:
                 sorted({named.path for named in self.rt(node).files(spec)} - {self.data(node), self.paths(node).wal})
             )
             if files:
-                steps.append(CheckFiles(*self.base(node), files))
+                steps.append(CheckFiles(*self.where(node), files))
         owner = node.data.owner if node.data and node.data.exists else ""
         giver = self.situation.givers.get(node.name)
         if giver is not None:
-            steps.append(EnsureImage(*self.base(node), self.image(spec), giver[1], giver[0]))
+            steps.append(EnsureImage(*self.where(node), self.image(spec), giver[1], giver[0]))
         tool, size = self.situation.tools[node.name], self.situation.chosen.size
         steps += [
             self.send(node),
-            RestoreData(*self.base(node), self.image(spec), tool, identity, size, bump, owner),
+            RestoreData(*self.where(node), self.image(spec), tool, identity, size, bump, owner),
         ]
         return steps
 
@@ -606,14 +583,14 @@ class _Maker:
         steps: list[Step] = []
         names = self.situation.neighbours.get(node.name, ())
         if names:
-            steps.append(StopNeighbours(*self.base(node), names))
+            steps.append(StopNeighbours(*self.where(node), names))
         stopping = [
             container
             for container in node.containers
             if container.role is not Role.QUARANTINE and (container.armed or container.name == self.name(node))
         ]
         if stopping:
-            steps.append(Fence(*self.base(node), aside_targets(self.paths(node), node, stopping)))
+            steps.append(Fence(*self.where(node), aside_targets(self.paths(node), node, stopping)))
         return steps
 
     def switch(self, node: NodeFacts) -> list[Step]:
@@ -631,8 +608,8 @@ class _Maker:
                 while f"discarded-{number}" in taken:
                     number += 1
                 part = f"discarded-{number}"
-            steps.append(KeepData(*self.base(node), part))
-        return [*steps, AdoptRestored(*self.base(node))]
+            steps.append(KeepData(*self.where(node), part))
+        return [*steps, AdoptRestored(*self.where(node))]
 
     def start(self, node: NodeFacts, spec: Definition, replaced: tuple[str, ...]) -> list[Step]:
         own = own_container(self.survey, node)
@@ -643,25 +620,18 @@ class _Maker:
             if adopted and own.name == self.name(node) and own.running and own.restart_policy == policy:
                 return []
             replaces = self.name(node) if there is not None and there.role is Role.MEMBER else None
-            return [StartOriginal(*self.base(node), own.id, self.name(node), policy, replaces, "nothing")]
+            return [StartOriginal(*self.where(node), own.id, self.name(node), policy, replaces, "nothing")]
         if adopted and there is not None and there.role is Role.MEMBER and there.running:
             return []
         plain = self.rt(node).plain(spec, name=self.name(node), run=self.run, role=Role.MEMBER)
         reason = f"{own.name} carries --force-new-cluster" if own else "the node has no etcd container of its own"
-        return [StartNew(*self.base(node), plain, self.name(node), self.policy(), reason, replaced)]
-
-    def policy(self) -> str:
-        for node in self.survey.nodes:
-            own = own_container(self.survey, node)
-            if own is not None and true_policy(node, own) not in ("no", ""):
-                return true_policy(node, own)
-        return "always"
+        return [StartNew(*self.where(node), plain, self.name(node), self.fleet_policy(), reason, replaced)]
 
     def again(self, node: NodeFacts) -> list[Step]:
         if node.name in self.situation.dead:
             return []
         names = self.situation.neighbours.get(node.name, ())
-        return [StartNeighbours(*self.base(node), names)] if names else []
+        return [StartNeighbours(*self.where(node), names)] if names else []
 
 
 def check_restore(fleet: Fleet, plan: RestorePlan) -> None:

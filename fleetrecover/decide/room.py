@@ -6,7 +6,7 @@ import posixpath
 
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.own import own_container
-from fleetrecover.decide.site import Site
+from fleetrecover.decide.recovering import Recovering
 from fleetrecover.errors import Refused
 from fleetrecover.facts import (
     Keep,
@@ -24,7 +24,7 @@ JOIN_MARGIN = 2 * 64 * 1024 * 1024
 """What a new member takes beside its database: two WAL segments, which etcd allocates whole."""
 
 
-class Room(Site):
+class Room(Recovering):
     """A site that knows what fits where."""
 
     def refuse_work_dir(self) -> None:
