@@ -16,30 +16,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
-from fleetrecover.commands.snapshots import Identity, RestoreState, Tool
+from fleetrecover.commands.snapshots import Identity
 from fleetrecover.decide.aside import aside_targets
 from fleetrecover.decide.away import away_finding
 from fleetrecover.decide.diagnosis import OpenRun as RunUnderWay
 from fleetrecover.decide.diagnosis import Wish, unaccounted
-from fleetrecover.decide.membership import Seat, host_of_url, quorum
 from fleetrecover.decide.own import own_container, standing_container
 from fleetrecover.decide.policies import true_policy
+from fleetrecover.decide.restored_members import RestoredMembers
 from fleetrecover.decide.room import SPACE_MARGIN
-from fleetrecover.decide.site import Site
+from fleetrecover.decide.situation import BUMP, KIND, Chosen, RestorePlan, Situation, is_of_another
 from fleetrecover.decide.units import Units, made_by_unit
 from fleetrecover.decide.untouchable import refusal
-from fleetrecover.errors import FleetRecoverError, Refused, Undetermined, Unsupported
-from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import Container, Definition, NodeFacts, Pin, Role, Survey
+from fleetrecover.errors import FleetRecoverError, Refused, Undetermined
+from fleetrecover.facts import Definition, NodeFacts, Pin, Role, Survey
 from fleetrecover.model import Fleet
 from fleetrecover.plain import version_numbers
-from fleetrecover.runtime import MemberIdentity, runtime_of
+from fleetrecover.runtime import runtime_of
 from fleetrecover.steps import (
-    RESTORE,
     AdoptRestored,
     AwaitQuorum,
     CheckFiles,
@@ -61,88 +59,19 @@ from fleetrecover.steps import (
     stage,
 )
 
-KIND = RESTORE
-BUMP = 1_000_000_000
-"""So much the revision is raised, that no client has seen one that is higher: etcd's own advice."""
-
-
-# --- steps of its own ---
-
-
-# --- what the plan is made from ---
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The snapshot. `sha256` is of the plain file that is sent, `identity` of the database in it; sizes in bytes.
-
-    `members` are the members of the cluster that it was taken from, `cluster_version` is that cluster's ("3.5.0").
-    """
-
-    name: str
-    identity: str
-    sha256: str
-    size: int
-    revision: int
-    auth: bool = False
-    source: str = ""
-    members: tuple[Member, ...] = ()
-    cluster_version: str = ""
-
-
-@dataclass(frozen=True)
-class Situation:
-    """All that a plan of a restore is a function of, beside the survey.
-
-    `states` and `tools` are by host; `neighbours` names the containers beside etcd that exist on each. `givers` says for a
-    host that lacks the image who gives it, and the image's id there. `like` is a container's spec given by the operator,
-    with its host's name. `other_cluster`: the operator knows that the snapshot is of another cluster.
-    """
-
-    chosen: Chosen
-    dead: frozenset[str]
-    states: Mapping[str, RestoreState]
-    tools: Mapping[str, Tool]
-    neighbours: Mapping[str, tuple[str, ...]]
-    seats: tuple[Seat, ...] = ()
-    open_run: RunUnderWay | None = None
-    replace_living: bool = False
-    like: Definition | None = None
-    like_hostname: str = ""
-    givers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    other_cluster: bool = False
-
-
-@dataclass(frozen=True)
-class RestorePlan:
-    """Everything that would be done. `targets` are the hosts that will be members; `bump` is 0 where no tool can."""
-
-    run: str
-    cluster: str
-    chosen: Chosen
-    token: str
-    bump: int
-    targets: tuple[str, ...]
-    prover: str
-    stages: tuple[Stage, ...]
-    closing: Stage | None
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    resumed: bool = False
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps but the closing ones."""
-        return tuple(step for part in self.stages for step in part.steps)
-
-    def stage(self, name: str) -> Stage | None:
-        """The stage of that name."""
-        return next((part for part in self.stages if part.name == name), None)
-
-    @property
-    def needs_snapshot(self) -> bool:
-        """Whether the snapshot still has to be brought to a node."""
-        return any(isinstance(step, SendSnapshot) for step in self.steps)
+__all__ = [
+    "BUMP",
+    "KIND",
+    "Chosen",
+    "RestorePlan",
+    "Situation",
+    "check_restore",
+    "fingerprint",
+    "is_of_another",
+    "make_restore_plan",
+    "restore_under_way",
+    "under_way",
+]
 
 
 def check_accounted(survey: Survey, situation: Situation) -> None:
@@ -198,21 +127,6 @@ def check_matches(survey: Survey, situation: Situation) -> None:
         )
 
 
-def is_of_another(survey: Survey, situation: Situation) -> bool:
-    """Whether nothing in the snapshot's membership is known here; False where one of the two is not known at all."""
-    ids = {seat.id for seat in situation.seats}
-    places = {host_of_url(url) for seat in situation.seats for url in seat.peer_urls}
-    for node in survey.nodes:
-        places |= {node.host.address, node.host.etcd_address or ""}
-        for container in node.containers:
-            places |= {host_of_url(url) for url in container.peer_urls}
-        if node.db is not None:
-            ids |= {member.id for member in node.db.members}
-    members = situation.chosen.members
-    urls = {host_of_url(url) for member in members for url in member.peer_urls}
-    return bool(members) and not ids & {member.id for member in members} and not (places - {""}) & urls
-
-
 def under_way(situation: Situation) -> bool:
     """Whether a restore has begun to change nodes: from then on it is only ever finished, or undone."""
     run = situation.open_run
@@ -245,7 +159,7 @@ def make_restore_plan(
             hint=f"finish it with `fleetrecover snapshot restore {note.get('snapshot')}`, or `fleetrecover undo` it",
         )
     check_matches(survey, situation)
-    maker = _Maker(
+    maker = RestoreMaker(
         survey=survey,
         situation=situation,
         run=known.run if known and resumed else run,
@@ -263,72 +177,8 @@ def make_restore_plan(
 
 
 @dataclass(kw_only=True)
-class _Maker(Site):
-    situation: Situation
-    token: str
-    note: Mapping[str, Any] | None
-
-    # --- who and where ---
-
-    def state(self, node: NodeFacts) -> RestoreState:
-        return self.situation.states.get(node.name, RestoreState())
-
-    def targets(self) -> list[NodeFacts]:
-        found = []
-        for node in self.survey.nodes:
-            if node.name in self.situation.dead:
-                self.left_out[node.name] = "declared dead"
-            elif not node.accessible:
-                self.left_out[node.name] = node.problem.message if node.problem else "not reachable"
-            else:
-                found.append(node)
-        if not found:
-            raise Refused("there is no node left to restore on")
-        return found
-
-    def spec(self, node: NodeFacts) -> tuple[Definition, tuple[str, ...]]:
-        """The node's own command, or another's with the identity exchanged; and what was exchanged."""
-        own = own_container(self.survey, node)
-        if own is not None:
-            return self.sound(node, own), ()
-        model, hostname = self.model()
-
-        def who(old: str) -> MemberIdentity:
-            address = node.host.etcd_address or node.host.address
-            return MemberIdentity(self.member_name(node, old, hostname), address, node.hostname)
-
-        return self.rt(node).as_member(model, hostname, who)
-
-    def sound(self, node: NodeFacts, own: Container) -> Definition:
-        if own.spec is None or own.config is None:
-            raise Unsupported(
-                f"{node.name}: container {own.name} has a setting that cannot be reproduced: {own.spec_problem}"
-            )
-        if own.config.opaque:
-            raise Unsupported(f"{node.name}: container {own.name}: {own.spec_problem}")
-        return own.spec
-
-    def model(self) -> tuple[Definition, str]:
-        for node in self.survey.nodes:
-            own = own_container(self.survey, node)
-            if own is not None and own.spec is not None:
-                return self.sound(node, own), node.hostname
-        if self.situation.like is not None:
-            return self.situation.like, self.situation.like_hostname
-        raise Refused(
-            "no node has an etcd container, so its command is not known; nothing was changed",
-            hint="give `docker inspect` of one from before as --like FILE: every run keeps it as containers.json",
-        )
-
-    def member_name(self, node: NodeFacts, old: str, hostname: str) -> str:
-        for seat in self.situation.seats:
-            if seat.host == node.name and seat.name:
-                return seat.name
-        if hostname and hostname in old and node.hostname:
-            return old.replace(hostname, node.hostname)
-        return node.name
-
-    # --- the plan ---
+class RestoreMaker(RestoredMembers):
+    """Makes the stages."""
 
     def plan(self, *, resumed: bool) -> RestorePlan:
         targets = self.targets()
@@ -400,81 +250,6 @@ class _Maker(Site):
                     f"`systemctl disable {step.unit}` there before the run is cleaned away"
                 )
         return units.around(stages, spared=spared, alone=frozenset(), release=True, kept=kept)
-
-    def all(self, targets: Sequence[NodeFacts]) -> list[str]:
-        return [node.name for node in targets]
-
-    def others(self, targets: Sequence[NodeFacts]) -> list[NodeFacts]:
-        """Nodes that answer though they are declared dead: they are stopped, and so `undo` has to know of them."""
-        names = {node.name for node in targets}
-        return [node for node in self.survey.nodes if node.accessible and node.name not in names]
-
-    def cluster(self, targets: Sequence[NodeFacts]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Name and peer URLs of every member; those that the restore began with, where it has begun."""
-        if self.note is not None and isinstance(self.note.get("cluster"), list):
-            listed = tuple((str(name), tuple(str(url) for url in urls)) for name, urls in self.note["cluster"])
-            hosts = [str(host) for host in self.note.get("hosts", [])]
-            here = [node.name for node in targets]
-            strangers = [name for name in here if name not in hosts]
-            if strangers or len([name for name in hosts if name in here]) < quorum(len(hosts)):
-                raise Refused(
-                    f"run {self.run} restores on {', '.join(hosts)}; now it would be {', '.join(here)}",
-                    hint=f"`fleetrecover undo {self.run}`, then restore anew",
-                )
-            return listed
-        found: dict[str, tuple[str, ...]] = {}
-        for node in targets:
-            config = self.rt(node).config(self.spec(node)[0])
-            if not config.name or not config.advertise_peer_urls:
-                raise Unsupported(
-                    f"{node.name}: its etcd's command gives no --name or no --initial-advertise-peer-urls"
-                )
-            if config.name in found:
-                raise Refused(f"{node.name}: another node's etcd is called {config.name}, too")
-            found[config.name] = config.advertise_peer_urls
-        return tuple(found.items())
-
-    def fresh_note(
-        self, cluster: tuple[tuple[str, tuple[str, ...]], ...], bump: int, targets: Sequence[NodeFacts]
-    ) -> Mapping[str, Any]:
-        chosen = self.situation.chosen
-        return {
-            "snapshot": chosen.name,
-            "identity": chosen.identity,
-            "sha256": chosen.sha256,
-            "size": chosen.size,
-            "revision": chosen.revision,
-            "token": self.token,
-            "bump": bump,
-            "cluster": [[name, list(urls)] for name, urls in cluster],
-            "hosts": [node.name for node in targets],
-        }
-
-    def bump(self, targets: Sequence[NodeFacts]) -> int:
-        if self.note is not None:
-            return int(self.note.get("bump") or 0)
-        return BUMP if all(self.situation.tools[node.name].bumps for node in targets) else 0
-
-    def tell(self, targets: Sequence[NodeFacts], bump: int, members: set[str]) -> None:
-        if bump:
-            self.notes.append(
-                f"the revision is raised by {bump} and what is below is compacted, so that watches start anew"
-            )
-        else:
-            self.notes.append(
-                "these etcd images cannot raise the revision (from 3.4.27 and 3.5.10): clients that have seen a higher one "
-                "must be restarted; the containers of [kubernetes] restart are, on the hosts of this inventory"
-            )
-        gone = [seat.label for seat in self.situation.seats if seat.host not in {node.name for node in targets}]
-        if gone and not self.note:
-            self.notes.append(f"{', '.join(gone)} will not be a member any more")
-        were = {member.name for member in self.situation.chosen.members}
-        if were and were != members:
-            self.notes.append(f"when it was taken the members were {', '.join(sorted(were))}")
-        if is_of_another(self.survey, self.situation):
-            self.notes.append("the snapshot is of ANOTHER CLUSTER; what is here is replaced by it")
-        if self.situation.chosen.auth:
-            self.notes.append("authentication is on in this snapshot: checks that ask etcd need a user and may fail")
 
     def open(self, node: NodeFacts, note: Mapping[str, Any]) -> list[Step]:
         keep = node.keep(self.run)
@@ -677,6 +452,3 @@ def restore_under_way(run: RunUnderWay) -> tuple[str, str] | None:
         f"run {run.run} is restoring a snapshot on {', '.join(run.nodes)}{' and has moved data' if run.pinned else ''}",
         f"finish it: the same `fleetrecover snapshot restore` again; or take it back: `fleetrecover undo {run.run}`",
     )
-
-
-# --- in words ---
