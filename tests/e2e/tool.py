@@ -76,17 +76,17 @@ class Tool:
             cwd=ROOT,
         )
 
-    def recover(self, cluster: str, *more: str, restless: bool = False) -> Ran:
+    def recover(self, cluster: str, *more: str, restless: bool = False, timeout: float = 300) -> Ran:
         """`recover --json`, confirmed; the run must be good. One that leaves hosts out ends with 10, and names them.
 
         Where logs still grow it may see another survivor at its second look: it moves nothing then, says to type the same
         again, and is obeyed, once; on a `restless` fleet, whose units make containers anew all the time, more often.
         """
-        ran = self.run("recover", "--json", "--yes", cluster, *more)
+        ran = self.run("recover", "--json", "--yes", cluster, *more, timeout=timeout)
         for _ in range(RESTLESS if restless else 1):
             if ran.code not in (20, 21) or "run the same command again" not in ran.err:
                 break
-            ran = self.run("recover", "--json", "--yes", cluster, *more)
+            ran = self.run("recover", "--json", "--yes", cluster, *more, timeout=timeout)
         assert ran.code in (0, 10), f"exit code {ran.code}\n{ran.err}\n{ran.out}"
         assert (ran.code == 10) is bool(ran.document.get("missing")), f"exit code {ran.code}\n{ran.err}\n{ran.out}"
         return ran
