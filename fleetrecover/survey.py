@@ -19,7 +19,6 @@ from fleetrecover import bounds, limits
 from fleetrecover.answers import understood
 from fleetrecover.commands import evidence, managers, probes
 from fleetrecover.commands.base import Probe
-from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import DEFAULT_DATA
 from fleetrecover.decide.certificates import read_certificate
 from fleetrecover.decide.diagnosis import may_be_electing
@@ -291,11 +290,6 @@ def _not_allowed(node: NodeFacts, data: DataDir) -> NodeFacts:
     return replace(node, log_problem=problem, db_problem=problem)
 
 
-def etcdctl_for(fleet: Fleet, host: Host, container: Container) -> Etcdctl:
-    """How to ask the etcd in that container of a host."""
-    return runtime_of(fleet, host).ctl(container)
-
-
 def running_container(fleet: Fleet, node: NodeFacts) -> Container | None:
     """The etcd container that runs in the open on a node; the quarantine is not one."""
     named = own_of(fleet, node)
@@ -305,7 +299,7 @@ def running_container(fleet: Fleet, node: NodeFacts) -> Container | None:
 
 def _status_probe(fleet: Fleet, node: NodeFacts) -> Probe[EndpointStatus] | None:
     container = running_container(fleet, node)
-    return etcdctl_for(fleet, node.host, container).status() if container is not None else None
+    return runtime_of(fleet, node.host).ctl(container).status() if container is not None else None
 
 
 def _with_status(
@@ -319,7 +313,7 @@ def _with_status(
     container = running_container(fleet, node)
     if said is None or container is None:
         return replace(node, status_problem=problem)
-    ctl = etcdctl_for(fleet, node.host, container)
+    ctl = runtime_of(fleet, node.host).ctl(container)
     healthy, why = False, "it has no leader"
     if said.leader:
         [answer] = reader.batch([ctl.health()])

@@ -12,7 +12,8 @@ from fleetrecover.etcd.etcdctl import HashKV
 from fleetrecover.facts import NodeFacts, Survey
 from fleetrecover.model import Fleet, Host, Transport
 from fleetrecover.remote import look_at
-from fleetrecover.survey import Reader, etcdctl_for, running_container, take_survey
+from fleetrecover.runtime import runtime_of
+from fleetrecover.survey import Reader, running_container, take_survey
 
 FUTURE = "future revision"
 """In what etcd says to who asks for a revision that it does not have (mvcc.ErrFutureRev)."""
@@ -59,7 +60,7 @@ def _hash(fleet: Fleet, node: NodeFacts, reader: Reader, revision: int) -> HashK
     container = running_container(fleet, node)
     if container is None:
         return None
-    ctl = etcdctl_for(fleet, node.host, container)
+    ctl = runtime_of(fleet, node.host).ctl(container)
     read_probe, hash_probe = ctl.health(), ctl.hashkv(revision)
     try:
         read, hashed = reader.batch([read_probe, hash_probe])

@@ -78,16 +78,8 @@ class Applier(Membership):
         """Wait until the quarantined etcd answers, and check that it is what it must be."""
         ctl = Etcdctl(self.rt(step.node), step.container, LOOPBACK)
 
-        def answers() -> bool | None:
-            state = self.state(step.node, step.container)
-            if state is not None and state.ended:
-                raise CommandFailed(
-                    step.node, f"the reset ended: {self.describe(step.node, step.container)}", exit_code=1
-                )
-            return bool(self.try_read(step.node, ctl.health())) or None
-
         self.wait(
-            answers,
+            self.answers_alone(step.node, step.container, ctl, "the reset ended"),
             what="the reset to answer in quarantine",
             timeout=limits.QUARANTINE,
             host=step.node,
@@ -108,15 +100,7 @@ class Applier(Membership):
                 f"after the reset the revision is {revision}; its database was at {step.min_revision} before",
                 exit_code=0,
             )
-        content = self.read(step.node, ctl.hashkv(revision))
-        return Proof(
-            revision=revision,
-            hash=content.hash,
-            compact_revision=content.compact_revision,
-            member_id=status.header.member_id,
-            cluster_id=status.header.cluster_id,
-            version=status.version,
-        )
+        return self.proof(step.node, ctl, status)
 
     @do.register
     def _(self, step: s.SeedData) -> str:

@@ -15,13 +15,15 @@ from fleetrecover.commands.etcdctl import Etcdctl
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.decide.own import own_of
 from fleetrecover.errors import (
+    CommandFailed,
     FleetRecoverError,
     FormatError,
     RemoteError,
     Unsupported,
 )
+from fleetrecover.etcd.etcdctl import EndpointStatus
 from fleetrecover.etcd.membership import Member
-from fleetrecover.facts import Definition
+from fleetrecover.facts import Definition, Proof
 from fleetrecover.remote import (
     Policy,
     wait_until,
@@ -45,6 +47,29 @@ class Asking(Driver):
         if own is None:
             raise FleetRecoverError(f"{name}: it is not known how its etcd is asked")
         return replace(self.rt(name).ctl(own), container=self.container(name))
+
+    def answers_alone(self, node: str, name: str, ctl: Etcdctl, ended: str) -> Callable[[], bool | None]:
+        """Whether a copy in quarantine answers now, to be asked again and again; CommandFailed with `ended` once it has ended."""
+
+        def answers() -> bool | None:
+            state = self.state(node, name)
+            if state is not None and state.ended:
+                raise CommandFailed(node, f"{ended}: {self.describe(node, name)}", exit_code=1)
+            return bool(self.try_read(node, ctl.health())) or None
+
+        return answers
+
+    def proof(self, node: str, ctl: Etcdctl, status: EndpointStatus) -> Proof:
+        """What a copy in quarantine answers, its content's hash too. Raises FormatError, RemoteError."""
+        content = self.read(node, ctl.hashkv(status.header.revision))
+        return Proof(
+            revision=status.header.revision,
+            hash=content.hash,
+            compact_revision=content.compact_revision,
+            member_id=status.header.member_id,
+            cluster_id=status.header.cluster_id,
+            version=status.version,
+        )
 
     def healthy(self, node: str, *, timeout: int = limits.STATUS) -> bool:
         """Whether the node's etcd answers a linearizable read now. Without a leader it is not asked: that takes 8 s."""

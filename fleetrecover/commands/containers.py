@@ -250,17 +250,24 @@ def stop_container(cli: str, name: str) -> Action:
     return Action.of("stop", [f"{cli} stop -t {limits.STOP_GRACE} {quote(name)} >/dev/null"], timeout=limits.CONTAINER)
 
 
+def _named(cli: str, cid: str, name: str) -> list[str]:
+    """Lines that give a container that name, unless another one has it; `cli` and `cid` are quoted."""
+    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
+    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
+    return [
+        f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
+        f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
+    ]
+
+
 def start_original(cli: str, container_id: str, name: str, restart_policy: str) -> Action:
     """Start a node's own container as it was: its name, its restart policy, its unchanged command."""
     cli = quote(cli)
     cid = quote(container_id)
-    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
-    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
     return Action.of(
         "start",
         [
-            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
-            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
+            *_named(cli, cid, name),
             f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
             # one that crashed again and again waits up to a minute for its next try, and `start` leaves it waiting
             f"if [ \"$({cli} inspect -f '{{{{.State.Restarting}}}}' {cid})\" = true ];"
@@ -274,13 +281,10 @@ def start_original(cli: str, container_id: str, name: str, restart_policy: str) 
 def give_name_back(cli: str, container_id: str, was: str, name: str) -> Action:
     """Give a container, which may run, its own name, unless another one has it."""
     cid, cli = quote(container_id), quote(cli)
-    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
-    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
     return Action.of(
         "give-name-back",
         [
-            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
-            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
+            *_named(cli, cid, name),
         ],
         undo=f"{cli} rename {quote(name)} {quote(was)}",
     )
@@ -302,13 +306,10 @@ def put_container_back(cli: str, container_id: str, name: str, restart_policy: s
     """Give a container the name and restart policy that it had, and start it if it ran."""
     cli = quote(cli)
     cid = quote(container_id)
-    name_of = f"{cli} inspect --type container -f '{{{{.Name}}}}' {cid}"
-    id_of = f"{cli} inspect --type container -f '{{{{.Id}}}}' {quote(name)} 2>/dev/null || true"
     return Action.of(
         "put-container-back",
         [
-            f'holder=$({id_of}); [ -z "$holder" ] || [ "$holder" = {cid} ] || exit {NAME_TAKEN}',
-            f'[ "$({name_of})" = {quote("/" + name)} ] || {cli} rename {cid} {quote(name)}',
+            *_named(cli, cid, name),
             f"{cli} update --restart={quote(restart_policy)} {cid} >/dev/null",
             *([f"{cli} start {cid} >/dev/null"] if start else []),
         ],

@@ -63,7 +63,7 @@ class Joining(Room):
         spec, _ = self.join_spec(node, chief)
         image_id = chief_image(self.survey, chief) if spec.image == self.own(chief).image else ""
         steps.append(EnsureImage(node.name, paths, data, spec.image, image_id, chief.name))
-        files = tuple(sorted({named.path for named in self.rt(node).files(spec)} - self.made_anew(node)))
+        files = tuple(sorted(set(self.rt(node).files(spec)) - self.made_anew(node)))
         if files:
             steps.append(CheckFiles(node.name, paths, data, files))
         return steps

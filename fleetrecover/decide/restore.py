@@ -310,9 +310,7 @@ class RestoreMaker(RestoredMembers):
         identity = Identity(config.name, config.advertise_peer_urls, cluster, self.token)
         steps: list[Step] = []
         if own_container(self.survey, node) is None:
-            files = tuple(
-                sorted({named.path for named in self.rt(node).files(spec)} - {self.data(node), self.paths(node).wal})
-            )
+            files = tuple(sorted(set(self.rt(node).files(spec)) - {self.data(node), self.paths(node).wal}))
             if files:
                 steps.append(CheckFiles(*self.where(node), files))
         owner = node.data.owner if node.data and node.data.exists else ""

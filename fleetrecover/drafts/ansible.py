@@ -18,6 +18,7 @@ from fleetrecover.drafts.draft import Draft, Row, gateway_of, port_of, safe_name
 from fleetrecover.drafts.misspelt import VERY_NEAR, near_words, nearest
 from fleetrecover.drafts.ssh_words import SshWords, read_words
 from fleetrecover.errors import InputError
+from fleetrecover.plain import words
 
 GROUP = "etcd"
 BASTION = "bastion"
@@ -25,47 +26,12 @@ YES = frozenset({"yes", "on", "1", "true", "t", "y", "1.0"})
 
 _REACHING = ("host", "user", "port", "ssh_host", "ssh_user", "ssh_port", "ssh_private_key_file", "private_key_file")
 _BECOMING = ("become", "become_user", "become_method")
-_OTHERS = (
-    *(
-        "ssh_private_key",
-        "private_key",
-        "private_key_passphrase",
-        "ssh_private_key_passphrase",
-        "ssh_executable",
-        "ports",
-    ),
-    *(
-        "ssh_password",
-        "ssh_pass",
-        "password",
-        "become_pass",
-        "become_password",
-        "become_exe",
-        "become_flags",
-        "hostname",
-    ),
-    *("ssh_host_key_checking", "ssh_timeout", "ssh_pipelining", "ssh_retries", "ssh_use_tty", "ssh_transfer_method"),
-    *(
-        "user_id",
-        "user_dir",
-        "user_gid",
-        "user_uid",
-        "user_gecos",
-        "user_shell",
-        "ssh_password_mechanism",
-        "sftp_extra_args",
-    ),
-    *(
-        "scp_extra_args",
-        "become_prompt",
-        "become_plugin",
-        "become_success",
-        "hostnqn",
-        "hosts",
-        "form",
-        "forks",
-        "docker_extra_args",
-    ),
+_OTHERS = words(
+    "ssh_private_key private_key private_key_passphrase ssh_private_key_passphrase ssh_executable ports"
+    " ssh_password ssh_pass password become_pass become_password become_exe become_flags hostname"
+    " ssh_host_key_checking ssh_timeout ssh_pipelining ssh_retries ssh_use_tty ssh_transfer_method user_id user_dir"
+    " user_gid user_uid user_gecos user_shell ssh_password_mechanism sftp_extra_args scp_extra_args become_prompt"
+    " become_plugin become_success hostnqn hosts form forks docker_extra_args"
 )
 """Words of Ansible's own, or of its facts, that are near to one of those and are none."""
 SSH_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")

@@ -1,6 +1,6 @@
 """PURE: what runs etcd on a node: the seam (`base`), docker and podman behind it (`containers`), and which one a host has."""
 
-from fleetrecover.runtime.base import LOOPBACK, Defined, Listed, MemberIdentity, NamedFile, Runtime, State
+from fleetrecover.runtime.base import LOOPBACK, Defined, Listed, MemberIdentity, Runtime, State
 from fleetrecover.runtime.choose import KINDS, kind_of, runtime_of
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "Defined",
     "Listed",
     "MemberIdentity",
-    "NamedFile",
     "Runtime",
     "State",
     "kind_of",

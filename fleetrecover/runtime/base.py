@@ -71,14 +71,6 @@ class Read(Protocol):
 
 
 @dataclass(frozen=True)
-class NamedFile:
-    """A path on the node that must be there before an etcd is started; `why` it must."""
-
-    path: str
-    why: str
-
-
-@dataclass(frozen=True)
 class MemberIdentity:
     """Who a member is to be: its name, the address in its URLs, its host's name."""
 
@@ -191,8 +183,8 @@ class Definitions(Protocol):
         """
         ...
 
-    def files(self, definition: Definition) -> tuple[NamedFile, ...]:
-        """The files and directories of the node that it names."""
+    def files(self, definition: Definition) -> tuple[str, ...]:
+        """The files and directories of the node that must be there before it is started, as paths."""
         ...
 
     def own_mount(self, definition: Definition, path: str) -> bool:

@@ -25,7 +25,7 @@ from fleetrecover.etcd.config import EtcdConfig, client_endpoint
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Definition, Role
 from fleetrecover.limits import STOP_GRACE
 from fleetrecover.model import Command, Result
-from fleetrecover.runtime.base import Defined, Listed, MemberIdentity, NamedFile, Read, State
+from fleetrecover.runtime.base import Defined, Listed, MemberIdentity, Read, State
 from fleetrecover.runtime.inspected import containers_in, helpers_in, tls_files
 
 
@@ -367,9 +367,9 @@ class Containers:
 
         return understood(source, read)
 
-    def files(self, definition: Definition) -> tuple[NamedFile, ...]:
+    def files(self, definition: Definition) -> tuple[str, ...]:
         """The files and directories of the node that it names."""
-        return tuple(NamedFile(named.host, named.why) for named in rewrite.files_named(definition))
+        return tuple(named.host for named in rewrite.files_named(definition))
 
     def own_mount(self, definition: Definition, path: str) -> bool:
         """Whether that directory is itself the place of a mount."""

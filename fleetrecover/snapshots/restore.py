@@ -51,7 +51,7 @@ from fleetrecover.outcome import Outcome
 from fleetrecover.plain import counted
 from fleetrecover.recover import new_run, run_paths
 from fleetrecover.remote import look_at, wait_until
-from fleetrecover.runtime import LOOPBACK, runtime_of
+from fleetrecover.runtime import LOOPBACK, Runtime, runtime_of
 from fleetrecover.snapshots.catalogue import select
 from fleetrecover.snapshots.listing import hosts_by_name, list_snapshots, local_file, named_by_path
 from fleetrecover.snapshots.transfer import Obtained, Progress, obtain, obtain_local, silent
@@ -311,7 +311,7 @@ class _Looker:
     def given(self, path: Path) -> _Like:
         """What the operator gave."""
         try:
-            found = _like(self.means.fleet, load_json(path.read_bytes(), str(path)), str(path))
+            found = _like(runtime_of(self.means.fleet), load_json(path.read_bytes(), str(path)), str(path))
         except OSError as error:
             raise InputError(f"--like {path}: {error.strerror or error}") from error
         if found is None:
@@ -326,9 +326,8 @@ class _Looker:
             path = posixpath.join(keep.path, "containers.json")
             probe = probes.file_bytes(path, bounds.JSON)
             try:
-                found = _like(
-                    self.means.fleet, load_json(Reader(node.host, self.means.transport).read(probe), path), path
-                )
+                value = load_json(Reader(node.host, self.means.transport).read(probe), path)
+                found = _like(runtime_of(self.means.fleet, node.host), value, path)
             except (FormatError, Refused) as error:
                 bad.append(f"{node.name}:{path}: {error.message}")
                 continue
@@ -359,9 +358,9 @@ def _fields(found: _Like | None) -> dict[str, Any]:
     return {} if found is None else {"like": found.like, "like_hostname": found.like_hostname}
 
 
-def _like(fleet: Fleet, value: Any, source: str) -> _Like | None:
+def _like(rt: Runtime, value: Any, source: str) -> _Like | None:
     """The etcd's definition in what a run has recorded; None where it lists none. Raises FormatError, Refused."""
-    found = runtime_of(fleet).recorded(value, source)
+    found = rt.recorded(value, source)
     return None if found is None else _Like(*found)
 
 
@@ -443,18 +442,8 @@ class RestoreApplier(Applier):
         """Wait until the trial answers; its last words if it ends instead."""
         ctl = Etcdctl(self.rt(step.node), step.container, LOOPBACK)
 
-        def answers() -> bool | None:
-            state = self.state(step.node, step.container)
-            if state is not None and state.ended:
-                raise CommandFailed(
-                    step.node,
-                    f"etcd does not run on this snapshot: {self.describe(step.node, step.container)}",
-                    exit_code=1,
-                )
-            return bool(self.try_read(step.node, ctl.health())) or None
-
         wait_until(
-            answers,
+            self.answers_alone(step.node, step.container, ctl, "etcd does not run on this snapshot"),
             what="the snapshot to answer in its trial",
             timeout=limits.TRIAL,
             host=step.node,
@@ -462,16 +451,7 @@ class RestoreApplier(Applier):
             describe=lambda: self.describe(step.node, step.container),
             sleep=self.sleep,
         )
-        status = self.read(step.node, ctl.status())
-        content = self.read(step.node, ctl.hashkv(status.header.revision))
-        return Proof(
-            revision=status.header.revision,
-            hash=content.hash,
-            compact_revision=content.compact_revision,
-            member_id=status.header.member_id,
-            cluster_id=status.header.cluster_id,
-            version=status.version,
-        )
+        return self.proof(step.node, ctl, self.read(step.node, ctl.status()))
 
     def start_new(self, step: s.StartNew) -> str:
         """Start a container that was made from another one; it is not waited for."""

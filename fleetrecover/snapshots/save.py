@@ -41,7 +41,7 @@ from fleetrecover.snapshots.transfer import (
     sha256_of,
     silent,
 )
-from fleetrecover.survey import Reader, etcdctl_for, running_container, take_survey
+from fleetrecover.survey import Reader, running_container, take_survey
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def take(fleet: Fleet, transport: Transport, node: NodeFacts, name: str, target:
     container = running_container(fleet, node)
     if container is None or node.status is None:
         raise Refused(f"{node.name}: its etcd does not run")
-    ctl = etcdctl_for(fleet, node.host, container)
+    ctl = runtime_of(fleet, node.host).ctl(container)
     work = posixpath.join(fleet.etcd.snapshots, f".fleetrecover-{name}")
     need = node.status.db_size
     if container.config is not None and container.config.data_dir and container.data_path:

@@ -15,20 +15,23 @@ ENDS = ("3.3.25", *(pytest.param(each, marks=pytest.mark.slow) for each in ("3.4
 NEWEST = (*(pytest.param(each, marks=pytest.mark.slow) for each in ("3.3.25", "3.4.23", "3.6.14")), "3.5.30")
 
 
-def write_and_kill(lab: Lab, count: int = 600) -> tuple[dict[str, str], str, list[str]]:
-    """Write until `count` writes are acknowledged, then kill every host at once, under load.
+def write_and_kill(
+    lab: Lab, count: int = 600, *, leader: str | None = None, power: bool = True
+) -> tuple[dict[str, str], str, list[str]]:
+    """Write until `count` writes are acknowledged, then kill every host at once, under load; without `power` every etcd alone.
 
-    Returns the acknowledged, who led, and the others. The leader's log holds every acknowledged write; a follower's may
-    lack any number of them, so the tests keep the leader's disk where they ask for all.
+    Returns the acknowledged, who led (`leader`, where that is known), and the others. The leader's log holds every acknowledged
+    write; a follower's may lack any number of them, so the tests keep the leader's disk where they ask for all.
     """
-    leader = leader_of(lab)
+    leader = leader or leader_of(lab)
     writer = lab.client().writer(prefix="/load/", threads=8)
     writer.start()
     writer.wait_for(count)
-    lab.kill_all_at_once(power=True)
+    lab.kill_all_at_once(power=power)
     acknowledged = writer.stop()
     assert len(acknowledged) >= count
-    lab.power_on(*(host.name for host in lab.hosts))
+    if power:
+        lab.power_on(*(host.name for host in lab.hosts))
     return acknowledged, leader, [host.name for host in lab.hosts if host.name != leader]
 
 

@@ -16,6 +16,7 @@ from fleetrecover.lab import Lab
 from fleetrecover.model import Command, Result
 from fleetrecover.runtime.containers import Containers
 from tests.e2e.conftest import Fleet
+from tests.e2e.test_recover import write_and_kill
 from tests.e2e.tool import Tool, tree_hash
 from tests.runtime import contract
 from tests.runtime.processes import ROOT, Process, Processes, opaque
@@ -56,16 +57,6 @@ def leader_of(lab: Lab) -> str:
         if said.leader == said.header.member_id:
             return host.name
     raise AssertionError("nobody leads")
-
-
-def write_and_kill(lab: Lab) -> tuple[dict[str, str], str, list[str]]:
-    """As `test_recover` has it: written under load, every etcd killed at once, the leader's disk kept."""
-    leader = leader_of(lab)
-    writer = lab.client().writer(prefix="/load/", threads=8)
-    writer.start()
-    writer.wait_for(600)
-    lab.kill_all_at_once(power=False)
-    return writer.stop(), leader, [host.name for host in lab.hosts if host.name != leader]
 
 
 @pytest.fixture
@@ -119,7 +110,7 @@ def test_two_disks_of_three_are_lost_where_no_engine_runs(three: tuple[Lab, Tool
     inventory = tool.state.parent / "hosts.toml"
     inventory.write_text(text if "[etcd]" in text else f'{text}\n[etcd]\nruntime = "process"\n')
     stand, before = Stand(inventory, tool.state), definitions(lab)
-    acknowledged, leader, others = write_and_kill(lab)
+    acknowledged, leader, others = write_and_kill(lab, leader=leader_of(lab), power=False)
     for name in others:
         lab.wipe(name)
     tree = tree_hash(lab, leader, f"{DATA}/member")

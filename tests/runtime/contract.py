@@ -10,7 +10,7 @@ from fleetrecover.commands.base import Action, Probe
 from fleetrecover.commands.codes import NAME_TAKEN, STILL_RUNNING
 from fleetrecover.commands.paths import RunPaths
 from fleetrecover.commands.probes import data_listing
-from fleetrecover.errors import FleetRecoverError, Refused
+from fleetrecover.errors import FleetRecoverError
 from fleetrecover.facts import Container, Definition, Role
 from fleetrecover.model import Command, Result
 from fleetrecover.runtime import Runtime, State
@@ -54,7 +54,7 @@ def definitions(rt: Runtime, own: Definition, secret: str) -> None:
     assert list(rt.config(joining).initial_cluster) == list(config.initial_cluster), "in the order of before"
     assert refused(lambda: rt.joiner(own, name="etcd", initial_cluster={"other": "https://10.0.0.9:2380"}))
     assert secret in rt.secrets(own) and secret not in f"{rt.shown(own)}{rt.document(rt.masked(own))}"
-    named = {found.path for found in rt.files(own)}
+    named = set(rt.files(own))
     assert {rt.on_host(own, path) for path in (config.cert_file, config.key_file, config.ca_file)} <= named
     assert rt.exec("etcd", (("A", "b c"),), ("etcdctl", "x y"))[-2:] == ("etcdctl", "x y")
     assert rt.document(own) == before
@@ -153,6 +153,3 @@ def _made_for_a_while(node: Node, own: Definition, data: str) -> None:
     node.act(rt.remove("copy", OTHER), code=NAME_TAKEN)
     node.act(rt.remove("copy", RUN))
     assert node.state("copy") is None
-
-
-__all__ = ["OTHER", "RUN", "Node", "Refused", "definitions", "lives"]

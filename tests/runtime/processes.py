@@ -23,7 +23,7 @@ from fleetrecover.errors import Refused, Unsupported
 from fleetrecover.etcd.config import EtcdConfig, client_endpoint, parse_cluster, show_cluster, variable
 from fleetrecover.facts import ROLE_LABEL, RUN_LABEL, Container, Definition, Role
 from fleetrecover.model import Command, Fleet, Host
-from fleetrecover.runtime import LOOPBACK, Defined, Listed, MemberIdentity, NamedFile, State
+from fleetrecover.runtime import LOOPBACK, Defined, Listed, MemberIdentity, State
 from fleetrecover.runtime.base import Read
 
 ROOT = "/opt/processes"
@@ -180,13 +180,9 @@ class Processes:
     # --- changes ---
 
     def quiet(self, data: str, wal: str) -> list[str]:
-        asked = " -o ".join(
-            f'"$(sed -n \'s/.*--data-dir=\\([^"]*\\)".*/\\1/p\' "$d/definition")" = {quote(data)}' for _ in "1"
-        )
-        return [
-            *_UP.strip().split("\n"),
-            f"for d in {ROOT}/*; do if [ {asked} ] && up; then exit {STILL_RUNNING}; fi; done",
-        ]
+        its_data = 'sed -n \'s/.*--data-dir=\\([^"]*\\)".*/\\1/p\' "$d/definition"'
+        same = f'[ "$({its_data})" = {quote(data)} ]'
+        return [*_UP.strip().split("\n"), f"for d in {ROOT}/*; do if {same} && up; then exit {STILL_RUNNING}; fi; done"]
 
     def record(self, paths: RunPaths, ids: Sequence[str], data: str) -> Action:
         one = '{"Id":"%s","Name":"/%s","State":{"Status":"%s"},"HostConfig":{"RestartPolicy":{"Name":"%s"}}}'
@@ -327,8 +323,8 @@ class Processes:
     def on_host(self, definition: Definition, path: str) -> str | None:
         return path
 
-    def files(self, definition: Definition) -> tuple[NamedFile, ...]:
-        return tuple(NamedFile(path, "a flag") for path in self.config(definition).files)
+    def files(self, definition: Definition) -> tuple[str, ...]:
+        return self.config(definition).files
 
     def own_mount(self, definition: Definition, path: str) -> bool:
         return False
